@@ -1,0 +1,3 @@
+"""anaume (穴埋め): pretrain, extend and evaluate ModernBERT encoders, Japanese first."""
+
+__version__ = "0.1.0"

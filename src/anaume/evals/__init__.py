@@ -1,0 +1,1 @@
+"""An exported encoder → one JSON record a task."""

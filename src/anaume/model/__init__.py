@@ -1,0 +1,1 @@
+"""PackedBatch → loss, and the model's way to and from a Hugging Face folder."""
