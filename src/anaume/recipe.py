@@ -1,0 +1,296 @@
+"""One TOML file = one run; a stage is one table in it.
+
+`load` reads a file, applies `--set key=value` changes and returns a frozen `Recipe`. Unknown keys, wrong types and
+impossible values are errors that name the file, the key and what is accepted. The defaults of the model and of a stage
+are the paper's (arXiv 2504.15544, Table 1).
+"""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from anaume.corpus.source import Source
+from anaume.errors import UserError
+
+
+class Table(BaseModel):
+    """A table of a recipe: unknown keys are errors, and a string is never taken for a number."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Corpus(Table):
+    """The texts to learn from and the texts to measure on."""
+
+    train: list[Source] = Field(min_length=1)
+    validation: list[Source] = Field(min_length=1)
+
+
+class TokenizerTable(Table):
+    """One of: train a Unigram of `train` entries on the corpus; `adapt` a decoder's; `load` an encoder's."""
+
+    train: int = Field(0, ge=0)
+    adapt: str = ""
+    load: str = ""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        given = [name for name in ("train", "adapt", "load") if getattr(self, name)]
+        if len(given) != 1:
+            raise ValueError(f"give one of train, adapt, load (got {', '.join(given) or 'none'})")
+        if self.train and self.train < 512:
+            raise ValueError(f"train = {self.train}: a vocabulary has 512 entries or more (256 of them are the bytes)")
+        return self
+
+
+class Model(Table):
+    """ModernBERT's shape. `init` names a Hugging Face checkpoint to continue from; the shape is then the checkpoint's."""
+
+    layers: int = Field(22, ge=1)
+    hidden: int = Field(768, ge=2)
+    heads: int = Field(12, ge=1)
+    intermediate: int = Field(1152, ge=1)
+    positions: int = Field(8192, ge=8)
+    global_every: int = Field(3, ge=1)
+    window: int = Field(128, ge=2)
+    init: str = ""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.hidden % self.heads or (self.hidden // self.heads) % 2:
+            raise ValueError(
+                f"heads = {self.heads} with hidden = {self.hidden}: hidden / heads must be a whole, even number"
+            )
+        if self.window % 2:
+            raise ValueError(f"window = {self.window}: the window has two equal sides, give an even number")
+        return self
+
+
+class Stage(Table):
+    """One stage of training. Batches are counted in token slots, over all ranks.
+
+    `documents`      "split" cuts a long document into pieces, "truncate" keeps its first piece only (the paper's way)
+    `packing`        false gives each document a row of `length` slots, padded (the paper's way)
+    `mask_rate`      share of tokens to predict; of those 80 % become the mask, 10 % a random token, 10 % stay
+    `validation_tokens`  at most so many tokens of the validation corpus are scored each time
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    length: int = Field(1024, ge=8)
+    steps: int = Field(500_000, ge=1)
+    batch_tokens: int = Field(3_407_872, ge=8)
+    micro_batch_tokens: int = Field(26_624, ge=8)
+    learning_rate: float = Field(5e-4, gt=0)
+    warmup_steps: int = Field(24_000, ge=0)
+    schedule: Literal["linear"] = "linear"
+    adam_beta1: float = Field(0.9, ge=0, lt=1)
+    adam_beta2: float = Field(0.98, ge=0, lt=1)
+    adam_eps: float = Field(1e-6, gt=0)
+    weight_decay: float = Field(1e-5, ge=0)
+    gradient_clip: float = Field(1.0, gt=0)
+    documents: Literal["split", "truncate"] = "split"
+    packing: bool = True
+    mask_rate: float = Field(0.3, gt=0, lt=1)
+    rope_theta: float = Field(10_000.0, gt=0)
+    min_document_tokens: int = Field(0, ge=0)
+    validation_tokens: int = Field(1_048_576, ge=1)
+    validate_every: int = Field(500, ge=1)
+    save_every: int = Field(1000, ge=1)
+    log_every: int = Field(10, ge=1)
+
+    @model_validator(mode="after")
+    def _batches_fit(self) -> Self:
+        if self.micro_batch_tokens < self.length:
+            raise ValueError(
+                f"micro_batch_tokens = {self.micro_batch_tokens}: a micro-batch must hold length = {self.length}"
+            )
+        if self.batch_tokens % self.micro_batch_tokens:
+            raise ValueError(
+                f"batch_tokens = {self.batch_tokens}: must be a multiple of"
+                f" micro_batch_tokens = {self.micro_batch_tokens}"
+            )
+        if not self.packing and self.micro_batch_tokens % self.length:
+            raise ValueError(
+                f"micro_batch_tokens = {self.micro_batch_tokens}: without packing it must be a multiple of"
+                f" length = {self.length}"
+            )
+        if self.warmup_steps > self.steps:
+            raise ValueError(f"warmup_steps = {self.warmup_steps}: at most steps = {self.steps}")
+        return self
+
+
+class Recipe(Table):
+    """A whole run, from text to the last stage's checkpoint."""
+
+    name: str = Field(min_length=1)
+    seed: int = Field(42, ge=0)
+    corpus: Corpus
+    tokenizer: TokenizerTable
+    model: Model = Model()
+    stage: list[Stage] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> Self:
+        names = [stage.name for stage in self.stage]
+        if repeated := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"stage name {', '.join(sorted(repeated))!r} is given twice")
+        for stage in self.stage:
+            if stage.length > self.model.positions:
+                raise ValueError(
+                    f"stage {stage.name!r}: length = {stage.length} is above model.positions = {self.model.positions}"
+                )
+        return self
+
+
+def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply `key=value` changes, such as `stage.0.steps=100` or `tokenizer.adapt=a.model`.
+
+    Raises:
+        UserError: the file is missing or not TOML; a key is unknown; a value has the wrong type or is impossible.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot read the recipe ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not TOML ({error})") from error
+    for change in changes:
+        _apply(table, change)
+    return parse(table, str(path))
+
+
+def parse(table: dict[str, Any], place: str) -> Recipe:
+    """Check a recipe given as nested dictionaries; `place` begins the error's line."""
+    try:
+        return Recipe.model_validate(table)
+    except pydantic.ValidationError as error:
+        raise UserError(f"{place}: {_first_problem(error)}") from None
+
+
+# Of these neighbours a table may hold one; setting one on the command line takes the place of the others.
+_ALTERNATIVES = (("path", "hub", "builtin"), ("train", "adapt", "load"))
+
+
+def _apply(table: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    if not equals or not key:
+        raise UserError(f"--set {change}: give key=value, such as stage.0.steps=100")
+    *parents, last = key.split(".")
+    node: Any = table
+    for part in parents:
+        node = _child(node, part, change)
+    if isinstance(node, list):
+        node[_index(node, last, change)] = _value(text)
+        return
+    for group in _ALTERNATIVES:
+        if last in group and key != "corpus.train":
+            for other in group:
+                node.pop(other, None)
+            if "path" in group:
+                for companion in ("subset", "split", "megabytes", "seed"):
+                    node.pop(companion, None)
+    node[last] = _value(text)
+
+
+def _child(node: Any, part: str, change: str) -> Any:
+    child = node[_index(node, part, change)] if isinstance(node, list) else node.setdefault(part, {})
+    if not isinstance(child, dict | list):
+        raise UserError(f"--set {change}: {part!r} is a value, not a table")
+    return child
+
+
+def _index(node: list[Any], part: str, change: str) -> int:
+    """An entry of a list of tables is named by its number or, for stages, by its `name`."""
+    names = [entry.get("name") if isinstance(entry, dict) else None for entry in node]
+    if part in names:
+        return names.index(part)
+    if part.isdecimal() and int(part) < len(node):
+        return int(part)
+    accepted = [str(number) for number in range(len(node))] + [name for name in names if name]
+    raise UserError(f"--set {change}: no entry {part!r}; accepted: {', '.join(accepted)}")
+
+
+def _value(text: str) -> Any:
+    """A TOML value where the text is one, otherwise the text itself, so that paths need no quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _first_problem(error: pydantic.ValidationError) -> str:
+    """The first problem in one line: key, value and what is accepted."""
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    match problem["type"]:
+        case "extra_forbidden":
+            accepted = ", ".join(_keys_at(problem["loc"][:-1]))
+            return f"unknown key {key!r}; accepted: {accepted}"
+        case "missing":
+            return f"{key} is missing"
+        case "value_error":
+            return f"{key}: {message}" if key else message
+    return f"{key} = {json.dumps(problem['input'], ensure_ascii=False, default=str)}: {message}"
+
+
+def _keys_at(location: tuple[int | str, ...]) -> list[str]:
+    table: type[BaseModel] = Recipe
+    tables = {"corpus": Corpus, "tokenizer": TokenizerTable, "model": Model, "stage": Stage}
+    for part in location:
+        if part in ("train", "validation"):
+            table = Source
+        elif isinstance(part, str):
+            table = tables[part]
+    return list(table.model_fields)
+
+
+def to_toml(recipe: Recipe) -> str:
+    """The resolved recipe, every default written out, as TOML that `load` reads back to the same recipe."""
+    lines = [f"name = {_toml(recipe.name)}", f"seed = {recipe.seed}"]
+    for kind in ("train", "validation"):
+        for source in getattr(recipe.corpus, kind):
+            lines += ["", f"[[corpus.{kind}]]", *_entries(source)]
+    lines += ["", "[tokenizer]", *_entries(recipe.tokenizer), "", "[model]", *_entries(recipe.model)]
+    for stage in recipe.stage:
+        lines += ["", "[[stage]]", *_entries(stage)]
+    return "\n".join(lines) + "\n"
+
+
+def _entries(table: BaseModel) -> list[str]:
+    return [f"{key} = {_toml(value)}" for key, value in table.model_dump().items()]
+
+
+def _toml(value: Any) -> str:
+    """TOML's strings, booleans, integers and floats are JSON's for the values that a recipe holds."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """A hash that two recipes share exactly when they make the same run."""
+    return hashlib.sha256(to_toml(recipe).encode()).hexdigest()
+
+
+def first_difference(ours: Recipe, theirs: Recipe) -> str:
+    """The first key in which two recipes differ, with both values; empty if none does."""
+    for left, right in zip(_flat(ours), _flat(theirs), strict=False):
+        if left != right:
+            return f"{left[0]} = {left[1]!r} there, {right[0]} = {right[1]!r} here"
+    return "" if len(_flat(ours)) == len(_flat(theirs)) else "the number of tables differs"
+
+
+def _flat(recipe: Recipe) -> list[tuple[str, Any]]:
+    def walk(prefix: str, value: Any) -> list[tuple[str, Any]]:
+        if isinstance(value, dict):
+            return [pair for key, child in value.items() for pair in walk(f"{prefix}.{key}" if prefix else key, child)]
+        if isinstance(value, list):
+            return [pair for index, child in enumerate(value) for pair in walk(f"{prefix}.{index}", child)]
+        return [(prefix, value)]
+
+    return walk("", recipe.model_dump())
