@@ -1,0 +1,82 @@
+"""The fast path against the plain reference, values and gradients; and through Hugging Face's own model."""
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import ModernBertConfig, ModernBertModel
+
+from anaume.model.attention import PACKED, REFERENCE, layout_of, packed_attention, reference_attention
+
+HEADS, SIZE = 2, 16
+
+
+def _both(lengths: list[int], reach: int | None) -> list[tuple[Tensor, Tensor]]:
+    """(fast, reference) of the output and of the gradients of query, key and value."""
+    torch.manual_seed(0)
+    tokens = sum(lengths)
+    layout = layout_of(lengths, max(lengths))
+    weight = torch.randn(1, tokens, HEADS, SIZE)
+    data = torch.randn(3, 1, tokens, HEADS, SIZE)
+    results = []
+    for function in (packed_attention, reference_attention):
+        inputs = [x.transpose(1, 2).detach().requires_grad_() for x in data]
+        window = None if reach is None else reach + 1
+        out, _ = function(
+            torch.nn.Identity(), *inputs, attention_mask=layout, scaling=SIZE**-0.5, sliding_window=window
+        )
+        (out * weight).sum().backward()
+        gradients = [x.grad for x in inputs if x.grad is not None]
+        assert len(gradients) == 3
+        results.append([out.detach(), *gradients])
+    return list(zip(*results, strict=True))
+
+
+@pytest.mark.parametrize(
+    "lengths", [[1], [128], [129], [5, 300, 1, 77, 200, 64, 129], [1000], [3] * 50, [65, 66, 64]], ids=str
+)
+@pytest.mark.parametrize("reach", [None, 1, 2, 64, 100, 200])
+def test_packed_equals_reference(lengths: list[int], reach: int | None) -> None:
+    for fast, reference in _both(lengths, reach):
+        torch.testing.assert_close(fast, reference, atol=2e-6, rtol=1e-5)
+
+
+def test_reference_sees_its_own_document_within_reach_only() -> None:
+    """By hand: with equal scores each token gets the mean of what it may see."""
+    layout = layout_of([4, 2], 4)
+    zeros = torch.zeros(1, 1, 6, 1)
+    value = torch.tensor([1.0, 2, 4, 8, 100, 300]).view(1, 1, 6, 1)
+    call = {"attention_mask": layout, "scaling": 1.0}
+    out, _ = reference_attention(torch.nn.Identity(), zeros, zeros, value, sliding_window=None, **call)
+    assert out.flatten().tolist() == [3.75, 3.75, 3.75, 3.75, 200, 200]
+    out, _ = reference_attention(torch.nn.Identity(), zeros, zeros, value, sliding_window=2, **call)
+    torch.testing.assert_close(out.flatten(), torch.tensor([1.5, 7 / 3, 14 / 3, 6, 200, 200]))
+
+
+def _tiny() -> ModernBertModel:
+    torch.manual_seed(0)
+    config = ModernBertConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        local_attention=8,
+        pad_token_id=0,
+    )
+    return ModernBertModel(config).eval()
+
+
+@pytest.mark.parametrize("implementation", [PACKED, REFERENCE])
+def test_a_packed_row_equals_hugging_face_document_by_document(implementation: str) -> None:
+    model = _tiny()
+    lengths = [30, 7, 1, 50]
+    ids = torch.randint(1, 64, (1, sum(lengths)))
+    with torch.inference_mode():
+        model.set_attn_implementation("sdpa")
+        alone = torch.cat([model(input_ids=part).last_hidden_state for part in ids.split(lengths, dim=1)], dim=1)
+        model.set_attn_implementation(implementation)
+        layout = layout_of(lengths, 50)
+        positions = torch.cat([torch.arange(n) for n in lengths]).unsqueeze(0)
+        masks = {"full_attention": layout, "sliding_attention": layout}
+        packed = model(input_ids=ids, position_ids=positions, attention_mask=masks).last_hidden_state
+    torch.testing.assert_close(packed, alone, atol=2e-5, rtol=1e-4)
