@@ -1,0 +1,63 @@
+"""What several tests need: the real data, a small made-up corpus, a tokenizer of each kind."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from anaume.corpus.source import Source
+from anaume.tokens.tokenizer import Tokenizer, adapt, load, train
+
+PLACES = ["東京都", "大阪府", "北海道", "京都府", "沖縄県", "青森県", "長野県", "高知県", "佐賀県", "富山県"]
+NAMES = [
+    "".join(random.Random(i).choices("アイウエオカキクケコサシスセソタチツテトナニヌネノ", k=2 + i % 4))
+    for i in range(300)
+]
+THINGS = ["人口", "面積", "歴史", "文化", "気候", "産業", "県庁所在地", "名物", "山地", "河川", "祭り", "鉄道"]
+VERBS = ["について述べる", "は広く知られている", "を調べた", "が変わった", "は大きい", "の記録がある"]
+
+
+def sentence(chance: random.Random) -> str:
+    """One of many sentences, some with digits, spaces and Latin letters."""
+    year = chance.randrange(1600, 2026)
+    return (
+        f"{year}年、{chance.choice(PLACES)}{chance.choice(NAMES)}の{chance.choice(THINGS)}{chance.choice(VERBS)}。"
+        + chance.choice(["", "\n", " and so on ", "（注）", "　", f"{chance.random():.3f} km"])
+    )
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real corpora and of the paper's tokenizer; the test is skipped where it is absent."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"needs {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """Two files of 40 documents in all."""
+    folder = tmp_path_factory.mktemp("corpus")
+    for name in "ab":
+        chance = random.Random(name)
+        texts = ["".join(sentence(chance) for _ in range(chance.randrange(1, 80))) for _ in range(20)]
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return Source.model_validate({"path": str(folder / "*.jsonl")})
+
+
+@pytest.fixture(scope="session")
+def trained(corpus: Source, tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    """A tokenizer of 600 pieces."""
+    folder = tmp_path_factory.mktemp("trained") / "tokenizer"
+    train([corpus], 600, folder)
+    return load(folder)
+
+
+@pytest.fixture(scope="session")
+def paper(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    """The paper's tokenizer: LLM-jp's, adapted from its SentencePiece model."""
+    folder = tmp_path_factory.mktemp("paper") / "tokenizer"
+    adapt(str(shared_data / "tokenizer" / "llm-jp-tokenizer-100k.ver3.0b1.model"), folder)
+    return load(folder)

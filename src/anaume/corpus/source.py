@@ -12,7 +12,7 @@ class Source(BaseModel):
     `hub`      data set id, with `subset` and `split`; its rows need a `text` column
     `builtin`  "hakoniwa", with `split` ("train" or "validation"), `megabytes` and `seed`
     `weight`   how often an epoch uses each document: 2.0 twice, 0.5 every other one
-    `max_documents`  stop after so many; 0 reads all
+    `skip_documents` leave out so many at the start; `max_documents` stop after so many, 0 reads all
     `bad_lines`      share of unreadable lines past which reading stops with an error
     """
 
@@ -26,6 +26,7 @@ class Source(BaseModel):
     megabytes: float = Field(8.0, gt=0)
     seed: int = Field(0, ge=0)
     weight: float = Field(1.0, gt=0)
+    skip_documents: int = Field(0, ge=0)
     max_documents: int = Field(0, ge=0)
     bad_lines: float = Field(0.01, ge=0, le=1)
 
