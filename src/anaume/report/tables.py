@@ -1,0 +1,138 @@
+"""One small table that renders as HTML, Markdown and LaTeX (booktabs), escaped in each."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from math import isfinite
+
+from anaume.report.formats import MISSING
+
+JAPANESE = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
+TEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "–": "--",
+        "\n": " ",
+        **{character: f"{{{character}}}" for character in "[]*"},  # after a row's end they would be its options
+        **{character: "\\" + character for character in "&%$#_{}"},
+    }
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: its text, a smaller note behind it, and whether it stands out (best value, right answer)."""
+
+    text: str = MISSING
+    note: str = ""
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's title; `numeric` aligns right, `wide` may wrap (sentences)."""
+
+    title: str
+    numeric: bool = False
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """`name` is the file's stem, `caption` says what is seen, every row has a cell for each column."""
+
+    name: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"table {self.name}: a row of {len(row)} cells; accepted: {len(self.columns)}")
+
+
+def strongest(cells: Sequence[Cell], values: Sequence[float | None], *, lowest: bool = False) -> list[Cell]:
+    """The cells with the best value (all of them, on a tie) made strong; a column of one stays as it is."""
+    present = [value for value in values if value is not None and isfinite(value)]
+    if len(present) < 2:
+        return list(cells)
+    best = min(present) if lowest else max(present)
+    return [Cell(cell.text, cell.note, strong=value == best) for cell, value in zip(cells, values, strict=True)]
+
+
+def html(table: Table) -> str:
+    """The table as an HTML element; Japanese cells say so, for the right shapes of shared characters."""
+    head = "".join(f"<th{_classes(column)}>{escape(column.title)}</th>" for column in table.columns)
+    body = "\n".join(
+        "<tr>" + "".join(_html_cell(c, column) for c, column in zip(row, table.columns, strict=True)) + "</tr>"
+        for row in table.rows
+    )
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
+def _html_cell(cell: Cell, column: Column) -> str:
+    language = ' lang="ja"' if JAPANESE.search(cell.text) else ""
+    text = f"<strong>{escape(cell.text)}</strong>" if cell.strong else escape(cell.text)
+    note = f" <small>{escape(cell.note)}</small>" if cell.note else ""
+    return f"<td{_classes(column, missing=cell.text == MISSING)}{language}>{text}{note}</td>"
+
+
+def _classes(column: Column, *, missing: bool = False) -> str:
+    names = [name for name, on in (("num", column.numeric), ("wide", column.wide), ("missing", missing)) if on]
+    return f' class="{" ".join(names)}"' if names else ""
+
+
+def markdown(table: Table) -> str:
+    """The table in GitHub's Markdown, its caption as a paragraph before it."""
+    titles = [_markdown_text(column.title) for column in table.columns]
+    rules = ["---:" if column.numeric else "---" for column in table.columns]
+    rows = [[_markdown_cell(cell) for cell in row] for row in table.rows]
+    lines = ["| " + " | ".join(line) + " |" for line in (titles, rules, *rows)]
+    return f"{_markdown_text(table.caption)}\n\n" + "\n".join(lines) + "\n"
+
+
+def _markdown_cell(cell: Cell) -> str:
+    text = _markdown_text(cell.text)
+    text = f"**{text}**" if cell.strong and text.strip() else text
+    return f"{text} ({_markdown_text(cell.note)})" if cell.note else text
+
+
+def _markdown_text(text: str) -> str:
+    escaped = re.sub(r"([\\`*_\[\]|])", r"\\\1", text).replace("\n", " ")
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def latex(table: Table) -> str:
+    """The table as a LaTeX float with booktabs rules; for Japanese cells compile with LuaLaTeX or upLaTeX."""
+    layout = "".join("r" if c.numeric else r"p{0.3\linewidth}" if c.wide else "l" for c in table.columns)
+    head = " & ".join(_tex(column.title) for column in table.columns)
+    rows = [" & ".join(_latex_cell(cell) for cell in row) + r" \\" for row in table.rows]
+    lines = [
+        r"% \usepackage{booktabs}; Japanese: LuaLaTeX with luatexja, or upLaTeX",
+        r"\begin{table}[t]",
+        r"\centering",
+        rf"\caption{{{_tex(table.caption)}}}",
+        rf"\label{{tab:{table.name}}}",
+        rf"\begin{{tabular}}{{{layout}}}",
+        r"\toprule",
+        head + r" \\",
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _latex_cell(cell: Cell) -> str:
+    text = rf"\textbf{{{_tex(cell.text)}}}" if cell.strong else _tex(cell.text)
+    return rf"{text} {{\small {_tex(cell.note)}}}" if cell.note else text
+
+
+def _tex(text: str) -> str:
+    return text.translate(TEX)

@@ -1,0 +1,131 @@
+"""A small synthetic run, as the producers would write it, and ways to add to it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anaume.evals.result import Result, save
+
+RECIPE = """name = "箱庭"
+
+[model]
+layers = 4
+hidden = 128
+
+[[stage]]
+name = "short"
+length = 128
+steps = 40
+learning_rate = 5e-4
+
+[[stage]]
+name = "long"
+length = 1024
+steps = 20
+learning_rate = 5e-5
+packing = true
+"""
+MANIFEST = {
+    "name": "箱庭",
+    "created": "2025-11-23T08:40:12+00:00",
+    "anaume": "0.1.0",
+    "recipe_hash": "9f31c2ab",
+    "parameters": 6_431_744,
+    "environment": {"python": "3.11.2", "torch": "2.13.0", "cpu": "Xeon <8481C>", "threads": 2},
+    "data": {"train": {"documents": 21480, "tokens": 9312044}, "validation": {"documents": 412}},
+}
+EVIL = "<script>alert('x')</script> & [MASK]。"
+
+
+def train_line(stage: str, step: int, loss: float, tokens: int, **more: Any) -> dict[str, Any]:
+    line = {"kind": "train", "stage": stage, "step": step, "loss": loss, "learning_rate": 5e-4}
+    line |= {"gradient_norm": 1.0, "tokens": tokens, "tokens_per_second": 100.0}
+    return line | {"padding_fraction": 0.004, "mfu": None} | more
+
+
+def validation_line(stage: str, step: int, loss: float, accuracy: float) -> dict[str, Any]:
+    return {"kind": "validation", "stage": stage, "step": step, "loss": loss, "accuracy": accuracy}
+
+
+def metrics_lines() -> list[dict[str, Any]]:
+    lines = [validation_line("short", 0, 9.125, 0.0)]
+    lines += [train_line("short", step, 9 - step / 10, step * 1000) for step in range(1, 41)]
+    lines += [validation_line("short", 40, 5.25, 0.4), validation_line("long", 0, 5.5, 0.35)]
+    lines += [train_line("long", step, 5 - step / 10, 40_000 + step * 1000) for step in range(1, 21)]
+    return [*lines, validation_line("long", 20, 3.0625, 0.6)]
+
+
+def checkpoint(run: Path, stage: str, step: int, score: float) -> None:
+    """The records of one checkpoint; every number follows from `score`."""
+    model = f"{stage}-step-{step:07d}"
+    place = {"stage": stage, "step": step, "tokens": 1000 * step}
+    metrics = {
+        "loss": 9.5 - score,
+        "accuracy": score,
+        "loss (0, 128]": 9 - score,
+        "loss (128, 1024]": 8 - score,
+    }
+    save(Result(model, "validation", metrics, 412, {}, 0, checkpoint=place), run / "evals")
+    guesses = [
+        {"text": text, "probability": 0.5 - i / 10} for i, text in enumerate(["東京", "大阪", "京都", "の", "は"])
+    ]
+    if step == 0:
+        guesses = guesses[::-1]
+    details: list[dict[str, Any]] = [
+        {
+            "text": "日本の首都は[MASK]である。",
+            "answers": ["東京"],
+            "predictions": guesses,
+            "correct": step > 0,
+        },
+        {"text": EVIL, "answers": ["<b>"], "predictions": [{"text": "<b>", "probability": 0.125}]},
+    ]
+    cloze = {
+        "accuracy_at_1": score - 0.01,
+        "accuracy_at_5": score + 0.01,
+        "mrr": score,
+        "naive_accuracy_at_1": 0.1,
+    }
+    save(Result(model, "fill-mask", cloze, 600, {}, 0, checkpoint=place, details=details), run / "evals")
+    retrieval = {"recall_at_10": score + 0.1, "mrr_at_10": score / 2}
+    save(Result(model, "retrieval", retrieval, 400, {}, 0, checkpoint=place), run / "evals")
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    """A function that writes a whole run below `tmp_path`, or one that stopped before its evaluations."""
+
+    def make(
+        folder: str = "run", evals: bool = True, lines: list[dict[str, Any]] | None = None, tail: str = ""
+    ) -> Path:
+        run = tmp_path / folder
+        run.mkdir()
+        (run / "recipe.toml").write_text(RECIPE, encoding="utf-8")
+        (run / "manifest.json").write_text(json.dumps(MANIFEST, ensure_ascii=False), encoding="utf-8")
+        written = "".join(json.dumps(line) + "\n" for line in lines or metrics_lines())
+        (run / "metrics.jsonl").write_text(written + tail, encoding="utf-8")
+        if evals:
+            for stage, step, score in (
+                ("long", 20, 0.75),
+                ("short", 40, 0.5),
+                ("short", 0, 0.125),
+                ("short", 9, 0.25),
+            ):
+                checkpoint(run, stage, step, score)
+            for name, recall in (("edit-distance", 0.289), ("jaccard", 0.031)):
+                save(
+                    Result(name, "retrieval", {"recall_at_10": recall, "mrr_at_10": 0.02}, 400, {}, 0),
+                    run / "evals",
+                )
+        return run
+
+    return make
+
+
+@pytest.fixture
+def run(make_run: Callable[..., Path]) -> Path:
+    """A whole run: two stages, four checkpoints, all tasks."""
+    return make_run()

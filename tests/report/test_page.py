@@ -1,0 +1,249 @@
+import base64
+import gzip
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from anaume.errors import UserError
+from anaume.evals.result import Result, save
+from anaume.report.page import write_report
+
+EVIL = "<script>alert('x')</script> & [MASK]。"  # a question of the synthetic run
+
+
+class Reader(HTMLParser):
+    """Collects what a browser would load and run, and the visible text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.scripts: dict[str, str] = {}
+        self.ids: list[str] = []
+        self.text = ""
+        self._script: str | None = None
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        self.addresses += [found[name] for name in ("src", "href", "srcset", "action", "data") if name in found]
+        if "id" in found:
+            self.ids.append(found["id"])
+        self._script = found.get("id", "main") if tag == "script" else None
+
+    def handle_data(self, data: str) -> None:
+        if self._script is None:
+            self.text += data
+        else:
+            self.scripts[self._script] = self.scripts.get(self._script, "") + data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "script":
+            self._script = None
+
+
+def report(*inputs: Path) -> tuple[Reader, str, Path]:
+    out = inputs[0].parent / "out"
+    index = write_report(inputs, out)
+    assert index == out / "index.html"
+    text = index.read_text(encoding="utf-8")
+    return Reader(text), text, out
+
+
+def words(reader: Reader) -> str:
+    return re.sub(r"\s+", " ", reader.text)
+
+
+def test_the_headline_has_the_end_beside_step_0(run: Path) -> None:
+    reader, _, _ = report(run)
+    text = words(reader)
+    for fact in (
+        "Parameters 6.4M 6,431,744",
+        "Tokens seen 60k 60,000",
+        "Training time 10 min 0 s",  # 60,000 tokens at 100 a second
+        "Validation loss 8.750 9.375 at step 0",
+        "Validation accuracy 0.750 0.125 at step 0",
+        "Cloze accuracy 0.740 0.115 at step 0",
+        "Recall@10 0.850 0.225 at step 0",
+        "4 layers · 128 hidden · 2025-11-23",
+    ):
+        assert fact.replace(" ", "") in text.replace(" ", ""), fact
+
+
+def test_the_numbers_land_in_all_three_forms_of_a_table(run: Path) -> None:
+    _, page, out = report(run)
+    markdown = (out / "tables" / "retrieval.md").read_text(encoding="utf-8")
+    assert "| long, step 20 | **0.850** | **0.375** | 400 |" in markdown
+    assert "| Jaccard | 0.031 | 0.020 | 400 |" in markdown
+    assert "step 9" not in markdown  # step 9 is no milestone; it stands in the dynamics
+    tex = (out / "tables" / "retrieval.tex").read_text(encoding="utf-8")
+    assert r"long, step 20 & \textbf{0.850} & \textbf{0.375} & 400 \\" in tex
+    assert '<td class="num"><strong>0.850</strong></td>' in page
+    dynamics = (out / "tables" / "dynamics.md").read_text(encoding="utf-8").splitlines()
+    assert [line.split(" | ")[:2] for line in dynamics[4:]] == [
+        ["| short", "0"], ["| short", "9"], ["| short", "40"], ["| long", "20"]
+    ]  # fmt: skip
+    assert dynamics[-1] == "| long | 20 | 20,000 | 8.750 | 0.750 | 0.740 | 0.760 | 0.750 | 0.850 | 0.375 |"
+    by_length = (out / "tables" / "loss-by-length.md").read_text(encoding="utf-8")
+    assert "| Model | (0, 128\\] | (128, 1024\\] |" in by_length
+    assert "| long, step 20 | 8.250 | 7.250 |" in by_length
+
+
+def test_fill_mask_shows_five_guesses_of_the_end_and_the_first_in_the_course_of_training(run: Path) -> None:
+    _, page, out = report(run)
+    top5 = (out / "tables" / "fill-mask-top5.md").read_text(encoding="utf-8").splitlines()
+    assert top5[0] == "Five first guesses of long, step 20, with probabilities; right ones in bold."
+    assert top5[4].endswith("| 東京 | **東京** (0.500) | 大阪 (0.400) | 京都 (0.300) | の (0.200) | は (0.100) |")
+    assert top5[5].endswith("| **&lt;b&gt;** (0.125) | – | – | – | – |")
+    first = (out / "tables" / "fill-mask-first.md").read_text(encoding="utf-8").splitlines()
+    assert first[2] == "| Sentence | Answer | Step 0 | End of short | End of long |"
+    assert first[4].endswith("| 東京 | は (0.100) | **東京** (0.500) | **東京** (0.500) |")
+    assert '<td lang="ja"><strong>東京</strong> <small>0.500</small></td>' in page
+
+
+def test_content_is_text_and_never_markup(run: Path) -> None:
+    for name in ("recipe.toml", "metrics.jsonl"):
+        text = (run / name).read_text(encoding="utf-8").replace('"long"', '"</script><i>x"')
+        (run / name).write_text(text, encoding="utf-8")
+    reader, page, _ = report(run)
+    assert EVIL in reader.text
+    assert "<script>alert" not in page
+    assert "Xeon <8481C>" in reader.text
+    assert '"</script><i>x"' in reader.text  # in the recipe
+    assert "<i>" not in page
+    assert set(reader.scripts) == {"charts", "plotly", "main"}
+    stages = [border[0] for border in json.loads(reader.scripts["charts"])[0]["borders"]]
+    assert "</script><i>x" in stages
+    assert "<" not in reader.scripts["charts"]  # "<!--" and "<script" would change how the rest is read
+
+
+def test_the_page_needs_no_network(run: Path) -> None:
+    reader, page, out = report(run)
+    assert "http:" not in page
+    assert "https:" not in page
+    assert "url(" not in page
+    assert "@import" not in page
+    own = {address for address in reader.addresses if not address.startswith(("#", "data:,"))}
+    assert own
+    assert all((out / address).is_file() for address in own), own
+    assert {address[1:] for address in reader.addresses if address.startswith("#")} <= set(reader.ids)
+    assert len(reader.ids) == len(set(reader.ids))
+
+
+def test_plotly_is_in_the_page_once(run: Path) -> None:
+    reader, page, _ = report(run)
+    assert page.count('id="plotly"') == 1
+    code = gzip.decompress(base64.b64decode(reader.scripts["plotly"])).decode()
+    assert "plotly.js v" in code[:200]
+    charts = json.loads(reader.scripts["charts"])
+    steps = ["loss", "accuracy", "retrieval", "cloze", "learning-rate", "gradient-norm", "speed", "padding"]
+    assert [chart["id"] for chart in charts] == [*steps, "by-length"]
+    for chart in charts:
+        assert f"chart-{chart['id']}" in reader.ids
+    loss = charts[0]["lines"][0]
+    assert (loss["x"][0], loss["y"][0], loss["x"][40], loss["y"][40]) == (1, 8.9, None, None)
+
+
+def test_a_long_run_makes_no_large_page(make_run: Callable[..., Path]) -> None:
+    line = {"kind": "train", "stage": "short"}
+    lines = [line | {"step": step, "loss": 75 if step == 12_345 else 5} for step in range(30_000)]
+    reader, _, _ = report(make_run(lines=lines))
+    assert "Of 30,000 logged steps, a curve shows at most 2,000" in reader.text
+    raw = json.loads(reader.scripts["charts"])[0]["lines"][0]
+    assert len(raw["x"]) <= 2000
+    assert (raw["x"][0], raw["x"][-1]) == (0, 29_999)
+    assert raw["y"][raw["x"].index(12_345)] == 75
+    assert len(reader.scripts["charts"]) < 500_000
+
+
+def test_a_short_run_is_not_said_to_be_thinned(run: Path) -> None:
+    assert "a curve shows at most" not in report(run)[0].text
+
+
+def test_an_interrupted_run_says_what_is_missing(make_run: Callable[..., Path]) -> None:
+    line = {"kind": "train", "stage": "short", "step": 1, "loss": 9.5}
+    run = make_run(evals=False, lines=[line], tail='{"kind": "tra')
+    (run / "manifest.json").unlink()
+    reader, _, out = report(run)
+    text = words(reader)
+    for title in ("Fill-mask", "Retrieval", "Dynamics", "Loss by length"):
+        assert f"{title} not evaluated" in text
+    for title in ("Data", "Environment"):
+        assert f"{title} not recorded" in text
+    assert "Recall@10–not evaluated" in text
+    assert {path.stem for path in (out / "tables").iterdir()} == {"stages"}
+    assert (out / "figures" / "figure-1-training.png").is_file()
+
+
+def test_a_run_with_only_a_recipe_still_reports(make_run: Callable[..., Path]) -> None:
+    run = make_run(evals=False)
+    (run / "metrics.jsonl").unlink()
+    reader, _, out = report(run)
+    assert "Training no curves recorded" in words(reader)
+    assert "plotly" not in reader.scripts
+    assert not (out / "figures").exists()
+
+
+def test_the_recipe_the_data_and_the_environment_are_shown(run: Path) -> None:
+    reader, page, out = report(run)
+    assert 'name = "箱庭"' in reader.text
+    assert "| Learning rate | 5e-4 | 5e-5 |" in (out / "tables" / "stages.md").read_text(encoding="utf-8")
+    assert "| Packing | – | yes |" in (out / "tables" / "stages.md").read_text(encoding="utf-8")
+    data = (out / "tables" / "data.md").read_text(encoding="utf-8")
+    assert "| train | 21,480 | 9,312,044 |" in data
+    assert "| validation | 412 | – |" in data  # a missing cell is shown as missing
+    assert '<td class="num missing">–</td>' in page
+    environment = (out / "tables" / "environment.md").read_text(encoding="utf-8")
+    assert "| Torch | 2.13.0 |" in environment
+    assert "| Recipe hash | 9f31c2ab |" in environment
+
+
+def test_evaluations_of_several_folders_stand_side_by_side(run: Path, tmp_path: Path) -> None:
+    others = tmp_path / "others"
+    save(Result("tohoku-nlp/bert", "retrieval", {"recall_at_10": 0.74, "mrr_at_10": 1}, 400, {}, 0), others)
+    save(Result("tohoku-nlp/bert", "jglue", {"jsts_pearson": 0.92}, 1457, {}, 0), others)
+    save(Result("ruri", "jglue", {"jnli_accuracy": 0.5}, 2434, {}, 0), others)
+    reader, _, out = report(run, others)
+    retrieval = (out / "tables" / "retrieval.md").read_text(encoding="utf-8").splitlines()
+    names = [line.split(" | ")[0][2:] for line in retrieval[4:]]
+    assert names[:3] == ["箱庭: short, step 0", "箱庭: short, step 40", "箱庭: long, step 20"]
+    assert names[3:] == ["tohoku-nlp/bert", "Edit distance", "Jaccard"]
+    assert "| tohoku-nlp/bert | 0.740 | **1.000** | 400 |" in retrieval
+    jglue = (out / "tables" / "jglue.md").read_text(encoding="utf-8")
+    assert jglue.startswith("Task: jglue.")
+    assert "| ruri | 0.500 | – | 2,434 |" in jglue
+    assert "| tohoku-nlp/bert | – | 0.920 | 1,457 |" in jglue
+    assert "箱庭. Training dynamics" in reader.text
+
+
+def test_a_folder_of_records_alone_has_no_place_for_curves(tmp_path: Path) -> None:
+    details = [{"text": "[MASK]", "answers": ["東京"], "predictions": [{"text": "東京", "probability": 1.0}]}]
+    for name in ("a", "b"):
+        save(Result(name, "fill-mask", {"accuracy_at_1": 0.5}, 1, {}, 0, details=details), tmp_path / "evals")
+    reader, _, out = report(tmp_path / "evals")
+    assert "Evaluation records of 2 models" in reader.text
+    assert "Retrieval not evaluated" in words(reader)
+    assert "training" not in reader.ids
+    names = {path.name for path in (out / "tables").glob("*.md")}
+    assert names == {"fill-mask.md", "fill-mask-first.md", "fill-mask-top5-a.md", "fill-mask-top5-b.md"}
+
+
+def test_two_runs_have_their_own_figures_and_charts(make_run: Callable[..., Path]) -> None:
+    reader, _, out = report(make_run("one"), make_run("two"))
+    assert {path.name for path in (out / "figures").glob("*.svg")} == {
+        "figure-1-training-1.svg", "figure-1-training-2.svg"
+    }  # fmt: skip
+    charts = json.loads(reader.scripts["charts"])
+    assert {chart["axis"] for chart in charts} == {"steps-1", "steps-2", "by-length"}
+    assert len(reader.ids) == len(set(reader.ids))
+
+
+def test_bad_input_writes_nothing(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="neither a run directory nor evaluation records"):
+        write_report([run, tmp_path / "absent"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UserError, match="is a file; accepted: a folder"):
+        write_report([run], run / "recipe.toml")

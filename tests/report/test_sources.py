@@ -1,0 +1,87 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from anaume.errors import UserError
+from anaume.evals.result import Result, save
+from anaume.report.sources import read_sources
+
+RECORD = '{"model": "m", "task": "t", "metrics": %s, "n": 1, "settings": {}, "seed": 0}'
+
+
+def test_checkpoints_come_in_the_order_of_the_run(run: Path) -> None:
+    (source,) = read_sources([run])
+    assert [(m.stage, m.step) for m in source.checkpoints] == [
+        ("short", 0),
+        ("short", 9),
+        ("short", 40),
+        ("long", 20),
+    ]
+    assert [m.label for m in source.milestones] == ["short, step 0", "short, step 40", "long, step 20"]
+    assert [m.label for m in source.others] == ["Edit distance", "Jaccard"]
+    assert (source.offset("short"), source.offset("long")) == (0, 40)
+
+
+def test_without_recipe_and_metrics_stages_are_ordered_by_tokens(tmp_path: Path) -> None:
+    for stage, tokens in (("b", 100), ("a", 900), ("b", 500)):
+        place = {"stage": stage, "step": tokens, "tokens": tokens}
+        save(Result(f"{stage}{tokens}", "retrieval", {}, 1, {}, 0, checkpoint=place), tmp_path)
+    (source,) = read_sources([tmp_path])
+    assert [m.label for m in source.checkpoints] == ["b, step 100", "b, step 500", "a, step 900"]
+
+
+def test_models_with_a_slash_are_found_and_hidden_files_are_not_read(tmp_path: Path) -> None:
+    save(Result("tohoku-nlp/bert", "retrieval", {"recall_at_10": 0.74}, 9, {}, 0), tmp_path)
+    hidden = tmp_path / ".tokens" / "abc" / "header.json"
+    hidden.parent.mkdir(parents=True)
+    hidden.write_text("{}")
+    (source,) = read_sources([tmp_path])
+    assert [m.label for m in source.others] == ["tohoku-nlp/bert"]
+    assert source.others[0].metric("retrieval", "recall_at_10") == 0.74
+    assert source.others[0].metric("retrieval", "other") is None
+    assert source.others[0].metric("jglue", "jsts") is None
+
+
+def test_several_sources_are_told_apart_and_shared_baselines_appear_once(
+    make_run: Callable[..., Path],
+) -> None:
+    first, second = make_run("one"), make_run("two")
+    save(Result("mine", "retrieval", {"recall_at_10": 0.1}, 1, {}, 0), first / "evals")
+    save(Result("mine", "retrieval", {"recall_at_10": 0.2}, 1, {}, 0), second / "evals")
+    one, two = read_sources([first, second, first / "evals", first])
+    assert (one.name, two.name) == ("箱庭", "箱庭 (2)")
+    assert two.checkpoints[0].label == "箱庭 (2): short, step 0"
+    assert [m.label for m in one.others] == ["箱庭: mine", "Edit distance", "Jaccard"]
+    assert [m.label for m in two.others] == ["箱庭 (2): mine"]
+
+
+def test_an_input_that_is_neither_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    for path in (tmp_path, tmp_path / "absent", tmp_path / "notes.txt"):
+        with pytest.raises(
+            UserError, match=r"neither a run directory nor evaluation records; accepted: .*recipe\.toml"
+        ) as error:
+            read_sources([path])
+        assert str(error.value).startswith(str(path))
+        assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match="no input; accepted"):
+        read_sources([])
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("recipe.toml", "name = ", r"recipe\.toml: not a recipe .* accepted: TOML"),
+        ("manifest.json", "{", r"manifest\.json: not a manifest .* accepted: a JSON object"),
+        ("manifest.json", "[]", r"manifest\.json: \[\] is not a manifest; accepted: a JSON object"),
+        ("evals/m/t.json", "{}", r"t\.json: not an evaluation record"),
+        ("evals/m/t.json", RECORD % '{"a": "high"}', r"t\.json: a is 'high'; accepted: a number"),
+        ("evals/m/t.json", RECORD % "[]", r"t\.json: not an evaluation record; accepted: objects"),
+    ],
+)
+def test_a_damaged_file_is_named(run: Path, file: str, text: str, message: str) -> None:
+    (run / file).parent.mkdir(exist_ok=True, parents=True)
+    (run / file).write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_sources([run])
