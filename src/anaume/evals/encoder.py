@@ -1,0 +1,247 @@
+"""Any Hugging Face encoder through one door: texts → ids → hidden states → embeddings, or logits at masks.
+
+Padding never leaves `hidden_states`: what comes out of it is one flat row of real tokens per batch, so that a
+packed forward pass can take its place without anybody noticing.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer, ModernBertForMaskedLM
+from transformers.utils import logging
+
+from anaume.errors import UserError
+
+TEXTS_AT_ONCE = 16_384  # ids of so many texts are held at a time: a million of them as Python integers would not fit
+FULL_LOGITS_TOKENS = 1_024  # logits for every position: 1,024 × 100,000 × 4 bytes is already 400 MB
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A model ready for evaluation, in float32 and evaluation mode.
+
+    `name`        the folder's name, or the Hub id
+    `tokenizer`   a transformers tokenizer (fast or slow)
+    `model`       AutoModelForMaskedLM if loaded with `masked_lm`, else AutoModel
+    `max_length`  tokens, special ones included; what is longer is truncated and counted
+    """
+
+    name: str
+    tokenizer: Any
+    model: Any
+    max_length: int
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """Token ids with the special ones, and how many of the rows were cut to the model's length."""
+
+    rows: list[list[int]]
+    truncated: int
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """`vectors` (texts, hidden) float32 on the CPU, not normalised; `truncated` texts."""
+
+    vectors: Tensor
+    truncated: int
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Last hidden states of one batch, without padding.
+
+    `rows`     which of the given rows these are, in the order of `states`
+    `lengths`  tokens of each
+    `states`   (sum of lengths, hidden), on the encoder's device
+    """
+
+    rows: list[int]
+    lengths: list[int]
+    states: Tensor
+
+
+def load(path_or_id: str, *, masked_lm: bool) -> Encoder:
+    """Open a local folder or a Hub id.
+
+    Raises:
+        UserError: it doesn't exist or can't be opened, weights are missing from it (without a masked-LM
+            head it would run with a random one), or its tokenizer has no mask token though `masked_lm`.
+    """
+    folder = Path(path_or_id)
+    if not folder.is_dir() and (folder.is_absolute() or path_or_id.startswith(".") or path_or_id.count("/") > 1):
+        raise UserError(f"{path_or_id}: no such folder; expected a model's folder or a Hub id (owner/name)")
+    kind = AutoModelForMaskedLM if masked_lm else AutoModel
+    try:
+        AutoConfig.from_pretrained(path_or_id)  # first: without it the tokenizer's error would be a riddle
+        tokenizer = AutoTokenizer.from_pretrained(path_or_id)
+        with _quiet(bars=not folder.is_dir()):
+            # float32 whatever the checkpoint holds: half is slow on a CPU, and numbers must compare.
+            model, info = kind.from_pretrained(path_or_id, dtype=torch.float32, output_loading_info=True)
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
+        reason = " ".join(str(error).split()).split(". ")[0]
+        raise UserError(f"{path_or_id}: can't be opened as a model's folder or Hub id: {reason}") from error
+    if masked_lm and tokenizer.mask_token_id is None:
+        raise UserError(f"{path_or_id}: its tokenizer has no mask token; expected a masked language model")
+    missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)  # mean pooling needs no pooler
+    if missing:
+        what = "a masked language model" if masked_lm else "an encoder"
+        raise UserError(f"{path_or_id}: lacks weights of {what}: {', '.join(missing[:3])}")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    name = folder.resolve().name if folder.is_dir() else path_or_id
+    return Encoder(name, tokenizer, model.to(device).eval(), _max_length(tokenizer, model), device)
+
+
+@contextmanager
+def _quiet(*, bars: bool) -> Iterator[None]:
+    """Hold back transformers' table of weights left over, as `load` checks what matters of it."""
+    verbosity, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    if not bars:
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _max_length(tokenizer: Any, model: Any) -> int:
+    limits = [int(tokenizer.model_max_length)]  # 10^30 where the tokenizer states none
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions and positions > 0:
+        table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+        # RoBERTa and its family count positions from behind the padding index: 514 rows hold 512 tokens.
+        padding = table.padding_idx if isinstance(table, nn.Embedding) else None
+        limits.append(positions if padding is None else positions - padding - 1)
+    return min(limits)
+
+
+@lru_cache(maxsize=16)
+def special_ids(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the ids that the tokenizer puts before and after a text: (CLS,) and (SEP,)."""
+    full = tokenizer("あ")["input_ids"]
+    bare = tokenizer("あ", add_special_tokens=False)["input_ids"]
+    starts = [i for i in range(len(full) - len(bare) + 1) if full[i : i + len(bare)] == bare]
+    if not starts:
+        raise ValueError(f"{full} does not hold {bare}: the tokenizer encodes differently without special tokens")
+    return tuple(full[: starts[0]]), tuple(full[starts[0] + len(bare) :])
+
+
+def tokenize(encoder: Encoder, texts: Sequence[str]) -> Tokenized:
+    """Encode texts with special tokens, cut on the right to `max_length` as `truncation=True` does."""
+    if not texts:
+        return Tokenized([], 0)
+    rows = encoder.tokenizer(list(texts), verbose=False)["input_ids"]
+    _, suffix = special_ids(encoder.tokenizer)
+    kept = encoder.max_length - len(suffix)
+    truncated = 0
+    for i, row in enumerate(rows):
+        if len(row) > encoder.max_length:
+            rows[i] = [*row[:kept], *suffix]
+            truncated += 1
+    return Tokenized(rows, truncated)
+
+
+def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Yield indices of rows, longest first: rows × longest stays within `batch_tokens`, or is one row."""
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if batch and (len(batch) + 1) * lengths[batch[0]] > batch_tokens:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def hidden_states(encoder: Encoder, rows: Sequence[Sequence[int]], *, batch_tokens: int) -> Iterator[Hidden]:
+    """Run the network without its head over rows of ids; the batches come longest rows first.
+
+    Token types are left out: every model that has them takes zeros then, which is what a tokenizer returns
+    for one text.
+    """
+    for batch in batches([len(row) for row in rows], batch_tokens):
+        chosen = [rows[i] for i in batch]
+        ids, mask = _padded(encoder, chosen)
+        with torch.inference_mode():
+            states = encoder.model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state[mask.bool()]
+        yield Hidden(batch, [len(row) for row in chosen], states)
+
+
+def _padded(encoder: Encoder, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Return ids and attention mask, both (rows, longest) int64."""
+    longest = max(len(row) for row in rows)
+    padding = encoder.tokenizer.pad_token_id or 0  # never attended to, so any id will do where there is none
+    ids = torch.tensor([[*row, *[padding] * (longest - len(row))] for row in rows])
+    mask = torch.arange(longest)[None, :] < torch.tensor([len(row) for row in rows])[:, None]
+    return ids.to(encoder.device), mask.long().to(encoder.device)
+
+
+def embed_counted(encoder: Encoder, texts: Sequence[str], *, batch_tokens: int = 8192) -> Embedded:
+    """Mean of the last hidden states over all real tokens, CLS and SEP included, and the texts cut.
+
+    What the paper's retrieval and sentence-transformers' mean pooling compute.
+    """
+    parts: list[Tensor] = []
+    truncated = 0
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        tokenized = tokenize(encoder, texts[start : start + TEXTS_AT_ONCE])
+        truncated += tokenized.truncated
+        vectors = torch.empty(len(tokenized.rows), encoder.model.config.hidden_size)
+        for hidden in hidden_states(encoder, tokenized.rows, batch_tokens=batch_tokens):
+            lengths = torch.tensor(hidden.lengths, device=encoder.device)
+            vectors[hidden.rows] = torch.segment_reduce(hidden.states.float(), "mean", lengths=lengths).cpu()
+        parts.append(vectors)
+    return Embedded(torch.cat(parts) if parts else torch.empty(0, encoder.model.config.hidden_size), truncated)
+
+
+def embed(encoder: Encoder, texts: Sequence[str], *, batch_tokens: int = 8192) -> Tensor:
+    """Return mean-pooled embeddings of `texts`: (texts, hidden) float32 on the CPU, not normalised."""
+    return embed_counted(encoder, texts, batch_tokens=batch_tokens).vectors
+
+
+def logits_at(
+    encoder: Encoder,
+    rows: Sequence[Sequence[int]],
+    positions: Sequence[Sequence[int]],
+    *,
+    batch_tokens: int = 8192,
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield (index of the row, its logits (positions, vocabulary) float32 on the CPU), longest rows first.
+
+    The ModernBERT family computes its head at these positions only; other models give logits everywhere.
+    """
+    if not isinstance(encoder.model, ModernBertForMaskedLM):
+        yield from _logits_everywhere(encoder, rows, positions, min(batch_tokens, FULL_LOGITS_TOKENS))
+        return
+    for hidden in hidden_states(encoder, rows, batch_tokens=batch_tokens):
+        starts = accumulate(hidden.lengths[:-1], initial=0)
+        flat = [start + p for row, start in zip(hidden.rows, starts, strict=True) for p in positions[row]]
+        with torch.inference_mode():
+            chosen = hidden.states[torch.tensor(flat, device=encoder.device)]
+            logits = encoder.model.decoder(encoder.model.head(chosen)).float().cpu()
+        counts = [len(positions[row]) for row in hidden.rows]
+        yield from zip(hidden.rows, logits.split(counts), strict=True)
+
+
+def _logits_everywhere(
+    encoder: Encoder, rows: Sequence[Sequence[int]], positions: Sequence[Sequence[int]], batch_tokens: int
+) -> Iterator[tuple[int, Tensor]]:
+    for batch in batches([len(row) for row in rows], batch_tokens):
+        ids, mask = _padded(encoder, [rows[i] for i in batch])
+        with torch.inference_mode():
+            logits = encoder.model(input_ids=ids, attention_mask=mask).logits
+        for place, row in enumerate(batch):
+            yield row, logits[place, list(positions[row])].float().cpu()

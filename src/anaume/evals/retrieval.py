@@ -1,0 +1,181 @@
+"""Zero-shot sentence retrieval (paper, Table 4): pairs of texts → Recall@10 and MRR@10.
+
+Query i must find corpus entry i among all positives. Similarities are made and ranked block by block, so
+memory grows with the corpus only by its embeddings: a million entries fit.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from anaume.errors import UserError
+from anaume.evals.encoder import Encoder, embed_counted
+from anaume.evals.lexical import Unit, edit_similarities, jaccard_similarities, units_of
+from anaume.evals.result import Result
+from anaume.evals.rows import data_settings, read_rows, text_of
+
+CUTOFF = 10
+QUERIES_AT_ONCE, CORPUS_AT_ONCE = 2_048, 4_096  # 64 MB of float64 similarities a block
+# Cosines are taken in float64, where equal vectors agree to 1e-15 whatever block they fall in; a gap that
+# small is no difference between texts.
+COSINE_TOLERANCE = 1e-9
+TIES = "a wrong entry as similar as the right one ranks before it"
+
+Block = Callable[[slice, slice], Tensor]
+LEXICAL = {"edit-distance": edit_similarities, "jaccard": jaccard_similarities}
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A query, the text that answers it, and where both come from (may be empty)."""
+
+    query: str
+    positive: str
+    title: str = ""
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Read JSON lines with `query`, `positive` and, if there is one, `title`.
+
+    Raises:
+        UserError: naming file and line: not JSON, a missing or empty text; or an empty file.
+    """
+    return [
+        Pair(text_of(row, "query", place), text_of(row, "positive", place), str(row.get("title", "")))
+        for place, row in read_rows(path)
+    ]
+
+
+def ranks_of(block: Block, positives: Sequence[str], *, tolerance: float = 0.0) -> Tensor:
+    """Return the rank of each query's right answer, 1 … 10, or 11 for anything beyond: (queries,) int64.
+
+    `block(queries, corpus)` gives the similarities of a slice of queries to a slice of the corpus, float64, as a
+    new tensor: it is written over.
+    Entry i of `positives` is the corpus entry that query i must find; entries with the same text are right
+    too, and the best of them counts. Ties are pessimistic: a wrong entry within `tolerance` of the right one
+    ranks before it, so a model that gives everything one embedding scores zero rather than one.
+
+    Only the ten best wrong similarities of each query are kept, which decides every rank up to ten exactly.
+    """
+    numbers: dict[str, int] = {}
+    texts = torch.tensor([numbers.setdefault(text, len(numbers)) for text in positives])
+    total = len(positives)
+    ranks = torch.empty(total, dtype=torch.int64)
+    for start in range(0, total, QUERIES_AT_ONCE):
+        queries = slice(start, min(start + QUERIES_AT_ONCE, total))
+        best_right = torch.full((queries.stop - start,), -torch.inf, dtype=torch.float64)
+        best_wrong = torch.full((queries.stop - start, CUTOFF), -torch.inf, dtype=torch.float64)
+        for offset in range(0, total, CORPUS_AT_ONCE):
+            corpus = slice(offset, min(offset + CORPUS_AT_ONCE, total))
+            similarities = block(queries, corpus)
+            right = (texts[queries, None] == texts[None, corpus]).nonzero(as_tuple=True)
+            best_right.scatter_reduce_(0, right[0], similarities[right], "amax")
+            similarities[right] = -torch.inf
+            here = similarities.topk(min(CUTOFF, similarities.shape[1]), dim=1).values
+            best_wrong = torch.cat([best_wrong, here], dim=1).topk(CUTOFF, dim=1).values
+        ranks[queries] = 1 + (best_wrong >= best_right[:, None] - tolerance).sum(dim=1)
+    return ranks
+
+
+def metrics_of(ranks: Tensor) -> dict[str, float]:
+    """Recall@10 (share of queries answered in the first ten) and MRR@10 (mean of 1/rank, 0 beyond)."""
+    found = ranks <= CUTOFF
+    reciprocal = torch.where(found, 1 / ranks.double(), 0.0)
+    return {"recall_at_10": found.double().mean().item(), "mrr_at_10": reciprocal.mean().item()}
+
+
+def evaluate(
+    encoder: Encoder,
+    pairs: Sequence[Pair],
+    *,
+    data: Path | None = None,
+    query_prefix: str = "",
+    positive_prefix: str = "",
+    batch_tokens: int = 8192,
+    seed: int = 0,
+) -> Result:
+    """Measure retrieval by the cosine of mean-pooled embeddings.
+
+    `data` is the file that `pairs` came from, named in the record. The prefixes are for models trained with
+    them (ruri: "クエリ: " and "文章: ").
+
+    Raises:
+        UserError: no pairs.
+    """
+    _check(pairs)
+    queries = embed_counted(encoder, [query_prefix + pair.query for pair in pairs], batch_tokens=batch_tokens)
+    corpus = embed_counted(encoder, [positive_prefix + pair.positive for pair in pairs], batch_tokens=batch_tokens)
+
+    def cosine(rows: slice, columns: slice) -> Tensor:
+        return _unit_length(queries.vectors[rows]) @ _unit_length(corpus.vectors[columns]).T
+
+    ranks = ranks_of(cosine, [pair.positive for pair in pairs], tolerance=COSINE_TOLERANCE)
+    settings = {
+        "pooling": "mean over all tokens, special ones included",
+        "similarity": f"cosine in float64, equal within {COSINE_TOLERANCE:g}",
+        "max_length": encoder.max_length,
+        "truncated_queries": queries.truncated,
+        "truncated_positives": corpus.truncated,
+        "query_prefix": query_prefix,
+        "positive_prefix": positive_prefix,
+    }
+    return _result(encoder.name, pairs, ranks, settings, data, seed)
+
+
+def evaluate_lexical(
+    kind: Literal["edit-distance", "jaccard"],
+    pairs: Sequence[Pair],
+    unit: Unit = "characters",
+    *,
+    tokenizer: Any = None,
+    data: Path | None = None,
+    seed: int = 0,
+) -> Result:
+    """Measure retrieval by edit distance or Jaccard over `unit`; `tokenizer` gives the unit "tokens".
+
+    Raises:
+        UserError: no pairs, an unknown kind or unit, "tokens" without a tokenizer.
+    """
+    _check(pairs)
+    if kind not in LEXICAL:
+        raise UserError(f"lexical baseline {kind!r}: expected one of {', '.join(LEXICAL)}")
+    queries = units_of([pair.query for pair in pairs], unit, tokenizer)
+    corpus = units_of([pair.positive for pair in pairs], unit, tokenizer)
+
+    def similarity(rows: slice, columns: slice) -> Tensor:
+        return torch.from_numpy(LEXICAL[kind](queries[rows], corpus[columns]))
+
+    ranks = ranks_of(similarity, [pair.positive for pair in pairs])
+    formula = {
+        "edit-distance": "1 - Levenshtein distance / longer length",
+        "jaccard": "Jaccard index of sets",
+    }
+    settings: dict[str, Any] = {"similarity": formula[kind], "unit": unit}
+    if unit == "tokens":
+        settings["tokenizer"] = str(tokenizer.name_or_path)
+    return _result(kind, pairs, ranks, settings, data, seed)
+
+
+def _check(pairs: Sequence[Pair]) -> None:
+    if not pairs:
+        raise UserError("retrieval: no pairs, expected one at least")
+
+
+def _unit_length(vectors: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(vectors.double(), dim=1)
+
+
+def _result(
+    model: str, pairs: Sequence[Pair], ranks: Tensor, settings: dict[str, Any], data: Path | None, seed: int
+) -> Result:
+    shared = {
+        "corpus": len(pairs),
+        "ties": TIES,
+        "duplicates": "entries with the text of the right one are right",
+        **data_settings(data),
+    }
+    return Result(model, "retrieval", metrics_of(ranks), len(pairs), settings | shared, seed)
