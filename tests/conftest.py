@@ -1,13 +1,65 @@
-"""What several tests need: the real data, a small made-up corpus, a tokenizer of each kind."""
+"""What several tests need: the real data, a small made-up corpus, a tokenizer of each kind, a tiny run."""
 
 import json
+import os
 import random
 from pathlib import Path
 
 import pytest
 
+from anaume import recipe
+from anaume.corpus import hakoniwa
 from anaume.corpus.source import Source
+from anaume.recipe import Recipe
+from anaume.run import Run
 from anaume.tokens.tokenizer import Tokenizer, adapt, load, train
+
+# Tests multiply tiny matrices: a second thread would only wait for the first. Read by torch, which isn't loaded yet.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+RECIPE = """
+name = "tiny"
+seed = 7
+[[corpus.train]]
+path = "{folder}/train.jsonl"
+[[corpus.validation]]
+path = "{folder}/validation.jsonl"
+[tokenizer]
+load = "{folder}/tokenizer"
+[model]
+layers = 3
+hidden = 32
+heads = 2
+intermediate = 48
+positions = 256
+window = 16
+[[stage]]
+name = "first"
+length = 64
+steps = 6
+batch_tokens = 512
+micro_batch_tokens = 256
+learning_rate = 1e-2
+warmup_steps = 2
+validation_tokens = 512
+validate_every = 3
+save_every = 2
+log_every = 1
+[[stage]]
+name = "second"
+length = 256
+steps = 4
+batch_tokens = 512
+micro_batch_tokens = 256
+learning_rate = 1e-3
+warmup_steps = 1
+rope_theta = 20000.0
+optimizer = "muon"
+validation_tokens = 512
+validate_every = 2
+save_every = 2
+log_every = 1
+"""
 
 PLACES = ["東京都", "大阪府", "北海道", "京都府", "沖縄県", "青森県", "長野県", "高知県", "佐賀県", "富山県"]
 NAMES = [
@@ -49,9 +101,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Source:
 
 @pytest.fixture(scope="session")
 def trained(corpus: Source, tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    """A tokenizer of 600 pieces."""
+    """A tokenizer of 560 pieces."""
     folder = tmp_path_factory.mktemp("trained") / "tokenizer"
-    train([corpus], 600, folder)
+    train([corpus], 560, folder)
     return load(folder)
 
 
@@ -61,3 +113,21 @@ def paper(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Tokeni
     folder = tmp_path_factory.mktemp("paper") / "tokenizer"
     adapt(str(shared_data / "tokenizer" / "llm-jp-tokenizer-100k.ver3.0b1.model"), folder)
     return load(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    """Two stages of a few steps on a little of the built-in corpus, in files; seconds, not minutes."""
+    folder = tmp_path_factory.mktemp("tiny")
+    hakoniwa.write_corpus(folder, megabytes=0.15, seed=1)
+    train([Source(path=str(folder / "train.jsonl"))], 1200, folder / "tokenizer")
+    (folder / "recipe.toml").write_text(RECIPE.format(folder=folder), encoding="utf-8")
+    return recipe.load(folder / "recipe.toml")
+
+
+@pytest.fixture(scope="session")
+def straight(tiny: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The tiny recipe, trained without a stop. Tests read it, none writes to it."""
+    from anaume.pretrain.loop import pretrain
+
+    return pretrain(tiny, tmp_path_factory.mktemp("runs") / "straight")

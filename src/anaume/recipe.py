@@ -50,7 +50,7 @@ class TokenizerTable(Table):
 
 
 class Model(Table):
-    """ModernBERT's shape. `init` names a Hugging Face checkpoint to continue from; the shape is then the checkpoint's."""
+    """ModernBERT's shape. `init` names a Hugging Face checkpoint to continue from, of this same shape."""
 
     layers: int = Field(22, ge=1)
     hidden: int = Field(768, ge=2)
@@ -75,6 +75,7 @@ class Model(Table):
 class Stage(Table):
     """One stage of training. Batches are counted in token slots, over all ranks.
 
+    `optimizer`      "adamw", or "muon" for the layers' matrices with AdamW for the rest
     `documents`      "split" cuts a long document into pieces, "truncate" keeps its first piece only (the paper's way)
     `packing`        false gives each document a row of `length` slots, padded (the paper's way)
     `mask_rate`      share of tokens to predict; of those 80 % become the mask, 10 % a random token, 10 % stay
@@ -89,6 +90,7 @@ class Stage(Table):
     learning_rate: float = Field(5e-4, gt=0)
     warmup_steps: int = Field(24_000, ge=0)
     schedule: Literal["linear"] = "linear"
+    optimizer: Literal["adamw", "muon"] = "adamw"
     adam_beta1: float = Field(0.9, ge=0, lt=1)
     adam_beta2: float = Field(0.98, ge=0, lt=1)
     adam_eps: float = Field(1e-6, gt=0)

@@ -152,7 +152,7 @@ def test_layout_of_a_trained_vocabulary(trained: Tokenizer) -> None:
         "<unk>", "<s>", "</s>", "<MASK|anaume>", "<PAD|anaume>", "<CLS|anaume>", "<SEP|anaume>", "<EOD|anaume>",
         "<0x00>", "<0x01>",
     ]  # fmt: skip
-    assert trained.vocab_size == 600
+    assert trained.vocab_size == 560
     assert trained.special_ids == tuple(range(8))
     pieces = [engine.id_to_token(int(i)) for i in trained.encode(["東京都の人口について述べる。1945年"])[0]]
     assert pieces[0] == "▁"
@@ -162,7 +162,7 @@ def test_layout_of_a_trained_vocabulary(trained: Tokenizer) -> None:
 
 
 def test_training_is_deterministic(trained: Tokenizer, corpus: Source, tmp_path: Path) -> None:
-    train([corpus], 600, tmp_path / "again")
+    train([corpus], 560, tmp_path / "again")
     for file in trained.folder.iterdir():
         assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
     assert load(tmp_path / "again").vocabulary_hash == trained.vocabulary_hash
@@ -366,7 +366,7 @@ def test_a_folder_with_other_things_is_not_written_over(trained: Tokenizer, corp
     with pytest.raises(UserError, match=r"holds model\.safetensors; accepted: a new folder"):
         adapt(str(trained.folder), tmp_path)
     with pytest.raises(UserError, match=r"holds model\.safetensors; accepted: a new folder"):
-        train([corpus], 600, tmp_path)
+        train([corpus], 560, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
 
 

@@ -1,7 +1,7 @@
 """Stores → micro-batches, each with the position from which the next one follows.
 
-The rule it keeps: a batch depends on the plan and its position only. A position is three integers, because how many rows
-a window of documents fills is known once it is packed; resuming packs one window and goes on with the next row.
+The rule it keeps: a batch depends on the plan and its position only. A position is three integers, because how many
+rows a window of documents fills is known once it is packed; resuming packs one window and goes on with the next row.
 """
 
 from collections.abc import Iterator, Sequence

@@ -29,7 +29,8 @@ def mask(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Hide tokens of `ids` in place; give the (slots,) positions and labels to score.
 
-    Exactly `rate` of the candidates are chosen, at most `slots`; unused slots point at position 0 with the label IGNORE.
+    Exactly `rate` of the candidates are chosen, at most `slots`; unused slots point at position 0 and are labelled
+    IGNORE.
     """
     count = min(slots, round(rule.rate * len(candidates)))
     chosen = np.sort(random.choice(candidates, count, replace=False, shuffle=False))

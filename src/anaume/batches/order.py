@@ -1,9 +1,9 @@
 """The order of documents as a function: document k of epoch e, for any number of documents, in constant memory.
 
 An epoch visits each document of each source `weight` times (weight 0.5: half of them, another half each epoch), in an
-order that depends on (seed, epoch) alone. The permutation is a Feistel network over the next power of four, walked until
-it lands inside the range, so nothing is shuffled and nothing is stored (Black and Rogaway, "Ciphers with arbitrary finite
-domains", CT-RSA 2002).
+order that depends on (seed, epoch) alone. The permutation is a Feistel network over the next power of four, walked
+until it lands inside the range, so nothing is shuffled and nothing is stored (Black and Rogaway, "Ciphers with
+arbitrary finite domains", CT-RSA 2002).
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Documents → pieces of at most the stage's length → rows of a fixed number of slots.
 
-Comes in: the lengths of a window of documents, in order. Goes out: for each row, which pieces lie in it. The rule: every
-piece is in exactly one row, and with `split` every token is in exactly one piece.
+Comes in: the lengths of a window of documents, in order. Goes out: for each row, which pieces lie in it. The rule:
+every piece is in exactly one row, and with `split` every token is in exactly one piece.
 """
 
 from bisect import bisect_left, insort
@@ -30,7 +30,7 @@ class Pieces:
 
 
 def cut(lengths: NDArray[np.int64], length: int, documents: Literal["split", "truncate"]) -> Pieces:
-    """Cut documents of these lengths (tokens) into pieces that take at most `length` slots; empty documents give none."""
+    """Cut documents of these lengths (tokens) into pieces that take at most `length` slots; an empty one gives none."""
     capacity = length - SPECIALS
     counts = -(-lengths // capacity) if documents == "split" else np.minimum(lengths, 1)
     document = np.repeat(np.arange(len(lengths)), counts)

@@ -86,16 +86,17 @@ def _evaluate(task: str, model: str, inputs: Inputs, out: Path, run: Run | None 
     opened = encoder.load(model, masked_lm=task != "retrieval")
     if task == "fill-mask":
         assert inputs.cloze
-        return fill_mask.evaluate(opened, fill_mask.read_cloze(inputs.cloze))
+        return fill_mask.evaluate(opened, fill_mask.read_cloze(inputs.cloze), data=inputs.cloze, seed=inputs.seed)
     if task == "retrieval":
         assert inputs.pairs
-        return retrieval.evaluate(opened, retrieval.read_pairs(inputs.pairs))
+        return retrieval.evaluate(opened, retrieval.read_pairs(inputs.pairs), data=inputs.pairs, seed=inputs.seed)
     loaded = tokenizer.load(Path(model))
     if run and not inputs.texts:
-        return validation.evaluate(opened, open_stores(run.tokens("validation"), loaded), loaded, seed=inputs.seed)
+        stores = open_stores(run.tokens("validation"), loaded)
+        return validation.evaluate(opened, stores, loaded, texts="the run's validation corpus", seed=inputs.seed)
     tokens = out / ".tokens" / loaded.vocabulary_hash[:16]
     build([parse_source(inputs.texts)], loaded, tokens)
-    return validation.evaluate(opened, open_stores(tokens, loaded), loaded, seed=inputs.seed)
+    return validation.evaluate(opened, open_stores(tokens, loaded), loaded, texts=inputs.texts, seed=inputs.seed)
 
 
 def _lexical(inputs: Inputs, out: Path) -> Iterator[Path]:
@@ -103,7 +104,7 @@ def _lexical(inputs: Inputs, out: Path) -> Iterator[Path]:
     assert inputs.pairs
     for kind in LEXICAL:
         if not (out / kind / "retrieval.json").exists():
-            yield save(retrieval.evaluate_lexical(kind, retrieval.read_pairs(inputs.pairs)), out)
+            yield save(retrieval.evaluate_lexical(kind, retrieval.read_pairs(inputs.pairs), data=inputs.pairs), out)
 
 
 def _with_builtin_tasks(run: Run, recipe: Recipe, inputs: Inputs) -> Inputs:

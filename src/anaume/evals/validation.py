@@ -27,6 +27,7 @@ def evaluate(
     stores: Sequence[Store],
     tokenizer: Tokenizer,
     *,
+    texts: str,
     tokens: int = 1_048_576,
     length: int = 0,
     row_tokens: int = 16_384,
@@ -65,7 +66,7 @@ def evaluate(
             "length": length,
             "tokens": tokens,
             "mask_rate": MASK_RATE,
-            "texts": [store.source for store in stores],
+            "texts": texts,
         },
         seed,
     )

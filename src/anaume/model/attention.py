@@ -28,7 +28,7 @@ BLOCK = 128
 class Layout:
     """Where the documents of a packed row begin and end.
 
-    `cu_seqlens`  (documents + 1,) int32 on the row's device: 0, end of the first, …, T; repeats of T are empty documents
+    `cu_seqlens`  (documents + 1,) int32 on the row's device: 0, end of the first, …, T; T again is an empty document
     `lengths`     the documents' lengths as plain integers, for the CPU path (empty documents left out)
     `max_length`  an upper bound on a document's length, the same for every batch of a stage, so that nothing recompiles
     """
@@ -45,7 +45,7 @@ class Layout:
 
     @cached_property
     def band_masks(self) -> dict[tuple[int, torch.dtype], Tensor]:
-        """Masks of the local layers by (reach, dtype), made at first use and shared by all layers and the backward pass."""
+        """Masks of the local layers by (reach, dtype), made at first use and shared by all layers."""
         return {}
 
 
@@ -58,7 +58,7 @@ def layout_of(lengths: list[int], max_length: int, device: torch.device | str = 
 
 
 def reference_attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Layout, **kwargs: Any
+    _module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Layout, **kwargs: Any
 ) -> tuple[Tensor, None]:
     """Plain masked attention: (1, H, T, D) each in, (1, T, H, D) out. Slow and short: the truth to test against."""
     documents = attention_mask.document_of
@@ -71,7 +71,7 @@ def reference_attention(
 
 
 def packed_attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Layout, **kwargs: Any
+    _module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Layout, **kwargs: Any
 ) -> tuple[Tensor, None]:
     """The same by the fast path of the device: (1, H, T, D) each in, (1, T, H, D) out."""
     reach = _reach(kwargs)
@@ -83,7 +83,7 @@ def packed_attention(
 
 
 def _reach(kwargs: dict[str, Any]) -> int | None:
-    """|i − j| ≤ reach in local layers. Hugging Face passes reach + 1 (its `sliding_window`), or None in global layers."""
+    """|i − j| ≤ reach in local layers. Hugging Face passes reach + 1 (`sliding_window`), or None in global layers."""
     window = kwargs.get("sliding_window")
     return None if window is None else int(window) - 1
 

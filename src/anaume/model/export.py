@@ -1,0 +1,99 @@
+"""A checkpoint → a folder that `transformers` and `sentence-transformers` open."""
+
+import json
+import shutil
+from pathlib import Path
+
+from transformers import ModernBertForMaskedLM
+
+from anaume.errors import UserError
+from anaume.files import folder_atomic, write_json
+from anaume.model import mlm
+from anaume.recipe import Recipe, Stage
+from anaume.run import CheckpointName, Run
+from anaume.tokens import tokenizer
+
+# Files that this project keeps beside a tokenizer and that other readers have no use for.
+_PRIVATE = {"origin.json"}
+
+
+def export(run: Run, name: CheckpointName, out: Path) -> Path:
+    """Write one checkpoint of a run as a Hugging Face folder to `out`.
+
+    The folder holds the model, the tokenizer and the mean-pooling modules of sentence-transformers.
+
+    Raises:
+        UserError: the run has no such checkpoint; `out` holds something that is no export.
+    """
+    if name not in run.checkpoints():
+        accepted = ", ".join(known.model for known in run.checkpoints()) or "none yet"
+        raise UserError(f"{run.folder}: no checkpoint {name.model}; accepted: {accepted}")
+    if out.exists() and any(out.iterdir()) and not (out / "config.json").is_file():
+        raise UserError(f"{out}: not empty and not an earlier export; give another --out")
+    recipe = run.recipe()
+    stage = next(stage for stage in recipe.stage if stage.name == name.stage)
+    network = _network(run, name, recipe, stage)
+    with folder_atomic(out) as temporary:
+        network.save_pretrained(temporary)
+        _spell_for_older_readers(temporary / "config.json", recipe, stage)
+        for file in run.tokenizer.iterdir():
+            if file.name not in _PRIVATE:
+                shutil.copy(file, temporary / file.name)
+        _write_sentence_modules(temporary, recipe.model.hidden, recipe.model.positions)
+    return out
+
+
+def select(run: Run, stage: str = "", step: int = -1) -> CheckpointName:
+    """The checkpoint that `--stage` and `--step` name; by default the last of the last stage that has any.
+
+    Raises:
+        UserError: there is none.
+    """
+    fitting = [
+        name for name in run.checkpoints() if (not stage or name.stage == stage) and (step < 0 or name.step == step)
+    ]
+    if not fitting:
+        accepted = ", ".join(name.model for name in run.checkpoints()) or "none yet"
+        raise UserError(f"{run.folder}: no checkpoint for stage {stage or 'any'}, step {step}; accepted: {accepted}")
+    return fitting[-1]
+
+
+def _network(run: Run, name: CheckpointName, recipe: Recipe, stage: Stage) -> ModernBertForMaskedLM:
+    """The checkpoint's weights with the padding rows of the vocabulary cut off."""
+    loaded = tokenizer.load(run.tokenizer)
+    network = mlm.build(recipe.model, loaded, recipe.seed)
+    mlm.load_weights(network, run.checkpoint(name) / mlm.WEIGHTS)
+    mlm.resize_vocabulary(network, loaded.vocab_size)
+    mlm.set_rope_theta(network, stage.rope_theta)
+    network.config._attn_implementation = "sdpa"
+    network.config.architectures = ["ModernBertForMaskedLM"]
+    return network
+
+
+def _spell_for_older_readers(config: Path, recipe: Recipe, stage: Stage) -> None:
+    """transformers 4 reads theta, window and layer pattern under other names, and would take its own defaults."""
+    table = json.loads(config.read_text(encoding="utf-8"))
+    table |= {
+        "global_rope_theta": stage.rope_theta,
+        "local_rope_theta": stage.rope_theta,
+        "global_attn_every_n_layers": recipe.model.global_every,
+        "local_attention": recipe.model.window,
+    }
+    write_json(config, table)
+
+
+def _write_sentence_modules(folder: Path, hidden: int, positions: int) -> None:
+    """Mean pooling over all tokens, as the paper's evaluations do it (section 4.3)."""
+    write_json(
+        folder / "modules.json",
+        [
+            {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+            {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+        ],
+    )
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": positions, "do_lower_case": False})
+    (folder / "1_Pooling").mkdir()
+    write_json(
+        folder / "1_Pooling" / "config.json",
+        {"word_embedding_dimension": hidden, "pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False},
+    )

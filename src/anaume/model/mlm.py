@@ -1,0 +1,190 @@
+"""The masked language model: Hugging Face's ModernBERT, run on packed rows, with logits only where they are scored.
+
+Shapes: T token slots of a micro-batch, M scored slots (a fixed number; unused ones are labelled IGNORE), V vocabulary.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoConfig, ModernBertConfig, ModernBertForMaskedLM
+from transformers.models.modernbert.modeling_modernbert import ModernBertRotaryEmbedding
+
+from anaume.batches.batch import IGNORE, PackedBatch
+from anaume.errors import UserError
+from anaume.model.attention import PACKED, Layout, layout_of
+from anaume.model.cross_entropy import BLOCK, linear_cross_entropy
+from anaume.recipe import Model
+from anaume.tokens.tokenizer import Tokenizer
+
+# Rows of the vocabulary matrix are padded to a multiple of this, for the speed of the products; export removes them.
+VOCABULARY_MULTIPLE = 64
+# The file of a checkpoint and of an export that holds the weights.
+WEIGHTS = "model.safetensors"
+# The logit of a padding row: its probability is exactly 0 in float32 and bfloat16, so the loss is the unpadded one.
+PADDING_BIAS = -1e4
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A PackedBatch on the model's device."""
+
+    input_ids: Tensor  # (1, T)
+    position_ids: Tensor  # (1, T)
+    scored: Tensor  # (M,)
+    labels: Tensor  # (M,)
+    layout: Layout
+
+
+def to_device(batch: PackedBatch, max_length: int, device: torch.device) -> Inputs:
+    """Copy a batch to `device`; on CUDA the number of document slots is fixed, so that shapes stay the same."""
+    tokens = len(batch.input_ids)
+    slots = tokens // 8 if device.type == "cuda" else 0
+
+    def copy(array: Any) -> Tensor:
+        return torch.from_numpy(array).to(device, non_blocking=True)
+
+    return Inputs(
+        copy(batch.input_ids).unsqueeze(0),
+        copy(batch.position_ids).unsqueeze(0),
+        copy(batch.scored),
+        copy(batch.labels),
+        layout_of(batch.lengths.tolist(), max_length, device, slots),
+    )
+
+
+def config(model: Model, tokenizer: Tokenizer, vocab_size: int) -> ModernBertConfig:
+    """ModernBERT's configuration for a recipe's shape."""
+    return ModernBertConfig(
+        vocab_size=vocab_size,
+        hidden_size=model.hidden,
+        intermediate_size=model.intermediate,
+        num_hidden_layers=model.layers,
+        num_attention_heads=model.heads,
+        max_position_embeddings=model.positions,
+        local_attention=model.window,
+        global_attn_every_n_layers=model.global_every,
+        pad_token_id=tokenizer.pad_id,
+        bos_token_id=tokenizer.cls_id,
+        cls_token_id=tokenizer.cls_id,
+        eos_token_id=tokenizer.sep_id,
+        sep_token_id=tokenizer.sep_id,
+    )
+
+
+def build(model: Model, tokenizer: Tokenizer, seed: int) -> ModernBertForMaskedLM:
+    """A new model with seeded weights, or `model.init`'s; the vocabulary padded to a multiple of 64.
+
+    Raises:
+        UserError: `init` is no ModernBERT, or its vocabulary is not the tokenizer's.
+    """
+    if model.init:
+        network = _continued(model.init, tokenizer)
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = ModernBertForMaskedLM(config(model, tokenizer, tokenizer.vocab_size))
+    network.config._attn_implementation = PACKED
+    _pad_vocabulary(network, tokenizer.vocab_size)
+    return network
+
+
+def _continued(init: str, tokenizer: Tokenizer) -> ModernBertForMaskedLM:
+    try:
+        found = AutoConfig.from_pretrained(init)
+    except (OSError, ValueError) as error:
+        raise UserError(f"model.init = {init!r}: no Hugging Face model there ({str(error).splitlines()[0]})") from error
+    if found.model_type != "modernbert":
+        raise UserError(f"model.init = {init!r}: its model_type is {found.model_type!r}; accepted: 'modernbert'")
+    if found.vocab_size != tokenizer.vocab_size:
+        raise UserError(
+            f"model.init = {init!r}: {found.vocab_size} entries in its vocabulary; the tokenizer has"
+            f" {tokenizer.vocab_size}"
+        )
+    network = ModernBertForMaskedLM.from_pretrained(init, dtype=torch.float32)
+    assert isinstance(network, ModernBertForMaskedLM)
+    return network
+
+
+def _pad_vocabulary(network: ModernBertForMaskedLM, vocab_size: int) -> None:
+    padded = -(-vocab_size // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
+    resize_vocabulary(network, padded)
+    with torch.no_grad():
+        network.decoder.bias[vocab_size:] = PADDING_BIAS
+
+
+def resize_vocabulary(network: ModernBertForMaskedLM, vocab_size: int) -> None:
+    """Cut the tied matrix and the decoder's bias to `vocab_size` rows, or fill them up with zeros."""
+    embedding = network.model.embeddings.tok_embeddings
+    missing = vocab_size - embedding.num_embeddings
+    with torch.no_grad():
+        weight, bias = (
+            F.pad(x, (0, 0) * (x.dim() - 1) + (0, missing)) for x in (embedding.weight, network.decoder.bias)
+        )
+    embedding.weight = network.decoder.weight = nn.Parameter(weight)
+    network.decoder.bias = nn.Parameter(bias)
+    embedding.num_embeddings = network.decoder.out_features = network.config.vocab_size = vocab_size
+
+
+def set_rope_theta(network: ModernBertForMaskedLM, theta: float) -> None:
+    """Give global and local layers this theta (the paper's are equal); it is no weight, so a stage may change it."""
+    for parameters in network.config.rope_parameters.values():
+        parameters["rope_theta"] = theta
+    network.model.rotary_emb = ModernBertRotaryEmbedding(network.config, device=network.device)
+
+
+def scored_states(network: ModernBertForMaskedLM, inputs: Inputs) -> Tensor:
+    """(M, hidden) what the decoder gets at the scored slots. 30 % of a row are scored: the head costs that share."""
+    layouts = {"full_attention": inputs.layout, "sliding_attention": inputs.layout}
+    states = network.model(
+        input_ids=inputs.input_ids,
+        position_ids=inputs.position_ids,
+        attention_mask=layouts,  # type: ignore[arg-type]  # passes through to the attention function
+    ).last_hidden_state[0]
+    scored: Tensor = network.head(states.index_select(0, inputs.scored))
+    return scored
+
+
+def loss_sum(network: ModernBertForMaskedLM, inputs: Inputs) -> Tensor:
+    """The sum of the cross entropies (nats) over the scored tokens; the caller divides by the whole batch's number."""
+    decoder = network.decoder
+    return linear_cross_entropy(scored_states(network, inputs), decoder.weight, decoder.bias, inputs.labels)
+
+
+@torch.inference_mode()
+def scores(network: ModernBertForMaskedLM, inputs: Inputs) -> tuple[Tensor, Tensor]:
+    """For each of the M scored slots its cross entropy in nats and whether the first guess is right; 0 where unused."""
+    losses, right = [], []
+    for states, labels in zip(
+        scored_states(network, inputs).split(BLOCK), inputs.labels.split(BLOCK), strict=True
+    ):
+        logits = network.decoder(states).float()
+        losses.append(F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none"))
+        right.append(logits.argmax(-1) == labels)
+    return torch.cat(losses), torch.cat(right)
+
+
+def save_weights(network: nn.Module, file: Path) -> None:
+    """Write the parameters by name, a tied one once."""
+    save_file({name: parameter.detach() for name, parameter in network.named_parameters()}, file)
+
+
+def load_weights(network: nn.Module, file: Path) -> None:
+    """Read them back, onto whatever device the network is on."""
+    found = load_file(file)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.copy_(found[name])
+
+
+def parameters_of(model: Model, vocab_size: int) -> int:
+    """Parameters of a recipe's model: no biases but the decoder's, and layer 0 has no attention norm."""
+    hidden = model.hidden
+    a_layer = 4 * hidden * hidden + 3 * hidden * model.intermediate + 2 * hidden
+    embedding = vocab_size * hidden + hidden
+    head = hidden * hidden + hidden + vocab_size
+    return embedding + model.layers * a_layer - hidden + hidden + head

@@ -1,0 +1,57 @@
+"""`metrics.jsonl`: one JSON object a line, in the order of training, without gaps or repeats after a resume."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anaume.files import write_atomic
+from anaume.run import CheckpointName
+
+
+def append(file: Path, record: dict[str, Any]) -> None:
+    """Add one line."""
+    with file.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def rewind(file: Path, stages: Sequence[str], last: CheckpointName | None) -> None:
+    """Drop what a killed run logged after the checkpoint from which it is resumed (all of it without one).
+
+    A line that the kill cut short is dropped too.
+    """
+    if not file.exists():
+        return
+    kept = []
+    for line in file.read_text(encoding="utf-8").splitlines(keepends=True):
+        if last and line.endswith("\n"):
+            record = json.loads(line)
+            if (stages.index(record["stage"]), record["step"]) <= (stages.index(last.stage), last.step):
+                kept.append(line)
+    write_atomic(file, "".join(kept))
+
+
+@dataclass
+class Meter:
+    """Work since the last line: seconds of training (without validation and checkpoints), real tokens, slots, FLOPs."""
+
+    seconds: float = 0.0
+    tokens: int = 0
+    slots: int = 0
+    flops: float = 0.0
+
+    def add(self, seconds: float, tokens: int, slots: int, flops: float) -> None:
+        """Count one step."""
+        self.seconds += seconds
+        self.tokens += tokens
+        self.slots += slots
+        self.flops += flops
+
+    def rates(self, peak: float) -> dict[str, float]:
+        """Real tokens a second, the share of slots that hold padding, and FLOPs as a share of the device's `peak`."""
+        return {
+            "tokens_per_second": self.tokens / self.seconds,
+            "padding_fraction": 1 - self.tokens / self.slots,
+            "mfu": self.flops / self.seconds / peak,
+        }

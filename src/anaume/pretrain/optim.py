@@ -1,0 +1,50 @@
+"""The optimizers and the schedule. The default is the paper's AdamW (arXiv 2504.15544, Table 1)."""
+
+from torch import nn
+from torch.optim import AdamW, Muon, Optimizer
+
+from anaume.recipe import Stage
+
+
+def optimizers(network: nn.Module, stage: Stage) -> list[Optimizer]:
+    """One optimizer for all weights, or with `optimizer = "muon"` one for the layers' matrices and one for the rest.
+
+    Muon steps each matrix by its orthogonalised momentum (Jordan and others, 2024); scaled to the size of AdamW's steps
+    (Moonlight, arXiv 2502.16982), both take the same learning rate.
+    """
+    weights = dict(network.named_parameters())
+    if stage.optimizer == "adamw":
+        return [_adamw(list(weights.values()), stage)]
+    matrices = {name: p for name, p in weights.items() if p.ndim == 2 and "embeddings" not in name}
+    rest = [p for name, p in weights.items() if name not in matrices]
+    return [
+        Muon(
+            matrices.values(),
+            lr=stage.learning_rate,
+            weight_decay=stage.weight_decay,
+            adjust_lr_fn="match_rms_adamw",
+        ),
+        _adamw(rest, stage),
+    ]
+
+
+def _adamw(weights: list[nn.Parameter], stage: Stage) -> AdamW:
+    """In one fused kernel. Weight decay goes to matrices only: norms and biases are known by their shape."""
+    groups = [
+        {"params": [p for p in weights if p.ndim >= 2], "weight_decay": stage.weight_decay},
+        {"params": [p for p in weights if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return AdamW(
+        groups,
+        lr=stage.learning_rate,
+        betas=(stage.adam_beta1, stage.adam_beta2),
+        eps=stage.adam_eps,
+        fused=True,
+    )
+
+
+def learning_rate(stage: Stage, step: int) -> float:
+    """The rate of optimizer step `step` (from 0): a linear rise over the warm-up, then a straight line to zero."""
+    rise = (step + 1) / (stage.warmup_steps + 1)
+    fall = (stage.steps - step) / max(1, stage.steps - stage.warmup_steps)
+    return stage.learning_rate * min(rise, fall, 1.0)

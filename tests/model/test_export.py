@@ -1,0 +1,84 @@
+"""What an export must do: open in the libraries that people use, and give the numbers of the checkpoint."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
+
+from anaume.batches.batch import IGNORE
+from anaume.batches.loader import batches
+from anaume.errors import UserError
+from anaume.model import mlm
+from anaume.model.export import export, select
+from anaume.pretrain.prepare import prepare
+from anaume.recipe import Recipe
+from anaume.run import CheckpointName, Run
+from anaume.tokens import tokenizer
+
+TEXT = "岩手県の県庁所在地は盛岡市です。"
+
+
+@pytest.fixture(scope="module")
+def folder(straight: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(straight, select(straight), tmp_path_factory.mktemp("export") / "encoder")
+
+
+def test_logits_are_the_checkpoints(straight: Run, tiny: Recipe, folder: Path) -> None:
+    """One document, through Hugging Face's sdpa from the export and through the packed path from the checkpoint."""
+    data = prepare(tiny, straight)
+    network = mlm.build(tiny.model, data.tokenizer, 0)
+    mlm.load_weights(network, straight.checkpoint(select(straight)) / mlm.WEIGHTS)
+    mlm.set_rope_theta(network, tiny.stage[-1].rope_theta)
+    batch, _ = next(batches(data.plan(tiny, tiny.stage[-1], "train")))
+    inputs = mlm.to_device(batch, 256, torch.device("cpu"))
+    length = int(batch.lengths[0])
+    exported = AutoModelForMaskedLM.from_pretrained(folder)
+    with torch.inference_mode():
+        logits = exported(input_ids=inputs.input_ids[:, :length]).logits[0]
+        here = inputs.scored[(inputs.scored < length) & (inputs.labels != IGNORE)]
+        ours = network.decoder(mlm.scored_states(network, inputs))[: len(here), : logits.shape[-1]]
+    assert logits.shape[-1] == data.tokenizer.vocab_size
+    torch.testing.assert_close(ours, logits[here], atol=1e-4, rtol=1e-4)
+
+
+def test_it_opens_in_fill_mask_and_sentence_transformers(folder: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    auto = AutoTokenizer.from_pretrained(folder)
+    guesses = pipeline("fill-mask", model=str(folder))(f"岩手県の県庁所在地は{auto.mask_token}です。")
+    assert len(guesses) == 5
+    assert all(0 < guess["score"] < 1 for guess in guesses)
+    sentences = SentenceTransformer(str(folder), device="cpu")
+    encoded = auto(TEXT, return_tensors="pt")
+    assert set(encoded) == {"input_ids", "attention_mask"}
+    with torch.inference_mode():
+        states = AutoModelForMaskedLM.from_pretrained(folder).model(**encoded).last_hidden_state[0]
+    torch.testing.assert_close(
+        torch.tensor(sentences.encode(TEXT)), states.mean(0), atol=1e-5, rtol=1e-4
+    )
+
+
+def test_config_speaks_to_old_and_new_readers(folder: Path, tiny: Recipe) -> None:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    assert config["rope_parameters"]["full_attention"]["rope_theta"] == 20_000
+    assert config["rope_parameters"]["sliding_attention"]["rope_theta"] == 20_000
+    assert (config["global_rope_theta"], config["local_rope_theta"]) == (20_000, 20_000)
+    assert (config["global_attn_every_n_layers"], config["local_attention"]) == (3, tiny.model.window)
+    assert config["architectures"] == ["ModernBertForMaskedLM"]
+    assert config["vocab_size"] == tokenizer.load(folder).vocab_size
+    assert config["dtype"] == "float32"
+
+
+def test_unknown_checkpoints_and_foreign_folders(straight: Run, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no checkpoint for stage third.*accepted: first-step-0000000"):
+        select(straight, "third")
+    with pytest.raises(UserError, match="no checkpoint first-step-0000099"):
+        export(straight, CheckpointName("first", 99), tmp_path / "out")
+    assert select(straight, "first") == CheckpointName("first", 6)
+    assert select(straight, "first", 2) == CheckpointName("first", 2)
+    (tmp_path / "thesis.tex").write_text("important")
+    with pytest.raises(UserError, match="not empty"):
+        export(straight, select(straight), tmp_path)
+    assert (tmp_path / "thesis.tex").read_text() == "important"

@@ -1,0 +1,76 @@
+"""The network around the packed rows: its size, its vocabulary's padding, continuing from another checkpoint."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from anaume.errors import UserError
+from anaume.model import mlm
+from anaume.recipe import Model
+from anaume.tokens.tokenizer import Tokenizer
+
+SMALL = Model(layers=3, hidden=32, heads=2, intermediate=48, positions=128, window=16)
+
+
+def test_the_papers_model_has_the_papers_parameters() -> None:
+    assert mlm.parameters_of(Model(), 99_574) == 187_494_646
+
+
+def test_the_formula_counts_what_is_built(trained: Tokenizer) -> None:
+    network = mlm.build(SMALL, trained, 0)
+    mlm.resize_vocabulary(network, trained.vocab_size)
+    assert sum(p.numel() for p in network.parameters()) == mlm.parameters_of(SMALL, trained.vocab_size)
+
+
+def test_layers_alternate_and_theta_is_one(trained: Tokenizer) -> None:
+    config = mlm.config(Model(), trained, 99_574)
+    assert [i for i, kind in enumerate(config.layer_types) if kind == "full_attention"] == [0, 3, 6, 9, 12, 15, 18, 21]
+    assert config.sliding_window == 64
+    network = mlm.build(SMALL, trained, 0)
+    mlm.set_rope_theta(network, 10_000)
+    expected = 10_000 ** -(torch.arange(0, 16, 2) / 16)
+    for kind in ("full_attention", "sliding_attention"):
+        torch.testing.assert_close(getattr(network.model.rotary_emb, f"{kind}_inv_freq"), expected)
+
+
+def test_the_padding_of_the_vocabulary_changes_no_probability(trained: Tokenizer) -> None:
+    network = mlm.build(SMALL, trained, 0)
+    padded = network.config.vocab_size
+    assert padded % 64 == 0
+    assert padded > trained.vocab_size
+    probabilities = network.decoder(torch.randn(5, 32)).softmax(-1)
+    assert (probabilities[:, trained.vocab_size :] == 0).all()
+    assert network.decoder.weight is network.model.embeddings.tok_embeddings.weight
+
+
+def test_weights_follow_the_seed(trained: Tokenizer) -> None:
+    same, again, other = (mlm.build(SMALL, trained, seed) for seed in (0, 0, 1))
+    assert torch.equal(same.head.dense.weight, again.head.dense.weight)
+    assert not torch.equal(same.head.dense.weight, other.head.dense.weight)
+
+
+def test_an_untrained_network_knows_nothing(trained: Tokenizer) -> None:
+    network = mlm.build(SMALL, trained, 0)
+    logits = network.decoder(network.head(torch.randn(200, 32)))[:, : trained.vocab_size]
+    loss = torch.nn.functional.cross_entropy(logits, torch.randint(0, trained.vocab_size, (200,)))
+    assert loss.item() == pytest.approx(math.log(trained.vocab_size), abs=0.2)
+
+
+def test_continuing_from_a_folder(trained: Tokenizer, tmp_path: Path) -> None:
+    network = mlm.build(SMALL, trained, 5)
+    mlm.resize_vocabulary(network, trained.vocab_size)
+    network.save_pretrained(tmp_path / "model")
+    continued = mlm.build(SMALL.model_copy(update={"init": str(tmp_path / "model")}), trained, 0)
+    assert torch.equal(continued.head.dense.weight, network.head.dense.weight)
+    assert continued.config.vocab_size % 64 == 0
+
+
+def test_continuing_from_what_does_not_fit(trained: Tokenizer, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"model.init = .*absent.*: no Hugging Face model there"):
+        mlm.build(SMALL.model_copy(update={"init": str(tmp_path / "absent")}), trained, 0)
+    network = mlm.build(SMALL, trained, 0)
+    network.save_pretrained(tmp_path / "padded")
+    with pytest.raises(UserError, match=r"576 entries in its vocabulary; the tokenizer has 560"):
+        mlm.build(SMALL.model_copy(update={"init": str(tmp_path / "padded")}), trained, 0)

@@ -1,0 +1,32 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from anaume.pretrain.metrics import Meter, append, rewind
+from anaume.run import CheckpointName
+
+
+def test_rewind_drops_what_came_after_the_checkpoint(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    for stage, step in [("one", 0), ("one", 10), ("one", 20), ("two", 0), ("two", 10)]:
+        append(file, {"stage": stage, "step": step})
+    with file.open("a") as stream:
+        stream.write('{"stage": "two", "st')  # cut short by a kill
+    rewind(file, ["one", "two"], CheckpointName("two", 5))
+    rewound = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(r["stage"], r["step"]) for r in rewound] == [("one", 0), ("one", 10), ("one", 20), ("two", 0)]
+    rewind(file, ["one", "two"], CheckpointName("one", 10))
+    assert len(file.read_text().splitlines()) == 2
+    rewind(file, ["one", "two"], None)
+    assert file.read_text() == ""
+
+
+def test_meter_counts_real_tokens_padding_and_utilisation() -> None:
+    meter = Meter()
+    meter.add(seconds=1.0, tokens=90, slots=100, flops=30.0)
+    meter.add(seconds=3.0, tokens=70, slots=100, flops=10.0)
+    rates = meter.rates(peak=100.0)
+    assert rates["tokens_per_second"] == 40
+    assert rates["padding_fraction"] == pytest.approx(0.2)
+    assert rates["mfu"] == pytest.approx(0.1)

@@ -1,0 +1,52 @@
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from anaume.pretrain.optim import learning_rate, optimizers
+from anaume.recipe import Stage
+
+STAGE = Stage(name="s", steps=100, warmup_steps=10, learning_rate=1.0)
+
+
+def test_the_rate_rises_to_its_peak_and_falls_to_zero() -> None:
+    rates = [learning_rate(STAGE, step) for step in range(100)]
+    assert rates[0] == pytest.approx(1 / 11)
+    assert max(rates) == rates[10] == 1.0
+    assert rates[55] == pytest.approx(0.5)
+    assert rates[99] == pytest.approx(1 / 90)
+    assert all(a < b for a, b in pairwise(rates[:11]))
+    assert all(a > b for a, b in pairwise(rates[10:]))
+
+
+def test_without_warmup_the_first_rate_is_the_peak() -> None:
+    assert learning_rate(Stage(name="s", steps=10, warmup_steps=0, learning_rate=2.0), 0) == 2.0
+
+
+def test_decay_is_withheld_by_shape() -> None:
+    network = nn.Sequential(nn.Embedding(4, 3), nn.LayerNorm(3), nn.Linear(3, 2))
+    stage = Stage(name="s", weight_decay=0.1)
+    decayed, kept = optimizers(network, stage)[0].param_groups
+    assert {tuple(p.shape) for p in decayed["params"]} == {(4, 3), (2, 3)}
+    assert {tuple(p.shape) for p in kept["params"]} == {(3,), (2,)}
+    assert (decayed["weight_decay"], kept["weight_decay"]) == (0.1, 0.0)
+
+
+def test_one_step_is_adamws_formula() -> None:
+    weight = nn.Parameter(torch.tensor([[1.0, -2.0]]))
+    network = nn.Module()
+    network.weight = weight
+    stage = Stage(name="s", learning_rate=0.1, weight_decay=0.01)
+    weight.grad = torch.tensor([[0.5, 0.25]])
+    optimizers(network, stage)[0].step()
+    # After one step the bias-corrected moments are the gradient and its square.
+    expected = torch.tensor([[1.0, -2.0]]) * (1 - 0.1 * 0.01) - 0.1 * torch.tensor([[0.5 / 0.500001, 0.25 / 0.250001]])
+    torch.testing.assert_close(weight.detach(), expected)
+
+
+def test_muon_takes_the_matrices_but_the_embedding() -> None:
+    network = nn.ModuleDict({"embeddings": nn.Embedding(4, 3), "norm": nn.LayerNorm(3), "dense": nn.Linear(3, 2)})
+    muon, adamw = optimizers(network, Stage(name="s", optimizer="muon"))
+    assert [tuple(p.shape) for group in muon.param_groups for p in group["params"]] == [(2, 3)]
+    assert {tuple(p.shape) for group in adamw.param_groups for p in group["params"]} == {(4, 3), (3,), (2,)}
