@@ -244,7 +244,7 @@ def _first_problem(error: pydantic.ValidationError) -> str:
 
 def _keys_at(location: tuple[int | str, ...]) -> list[str]:
     table: type[BaseModel] = Recipe
-    tables = {"corpus": Corpus, "tokenizer": TokenizerTable, "model": Model, "stage": Stage}
+    tables: dict[str, type[BaseModel]] = {"corpus": Corpus, "tokenizer": TokenizerTable, "model": Model, "stage": Stage}
     for part in location:
         if part in ("train", "validation"):
             table = Source

@@ -20,7 +20,7 @@ LENGTH, ROW = 32, 96
 
 @pytest.fixture
 def stores(tmp_path: Path, trained: Tokenizer) -> list[Store]:
-    """Two sources; each document's ids tell which it is: document d is made of the id 300 + d, and counts are unequal."""
+    """Two sources; each document's ids tell which it is: document d of the first is made of the id 300 + d."""
     random = np.random.default_rng(0)
     made = []
     for number, count in enumerate([60, 40]):

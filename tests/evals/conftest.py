@@ -45,7 +45,7 @@ def wrap(engine: Tokenizer, **names: Any) -> PreTrainedTokenizerFast:
         "mask_token": AddedToken("[MASK]", normalized=False, special=True),
     }
     names = {**special, **names, "model_max_length": POSITIONS}
-    return PreTrainedTokenizerFast(tokenizer_object=engine, **names)  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(tokenizer_object=engine, **names)
 
 
 def unigram_tokenizer(prepend_scheme: str) -> PreTrainedTokenizerFast:

@@ -91,7 +91,7 @@ def test_without_the_trap_careful_is_plain(kind: str, text: str, request: pytest
 
 def test_placeholder_stands_for_the_models_own_mask(unigram: Unigram) -> None:
     tokenizer = unigram("first")
-    other = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    other = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer.backend_tokenizer, unk_token="[UNK]", mask_token="首都", pad_token="[PAD]"
     )
     form = careful(encoder_of(other), "東京は[MASK]", [2])

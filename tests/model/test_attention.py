@@ -19,10 +19,10 @@ def _both(lengths: list[int], reach: int | None) -> list[tuple[Tensor, Tensor]]:
     data = torch.randn(3, 1, tokens, HEADS, SIZE)
     results = []
     for function in (packed_attention, reference_attention):
-        inputs = [x.transpose(1, 2).detach().requires_grad_() for x in data]
+        query, key, value = inputs = [x.transpose(1, 2).detach().requires_grad_() for x in data]
         window = None if reach is None else reach + 1
         out, _ = function(
-            torch.nn.Identity(), *inputs, attention_mask=layout, scaling=SIZE**-0.5, sliding_window=window
+            torch.nn.Identity(), query, key, value, attention_mask=layout, scaling=SIZE**-0.5, sliding_window=window
         )
         (out * weight).sum().backward()
         gradients = [x.grad for x in inputs if x.grad is not None]
@@ -45,10 +45,9 @@ def test_reference_sees_its_own_document_within_reach_only() -> None:
     layout = layout_of([4, 2], 4)
     zeros = torch.zeros(1, 1, 6, 1)
     value = torch.tensor([1.0, 2, 4, 8, 100, 300]).view(1, 1, 6, 1)
-    call = {"attention_mask": layout, "scaling": 1.0}
-    out, _ = reference_attention(torch.nn.Identity(), zeros, zeros, value, sliding_window=None, **call)
+    out, _ = reference_attention(torch.nn.Identity(), zeros, zeros, value, layout, scaling=1.0, sliding_window=None)
     assert out.flatten().tolist() == [3.75, 3.75, 3.75, 3.75, 200, 200]
-    out, _ = reference_attention(torch.nn.Identity(), zeros, zeros, value, sliding_window=2, **call)
+    out, _ = reference_attention(torch.nn.Identity(), zeros, zeros, value, layout, scaling=1.0, sliding_window=2)
     torch.testing.assert_close(out.flatten(), torch.tensor([1.5, 7 / 3, 14 / 3, 6, 200, 200]))
 
 
@@ -63,7 +62,9 @@ def _tiny() -> ModernBertModel:
         local_attention=8,
         pad_token_id=0,
     )
-    return ModernBertModel(config).eval()
+    model = ModernBertModel(config)
+    model.eval()
+    return model
 
 
 @pytest.mark.parametrize("implementation", [PACKED, REFERENCE])

@@ -55,9 +55,7 @@ def test_it_opens_in_fill_mask_and_sentence_transformers(folder: Path) -> None:
     assert set(encoded) == {"input_ids", "attention_mask"}
     with torch.inference_mode():
         states = AutoModelForMaskedLM.from_pretrained(folder).model(**encoded).last_hidden_state[0]
-    torch.testing.assert_close(
-        torch.tensor(sentences.encode(TEXT)), states.mean(0), atol=1e-5, rtol=1e-4
-    )
+    torch.testing.assert_close(torch.tensor(sentences.encode(TEXT)), states.mean(0), atol=1e-5, rtol=1e-4)
 
 
 def test_config_speaks_to_old_and_new_readers(folder: Path, tiny: Recipe) -> None:
@@ -72,7 +70,7 @@ def test_config_speaks_to_old_and_new_readers(folder: Path, tiny: Recipe) -> Non
 
 
 def test_unknown_checkpoints_and_foreign_folders(straight: Run, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no checkpoint for stage third.*accepted: first-step-0000000"):
+    with pytest.raises(UserError, match=r"no checkpoint for stage third.*accepted: first-step-0000000"):
         select(straight, "third")
     with pytest.raises(UserError, match="no checkpoint first-step-0000099"):
         export(straight, CheckpointName("first", 99), tmp_path / "out")

@@ -26,7 +26,16 @@ def test_the_formula_counts_what_is_built(trained: Tokenizer) -> None:
 
 def test_layers_alternate_and_theta_is_one(trained: Tokenizer) -> None:
     config = mlm.config(Model(), trained, 99_574)
-    assert [i for i, kind in enumerate(config.layer_types) if kind == "full_attention"] == [0, 3, 6, 9, 12, 15, 18, 21]
+    assert [i for i, kind in enumerate(config.layer_types or []) if kind == "full_attention"] == [
+        0,
+        3,
+        6,
+        9,
+        12,
+        15,
+        18,
+        21,
+    ]
     assert config.sliding_window == 64
     network = mlm.build(SMALL, trained, 0)
     mlm.set_rope_theta(network, 10_000)

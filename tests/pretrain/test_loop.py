@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 from anaume.errors import UserError
 from anaume.pretrain import checkpoint, loop
 from anaume.pretrain.loop import pretrain
+from anaume.pretrain.optim import optimizers
 from anaume.recipe import Recipe
 from anaume.run import CheckpointName, Run
 
@@ -126,7 +127,7 @@ def test_the_loss_weighs_every_hidden_token_alike(straight: Run, tiny: Recipe) -
     with torch.no_grad():
         sums = [mlm.loss_sum(network, x).item() for x in inputs]
     expected = sum(sums) / sum(batch.targets for batch in pair)
-    optimizer = loop.optimizers(network, stage)
+    optimizer = optimizers(network, stage)
     loss, _ = loop._update(network, optimizer, stage, 0.0, pair)
     assert loss == pytest.approx(expected, rel=1e-6)
 

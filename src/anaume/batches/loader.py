@@ -153,7 +153,8 @@ def assemble(
 def _text(plan: Plan, window: Window, piece: int) -> NDArray[np.uint32]:
     document = window.pieces.document[piece]
     ids = plan.stores[window.source[document]].document(int(window.document[document]))
-    return ids[window.pieces.start[piece] : window.pieces.stop[piece]]
+    text: NDArray[np.uint32] = ids[window.pieces.start[piece] : window.pieces.stop[piece]]
+    return text
 
 
 def _pad(segments: list[int], positions: NDArray[np.int64], at: int, count: int) -> int:

@@ -63,10 +63,10 @@ class Order:
     def at(self, epoch: int, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Visits start … stop − 1 of an epoch as (source, document) numbers."""
         visit = permute(np.arange(start, min(stop, self.epoch_size)), self.epoch_size, (self.seed, epoch, 0))
-        ends = np.cumsum(self.visits)
+        ends = np.cumsum(np.array(self.visits))
         source = np.searchsorted(ends, visit, side="right")
-        within = visit - (ends - self.visits)[source]
-        document = np.empty_like(within)
+        within = visit - (ends - np.array(self.visits))[source]
+        document = np.empty_like(visit)
         for number, count in enumerate(self.documents):
             here = source == number
             # The n-th visit to a source is its n-th document in an order of the epoch's own: a weight below 1 leaves

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from anaume.corpus import hakoniwa
 from anaume.corpus.readers import parse_source
@@ -21,7 +21,7 @@ from anaume.tokens import tokenizer
 from anaume.tokens.build import build, open_stores
 
 TASKS = ("validation", "fill-mask", "retrieval")
-LEXICAL = ("edit-distance", "jaccard")
+LEXICAL: tuple[Literal["edit-distance", "jaccard"], ...] = ("edit-distance", "jaccard")
 
 
 @dataclass(frozen=True)

@@ -106,15 +106,15 @@ def load(path_or_id: str, *, masked_lm: bool) -> Encoder:
 def _quiet(*, bars: bool) -> Iterator[None]:
     """Hold back transformers' table of weights left over, as `load` checks what matters of it."""
     verbosity, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()
     if not bars:
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
         if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+            logging.enable_progress_bar()
 
 
 def _max_length(tokenizer: Any, model: Any) -> int:

@@ -164,5 +164,5 @@ def _band_mask(layout: Layout, reach: int, halo: int, blocks: int, dtype: torch.
     return mask
 
 
-AttentionInterface.register(PACKED, packed_attention)  # type: ignore[arg-type]
-AttentionInterface.register(REFERENCE, reference_attention)  # type: ignore[arg-type]
+AttentionInterface.register(PACKED, packed_attention)
+AttentionInterface.register(REFERENCE, reference_attention)

@@ -29,7 +29,7 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels: T
     """The same, by blocks on the CPU when gradients are wanted."""
     if hidden.is_cuda or not torch.is_grad_enabled():
         return reference_cross_entropy(hidden, weight, bias, labels)
-    loss = _Blocks.apply(hidden, weight, bias, labels)
+    loss = _Blocks.apply(hidden, weight, bias, labels)  # type: ignore[no-untyped-call]
     assert isinstance(loss, Tensor)
     return loss
 

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from transformers import ModernBertForMaskedLM
+from transformers.utils import logging
 
 from anaume.errors import UserError
 from anaume.files import folder_atomic, write_json
@@ -33,6 +34,7 @@ def export(run: Run, name: CheckpointName, out: Path) -> Path:
     recipe = run.recipe()
     stage = next(stage for stage in recipe.stage if stage.name == name.stage)
     network = _network(run, name, recipe, stage)
+    logging.disable_progress_bar()  # one shard is written: a bar that jumps from 0 to 1
     with folder_atomic(out) as temporary:
         network.save_pretrained(temporary)
         _spell_for_older_readers(temporary / "config.json", recipe, stage)

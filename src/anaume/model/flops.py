@@ -30,7 +30,8 @@ def training_flops(model: Model, vocab_size: int, lengths: NDArray[np.int64], sc
 def _band_pairs(lengths: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
     """Pairs |i − j| ≤ reach within each document."""
     near = np.minimum(reach, lengths - 1)
-    return lengths * (2 * near + 1) - near * (near + 1)
+    pairs: NDArray[np.int64] = lengths * (2 * near + 1) - near * (near + 1)
+    return pairs
 
 
 def peak_flops(device: torch.device) -> float:

@@ -21,6 +21,7 @@ from anaume.model.cross_entropy import BLOCK, linear_cross_entropy
 from anaume.recipe import Model
 from anaume.tokens.tokenizer import Tokenizer
 
+CPU = torch.device("cpu")
 # Rows of the vocabulary matrix are padded to a multiple of this, for the speed of the products; export removes them.
 VOCABULARY_MULTIPLE = 64
 # The file of a checkpoint and of an export that holds the weights.
@@ -67,7 +68,7 @@ def config(model: Model, tokenizer: Tokenizer, vocab_size: int) -> ModernBertCon
         num_attention_heads=model.heads,
         max_position_embeddings=model.positions,
         local_attention=model.window,
-        global_attn_every_n_layers=model.global_every,
+        layer_types=["sliding_attention" if i % model.global_every else "full_attention" for i in range(model.layers)],
         pad_token_id=tokenizer.pad_id,
         bos_token_id=tokenizer.cls_id,
         cls_token_id=tokenizer.cls_id,
@@ -76,8 +77,8 @@ def config(model: Model, tokenizer: Tokenizer, vocab_size: int) -> ModernBertCon
     )
 
 
-def build(model: Model, tokenizer: Tokenizer, seed: int) -> ModernBertForMaskedLM:
-    """A new model with seeded weights, or `model.init`'s; the vocabulary padded to a multiple of 64.
+def build(model: Model, tokenizer: Tokenizer, seed: int, device: torch.device = CPU) -> ModernBertForMaskedLM:
+    """A new model on `device` with seeded weights, or `model.init`'s; the vocabulary padded to a multiple of 64.
 
     Raises:
         UserError: `init` is no ModernBERT, or its vocabulary is not the tokenizer's.
@@ -90,6 +91,7 @@ def build(model: Model, tokenizer: Tokenizer, seed: int) -> ModernBertForMaskedL
             network = ModernBertForMaskedLM(config(model, tokenizer, tokenizer.vocab_size))
     network.config._attn_implementation = PACKED
     _pad_vocabulary(network, tokenizer.vocab_size)
+    nn.Module.to(network, device)
     return network
 
 
@@ -132,6 +134,7 @@ def resize_vocabulary(network: ModernBertForMaskedLM, vocab_size: int) -> None:
 
 def set_rope_theta(network: ModernBertForMaskedLM, theta: float) -> None:
     """Give global and local layers this theta (the paper's are equal); it is no weight, so a stage may change it."""
+    assert network.config.rope_parameters
     for parameters in network.config.rope_parameters.values():
         parameters["rope_theta"] = theta
     network.model.rotary_emb = ModernBertRotaryEmbedding(network.config, device=network.device)
@@ -143,7 +146,7 @@ def scored_states(network: ModernBertForMaskedLM, inputs: Inputs) -> Tensor:
     states = network.model(
         input_ids=inputs.input_ids,
         position_ids=inputs.position_ids,
-        attention_mask=layouts,  # type: ignore[arg-type]  # passes through to the attention function
+        attention_mask=layouts,  # passes through to the attention function
     ).last_hidden_state[0]
     scored: Tensor = network.head(states.index_select(0, inputs.scored))
     return scored
@@ -159,9 +162,8 @@ def loss_sum(network: ModernBertForMaskedLM, inputs: Inputs) -> Tensor:
 def scores(network: ModernBertForMaskedLM, inputs: Inputs) -> tuple[Tensor, Tensor]:
     """For each of the M scored slots its cross entropy in nats and whether the first guess is right; 0 where unused."""
     losses, right = [], []
-    for states, labels in zip(
-        scored_states(network, inputs).split(BLOCK), inputs.labels.split(BLOCK), strict=True
-    ):
+    blocks = zip(torch.split(scored_states(network, inputs), BLOCK), torch.split(inputs.labels, BLOCK), strict=True)
+    for states, labels in blocks:
         logits = network.decoder(states).float()
         losses.append(F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none"))
         right.append(logits.argmax(-1) == labels)

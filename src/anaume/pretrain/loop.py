@@ -38,7 +38,7 @@ def pretrain(recipe: Recipe, folder: Path, workers: int = 1) -> Run:
     run = check(folder, recipe)
     data = prepare(recipe, run, workers)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = mlm.build(recipe.model, data.tokenizer, recipe.seed).to(device).train()
+    network = mlm.build(recipe.model, data.tokenizer, recipe.seed, device).train()
     begin(run, recipe, _manifest(recipe, data, device))
 
     names = [stage.name for stage in recipe.stage]

@@ -11,8 +11,9 @@ from anaume.files import write_json
 from anaume.recipe import Recipe, Stage
 from anaume.run import Run
 from anaume.tokens import tokenizer
-from anaume.tokens.build import Summary, build, open_stores
+from anaume.tokens.build import build, open_stores
 from anaume.tokens.store import Store
+from anaume.tokens.summary import Summary
 from anaume.tokens.tokenizer import Tokenizer
 
 SPLITS = ("train", "validation")

@@ -7,6 +7,7 @@ paper's tokenizer: no normalisation, runs of spaces kept, digits apart, pieces o
 import io
 import re
 import string
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -33,11 +34,11 @@ _THREADS = 4  # the sums of expected counts depend on it: fixed, so that every m
 def train(sources: Sequence[Source], vocab_size: int, out: Path, *, max_characters: int = 10_000_000) -> None:
     """Train a tokenizer on `sources` and write its folder to `out`.
 
-    Of each source, a share of `max_characters` after its weight is read, spread over its files. The same
-    corpus gives the same tokenizer.
+    Of each source, a share of `max_characters` after its weight is read, spread over its files. The same corpus gives
+    the same tokenizer. A small corpus may give fewer pieces than asked for; standard error says so.
 
     Raises:
-        UserError: the corpus can't be read (see `corpus.readers`), or doesn't give that many pieces.
+        UserError: the corpus can't be read (see `corpus.readers`), or has more characters than pieces are asked for.
     """
     folders.check_out(out)
     if vocab_size < SMALLEST:
@@ -51,6 +52,8 @@ def train(sources: Sequence[Source], vocab_size: int, out: Path, *, max_characte
         except RuntimeError as error:
             raise _explained(error, vocab_size) from error
     proto = unigram.read(model.getvalue(), "the trained tokenizer")
+    if len(proto.pieces) < vocab_size:
+        print(f"anaume: the corpus gives {len(proto.pieces):,} pieces, not {vocab_size:,}", file=sys.stderr)
     # Trained without the prefix, else each sentence's first piece would be learnt with "▁" before it,
     # and only documents begin with one.
     proto.normalizer_spec.add_dummy_prefix = True
@@ -80,6 +83,7 @@ def _train(runs: Iterator[str], vocab_size: int, model: io.BytesIO) -> None:
         num_sub_iterations=1,
         num_threads=_THREADS,
         minloglevel=2,
+        hard_vocab_limit=False,
     )
 
 
@@ -108,10 +112,8 @@ def _part_runs(part: Part, characters: int) -> Iterator[str]:
 
 
 def _explained(error: RuntimeError, vocab_size: int) -> UserError | RuntimeError:
-    """SentencePiece's two complaints about the vocabulary size in our words; any other error as it is."""
+    """SentencePiece's complaint about a small vocabulary in our words; any other error as it is."""
     message = str(error)
-    if match := re.search(r"too high .*<= (\d+)", message):
-        return UserError(f"vocabulary size {vocab_size}: accepted: at most {match[1]} for this corpus")
     if "smaller than required_chars" in message:
         least = max(map(int, re.findall(r"\d+", message.partition("required_chars")[2])))
         return UserError(f"vocabulary size {vocab_size}: accepted: more than {least} for this corpus")

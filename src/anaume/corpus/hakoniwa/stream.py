@@ -1,0 +1,58 @@
+"""Documents in a row: document k of a split is a function of (seed, split, k), so any size streams in flat memory."""
+
+import json
+from collections.abc import Iterator
+from hashlib import blake2b
+from itertools import count
+from pathlib import Path
+from random import Random
+
+from anaume.corpus.document import Document
+from anaume.corpus.hakoniwa.almanac import almanac
+from anaume.corpus.hakoniwa.article import article
+from anaume.corpus.hakoniwa.deck import Split, deck
+from anaume.corpus.hakoniwa.patterns import REGISTERS
+from anaume.files import folder_atomic
+
+ALMANAC_EVERY = 100  # one document of so many is an almanac: about a third of all characters
+VALIDATION_SHARE = 0.05  # of the training text
+VALIDATION_MEGABYTES = (0.2, 5.0)  # at least, at most
+
+
+def document(split: Split, seed: int, index: int) -> Document:
+    """Document `index` of a split, made without the earlier ones."""
+    key = blake2b(f"hakoniwa {seed} {split} {index}".encode(), digest_size=8).digest()
+    random = Random(int.from_bytes(key, "big"))
+    register = REGISTERS[random.random() < 0.5]
+    cards = deck(split, register)
+    if index % ALMANAC_EVERY == ALMANAC_EVERY // 2:
+        long = almanac(cards, random, split, register)
+        return Document(long.text, long.title, "almanac")
+    short = article(cards, random, register)
+    return Document(short.text, short.title, "article")
+
+
+def documents(split: Split, megabytes: float, seed: int) -> Iterator[Document]:
+    """Documents until their texts come to `megabytes` × 1,000,000 bytes of UTF-8; the last one may run over."""
+    left = megabytes * 1e6
+    for index in count():
+        if left <= 0:
+            return
+        made = document(split, seed, index)
+        left -= len(made.text.encode())
+        yield made
+
+
+def write_corpus(directory: Path, megabytes: float, seed: int) -> None:
+    """Write `directory` anew with train.jsonl (`megabytes` of text) and validation.jsonl (a twentieth, 0.2 to 5 MB)."""
+    least, most = VALIDATION_MEGABYTES
+    sizes: dict[Split, float] = {
+        "train": megabytes,
+        "validation": min(max(megabytes * VALIDATION_SHARE, least), most),
+    }
+    with folder_atomic(directory) as folder:
+        for split, size in sizes.items():
+            with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as file:
+                for made in documents(split, size, seed):
+                    line = {"text": made.text, "title": made.title, "source": made.source}
+                    file.write(json.dumps(line, ensure_ascii=False) + "\n")
