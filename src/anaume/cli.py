@@ -1,5 +1,6 @@
 """The command line. Each verb is a noun of the package; what it needs is imported inside it, so that it starts fast."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -165,13 +166,22 @@ def report(
     print(write_report(inputs, out))
 
 
+# A thread of torch's that waits for the others spins for so many turns, then sleeps. Unset, it spins through whole time
+# slices: with one core busy elsewhere, training a small model fell from 16,000 to 300 tokens a second (docs/log.md).
+SPIN_COUNT = "5000"
+
+
 def main() -> None:
     """Run the command line; a user's mistake becomes one line on standard error and exit status 2."""
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch loads
     command = typer.main.get_command(app)
     try:
         status = command.main(standalone_mode=False)
     except UserError as error:
         _fail(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        print("anaume: stopped", file=sys.stderr)
+        sys.exit(130)  # 128 + SIGINT, the shells' custom
     except Exception as error:
         # click's usage errors, without importing the copy of click that typer brings along
         if not hasattr(error, "format_message"):

@@ -18,7 +18,7 @@ RECIPE = Path(__file__).with_name("demo.toml")
 # What the summary shows: label, task, metric, and how to print it.
 FIGURES = (
     ("validation loss, nats", "validation", "loss", "{:.3f}"),
-    ("… on almanacs, over 1,024 tokens", "validation", "loss long", "{:.3f}"),
+    ("… on almanacs, over 1,024 tokens", "validation", "long_loss", "{:.3f}"),
     ("cloze questions right at the first guess", "fill-mask", "accuracy_at_1", "{:.1%}"),
     ("retrieval, Recall@10", "retrieval", "recall_at_10", "{:.1%}"),
 )

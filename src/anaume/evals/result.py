@@ -33,8 +33,8 @@ class Result:
 
 
 def save(result: Result, folder: Path) -> Path:
-    """Write the record to `folder/<model>/<task>.json` and return that path."""
-    path = folder / result.model / f"{result.task}.json"
+    """Write the record to `folder/<model>/<task>.json` and return that path; the "/" of a Hub id becomes "--"."""
+    path = folder / result.model.replace("/", "--") / f"{result.task}.json"
     write_json(path, asdict(result))
     return path
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from anaume.batches.batch import IGNORE, PackedBatch
 from anaume.batches.loader import Plan, fixed
+from anaume.errors import UserError
 from anaume.evals.encoder import Encoder
 from anaume.evals.result import Result
 from anaume.model.attention import PACKED
@@ -35,10 +36,18 @@ def evaluate(
 ) -> Result:
     """Mean cross entropy (nats) and share of right first guesses over the hidden tokens, overall and by piece length.
 
+    `long_loss` is the loss in pieces of more than 1,024 tokens, which stage 1 of the paper never sees whole.
+
     Each document is cut into pieces of at most `length` tokens (0: the model's positions), as in training; at most
     `tokens` tokens are read. The text and the masks depend on the seed and the stores only, so that the checkpoints of
     a run, and models with the same tokenizer, are asked the same questions.
+
+    Raises:
+        UserError: the model is no ModernBERT.
     """
+    kind = encoder.model.config.model_type
+    if kind != "modernbert":
+        raise UserError(f"{encoder.name}: its model_type is {kind!r}; the validation task accepts 'modernbert'")
     length = length or encoder.max_length
     plan = Plan(
         tuple(stores),
@@ -84,4 +93,7 @@ def _metrics(bins: NDArray[np.float64]) -> dict[str, float]:
     for name, (loss, _, targets) in zip(names, bins, strict=True):
         if targets:
             metrics[f"loss {name}"] = loss / targets
+    loss, _, targets = bins[1:].sum(0)
+    if targets:
+        metrics["long_loss"] = loss / targets
     return metrics

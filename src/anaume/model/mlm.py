@@ -143,19 +143,27 @@ def set_rope_theta(network: ModernBertForMaskedLM, theta: float) -> None:
 def scored_states(network: ModernBertForMaskedLM, inputs: Inputs) -> Tensor:
     """(M, hidden) what the decoder gets at the scored slots. 30 % of a row are scored: the head costs that share."""
     layouts = {"full_attention": inputs.layout, "sliding_attention": inputs.layout}
-    states = network.model(
-        input_ids=inputs.input_ids,
-        position_ids=inputs.position_ids,
-        attention_mask=layouts,  # passes through to the attention function
-    ).last_hidden_state[0]
-    scored: Tensor = network.head(states.index_select(0, inputs.scored))
+    with mixed_precision(inputs.input_ids.device):
+        states = network.model(
+            input_ids=inputs.input_ids,
+            position_ids=inputs.position_ids,
+            attention_mask=layouts,  # passes through to the attention function
+        ).last_hidden_state[0]
+        scored: Tensor = network.head(states.index_select(0, inputs.scored))
     return scored
+
+
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """bf16 products on CUDA; on a CPU they are the slower ones, so there it does nothing."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 def loss_sum(network: ModernBertForMaskedLM, inputs: Inputs) -> Tensor:
     """The sum of the cross entropies (nats) over the scored tokens; the caller divides by the whole batch's number."""
     decoder = network.decoder
-    return linear_cross_entropy(scored_states(network, inputs), decoder.weight, decoder.bias, inputs.labels)
+    states = scored_states(network, inputs)
+    with mixed_precision(states.device):
+        return linear_cross_entropy(states, decoder.weight, decoder.bias, inputs.labels)
 
 
 @torch.inference_mode()
@@ -164,7 +172,8 @@ def scores(network: ModernBertForMaskedLM, inputs: Inputs) -> tuple[Tensor, Tens
     losses, right = [], []
     blocks = zip(torch.split(scored_states(network, inputs), BLOCK), torch.split(inputs.labels, BLOCK), strict=True)
     for states, labels in blocks:
-        logits = network.decoder(states).float()
+        with mixed_precision(states.device):
+            logits = network.decoder(states).float()
         losses.append(F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none"))
         right.append(logits.argmax(-1) == labels)
     return torch.cat(losses), torch.cat(right)

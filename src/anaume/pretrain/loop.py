@@ -127,8 +127,7 @@ def _update(
     targets = sum(batch.targets for batch in micro_batches)
     total = torch.zeros((), device=device)
     for batch in micro_batches:
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            loss = mlm.loss_sum(network, mlm.to_device(batch, stage.length, device)) / targets
+        loss = mlm.loss_sum(network, mlm.to_device(batch, stage.length, device)) / targets
         loss.backward()
         total += loss.detach()
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), stage.gradient_clip)
@@ -161,5 +160,5 @@ def _manifest(recipe: Recipe, data: Data, device: torch.device) -> dict[str, obj
     return {
         "parameters": mlm.parameters_of(recipe.model, data.tokenizer.vocab_size),
         "environment": environment(str(device), torch.get_num_threads()),
-        "data": {split: asdict(summary) for split, summary in data.summaries.items()},
+        "data": data.facts(),
     }

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from anaume.run import Run
 from anaume.tokens import tokenizer
 from anaume.tokens.build import build, open_stores
 from anaume.tokens.store import Store
-from anaume.tokens.summary import Summary
+from anaume.tokens.summary import Counts, Summary
 from anaume.tokens.tokenizer import Tokenizer
 
 SPLITS = ("train", "validation")
@@ -45,6 +45,20 @@ class Data:
             packing=stage.packing if training else True,
             min_document_tokens=stage.min_document_tokens if training else 0,
         )
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """The manifest's account of the corpus: a flat row for each split, and for each of its sources if several."""
+        rows: dict[str, dict[str, Any]] = {}
+        for split, summary in self.summaries.items():
+            lengths = summary.length_quantiles
+            rows[split] = {
+                **{field.name: getattr(summary, field.name) for field in fields(Counts)},
+                "median_tokens": lengths["0.5"],
+                "most_tokens": lengths["1"],
+            }
+            if len(summary.sources) > 1:
+                rows |= {f"{split}, {name}": asdict(counts) for name, counts in summary.sources.items()}
+        return rows
 
 
 def _seed(seed: int, stage: int) -> int:

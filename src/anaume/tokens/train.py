@@ -24,9 +24,11 @@ from anaume.tokens.adapt import write_unigram
 SPECIAL = [f"<{role}|anaume>" for role in ("MASK", "PAD", "CLS", "SEP", "EOD")]
 SMALLEST = 3 + len(SPECIAL) + 256 + len(string.printable)
 
-# Runs of one script. Kanji, kana and Latin words end where the script changes, so a piece that spans two scripts is a
-# chance phrase ("の首都は"); without such pieces a small vocabulary holds words, and a small model learns far faster.
-_RUN = re.compile(r"[一-鿿㐀-䶿々〆ヶ]+|[ぁ-ゖゝゞー]+|[ァ-ヺー]+|[^一-鿿㐀-䶿々〆ヶぁ-ゖゝゞァ-ヺー\n]+")
+# Content words (kanji, katakana and compounds of both, タイ語), hiragana, and the rest. A piece that spans the border
+# of two such runs is a chance phrase ("の首都は"); without them a small vocabulary holds words, and a small model
+# learns far faster (docs/log.md).
+_KANJI_KATAKANA, _HIRAGANA = "一-鿿㐀-䶿々〆ヶァ-ヺー", "ぁ-ゖゝゞ"
+_RUN = re.compile(rf"[{_KANJI_KATAKANA}]+|[{_HIRAGANA}]+|[^{_KANJI_KATAKANA}{_HIRAGANA}\n]+")
 _LONGEST_RUN = 1000  # characters; SentencePiece drops what is longer than 4,192 bytes
 _THREADS = 4  # the sums of expected counts depend on it: fixed, so that every machine trains the same vocabulary
 
@@ -103,9 +105,11 @@ def _runs(source: Source, characters: int) -> Iterator[str]:
 
 def _part_runs(part: Part, characters: int) -> Iterator[str]:
     for document in read(part, Reading()):
-        for run in _RUN.findall(document.text):
+        for number, run in enumerate(_RUN.findall(document.text)):
             for start in range(0, len(run), _LONGEST_RUN):
-                yield run[start : start + _LONGEST_RUN]
+                # SentencePiece proposes what it has seen before two different characters; a word that always ends its
+                # run would never become a piece. So every other run gets a comma behind it.
+                yield run[start : start + _LONGEST_RUN] + "、" * (number % 2)
         characters -= len(document.text)
         if characters <= 0:
             return
