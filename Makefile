@@ -1,4 +1,4 @@
-# Everything a fresh machine needs is Python 3.11 or newer, pip, make and a C compiler.
+# Everything a fresh machine needs is Python 3.11, pip, make and a C compiler; another Python by make PYTHON=python3.12.
 PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready

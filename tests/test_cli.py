@@ -38,7 +38,7 @@ def test_each_verb_has_help_with_an_example(
         ("eval jgle model --out out", "task 'jgle'; accepted: validation, fill-mask, retrieval, all"),
         ("eval retrieval model --out out", "eval retrieval: --pairs is missing"),
         ("eval retrieval model --pairs p", "eval retrieval: --out is missing"),
-        ("tokenizer train x --vocab-size 10 --out out", "10 is not in the range x>=512"),
+        ("tokenizer train x --vocab-size 10 --out out", "vocabulary size 10: accepted: at least 364"),
         ("tokens absent*.jsonl --tokenizer absent --out out", "absent"),
         ("report absent --out out", "absent"),
     ],

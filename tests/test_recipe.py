@@ -42,6 +42,16 @@ def test_changes_reach_lists_by_number_and_by_name(recipe_file: Path) -> None:
     assert recipe.stage[0].rope_theta == 160_000
 
 
+def test_a_new_origin_forgets_what_was_said_of_the_old_one() -> None:
+    small = Path(__file__).parents[1] / "recipes" / "small.toml"
+    assert load(small).corpus.train[0].skip_documents == 1000
+    (source,) = load(small, ["corpus.train.0.path=mine/*.jsonl"]).corpus.train
+    assert (source.path, source.hub, source.subset, source.skip_documents, source.max_documents) == (
+        "mine/*.jsonl",
+        *("", "", 0, 0),
+    )
+
+
 def test_a_change_takes_the_place_of_its_alternatives(recipe_file: Path) -> None:
     recipe = load(recipe_file, ["tokenizer.adapt=some.model", "corpus.train.0.builtin=hakoniwa"])
     assert (recipe.tokenizer.adapt, recipe.tokenizer.train) == ("some.model", 0)
@@ -58,6 +68,8 @@ def test_a_change_takes_the_place_of_its_alternatives(recipe_file: Path) -> None
         ("stage.0.steps=many", 'stage.0.steps = "many": Input should be a valid integer'),
         ("stage.0.steps=0", "stage.0.steps = 0: Input should be greater than or equal to 1"),
         ("stage.0.mask_rate=1.5", "stage.0.mask_rate = 1.5: Input should be less than 1"),
+        ("stage.0.learning_rate=inf", "stage.0.learning_rate = Infinity: Input should be a finite number"),
+        ("stage.0.mask_rate=1e-6", "mask_rate = 1e-06: hides no token"),
         ("stage.0.schedule=step", "stage.0.schedule = \"step\": Input should be 'linear'"),
         ("model.heads=7", "heads = 7 with hidden = 768"),
         ("stage.0.length=16384", "length = 16384"),

@@ -40,7 +40,7 @@ def demo(out: Out = Path("demo")) -> None:
 
 
 @tokenizer_app.command("train")
-def tokenizer_train(corpus: Corpus, vocab_size: Annotated[int, typer.Option(min=512)], out: Out) -> None:
+def tokenizer_train(corpus: Corpus, vocab_size: Annotated[int, typer.Option(help="pieces")], out: Out) -> None:
     """Train a Unigram tokenizer with byte fallback.
 
     Example: anaume tokenizer train 'data/*.jsonl.gz' --vocab-size 32000 --out tokenizer
@@ -143,6 +143,8 @@ def evaluate(
 
     inputs = Inputs(pairs=pairs, texts=texts, cloze=cloze, seed=seed)
     if task == "all":
+        if out and len(models) > 1:
+            raise UserError(f"--out {out}: the records of {len(models)} runs would share it; accepted: one run")
         for run in models:
             print(evaluate_run(Path(run), inputs, out))
     elif out is None:
@@ -186,6 +188,9 @@ def main() -> None:
         # click's usage errors, without importing the copy of click that typer brings along
         if not hasattr(error, "format_message"):
             raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message())
+            sys.exit(0)
         _fail(error.format_message())
     sys.exit(status or 0)
 

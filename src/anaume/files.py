@@ -37,11 +37,14 @@ def write_json(path: Path, value: Any) -> None:
 def folder_atomic(path: Path) -> Iterator[Path]:
     """Give a temporary folder to fill; when the block ends without an error it becomes `path`.
 
-    Replaces an earlier `path`. On an error the temporary folder is removed and `path` stays as it was.
+    Replaces an earlier `path`, by two renames. On an error the temporary folder is removed and `path` stays as it was;
+    what an earlier process left behind when it was killed is removed too.
     """
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    for stale in path.parent.glob(f".{path.name}.*.tmp"):
+        shutil.rmtree(stale, ignore_errors=True)
+    temporary, aside = (path.with_name(f".{path.name}.{word}.tmp") for word in ("new", "old"))
     temporary.mkdir()
     try:
         yield temporary
@@ -49,8 +52,9 @@ def folder_atomic(path: Path) -> Iterator[Path]:
             sync(file)
         sync(temporary)
         if path.exists():
-            shutil.rmtree(path)
+            path.rename(aside)
         temporary.rename(path)
         sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)

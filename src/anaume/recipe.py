@@ -22,7 +22,7 @@ from anaume.errors import UserError
 class Table(BaseModel):
     """A table of a recipe: unknown keys are errors, and a string is never taken for a number."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Corpus(Table):
@@ -122,6 +122,8 @@ class Stage(Table):
                 f"micro_batch_tokens = {self.micro_batch_tokens}: without packing it must be a multiple of"
                 f" length = {self.length}"
             )
+        if int(self.mask_rate * self.micro_batch_tokens) < 1:
+            raise ValueError(f"mask_rate = {self.mask_rate}: hides no token of micro_batch_tokens; give a larger one")
         if self.warmup_steps > self.steps:
             raise ValueError(f"warmup_steps = {self.warmup_steps}: at most steps = {self.steps}")
         return self
@@ -175,8 +177,13 @@ def parse(table: dict[str, Any], place: str) -> Recipe:
         raise UserError(f"{place}: {_first_problem(error)}") from None
 
 
-# Of these neighbours a table may hold one; setting one on the command line takes the place of the others.
-_ALTERNATIVES = (("path", "hub", "builtin"), ("train", "adapt", "load"))
+# A source has one origin and a tokenizer one way of being made: setting one on the command line takes the place of the
+# others, and of what was said about them.
+_ORIGINS, _OF_THE_ORIGIN = (
+    ("path", "hub", "builtin"),
+    ("subset", "split", "megabytes", "skip_documents", "max_documents"),
+)
+_WAYS = ("train", "adapt", "load")
 
 
 def _apply(table: dict[str, Any], change: str) -> None:
@@ -190,13 +197,13 @@ def _apply(table: dict[str, Any], change: str) -> None:
     if isinstance(node, list):
         node[_index(node, last, change)] = _value(text)
         return
-    for group in _ALTERNATIVES:
-        if last in group and key != "corpus.train":
-            for other in group:
-                node.pop(other, None)
-            if "path" in group:
-                for companion in ("subset", "split", "megabytes", "seed"):
-                    node.pop(companion, None)
+    replaced: tuple[str, ...] = ()
+    if parents[:1] == ["corpus"] and last in _ORIGINS and len(parents) == 3:
+        replaced = (*_ORIGINS, *_OF_THE_ORIGIN)
+    elif parents == ["tokenizer"] and last in _WAYS:
+        replaced = _WAYS
+    for key in replaced:
+        node.pop(key, None)
     node[last] = _value(text)
 
 

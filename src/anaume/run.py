@@ -4,9 +4,12 @@ recipe.toml  manifest.json  tokenizer/  tokens/  metrics.jsonl
 checkpoints/<stage>/step-0001000/  export/<stage>-step-0001000/  evals/<model>/<task>.json  report/index.html
 """
 
+import fcntl
 import json
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -104,8 +107,10 @@ class Run:
         """All complete checkpoints, in the order in which training made them."""
         found = []
         for stage in self.recipe().stage:
-            folders = sorted((self.folder / "checkpoints" / stage.name).glob("step-*"))
-            found += [CheckpointName(stage.name, int(folder.name.removeprefix("step-"))) for folder in folders]
+            names = [
+                path.name.removeprefix("step-") for path in (self.folder / "checkpoints" / stage.name).glob("step-*")
+            ]
+            found += [CheckpointName(stage.name, step) for step in sorted(int(n) for n in names if n.isdecimal())]
         return found
 
 
@@ -132,9 +137,27 @@ def _foreign(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.name not in ("tokenizer", "tokens") and path.name[0] != "."]
 
 
+@contextmanager
+def locked(run: Run) -> Iterator[None]:
+    """Keep other processes from training in this folder; the lock goes with the process, however it ends.
+
+    Raises:
+        UserError: another process trains in it.
+    """
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with (run.folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{run.folder}: another process is training in it; wait for it or give another --run"
+            ) from None
+        yield
+
+
 def begin(run: Run, wanted: Recipe, manifest: dict[str, Any]) -> None:
     """Make the folder a run of this recipe. Called once the data is ready, so that a mistake before leaves no run."""
-    if not run.recipe_file.is_file():
+    if not run.manifest_file.is_file():
         facts = {
             "name": wanted.name,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -142,6 +165,7 @@ def begin(run: Run, wanted: Recipe, manifest: dict[str, Any]) -> None:
             "recipe_hash": recipe.fingerprint(wanted),
         }
         write_json(run.manifest_file, facts | manifest)
+    if not run.recipe_file.is_file():
         write_atomic(run.recipe_file, recipe.to_toml(wanted))
 
 

@@ -103,6 +103,25 @@ def test_validation_on_given_texts(evaluated: Run, tmp_path: Path) -> None:
     assert load(path).n > 20
 
 
+def test_other_inputs_are_measured_anew(evaluated: Run, inputs: Inputs, tmp_path: Path) -> None:
+    """Neither a checkpoint's record nor a baseline's outlives the pairs that it was made from."""
+    assert inputs.pairs
+    fewer = tmp_path / "fewer.jsonl"
+    fewer.write_text("".join(inputs.pairs.read_text(encoding="utf-8").splitlines(keepends=True)[:12]), encoding="utf-8")
+    shutil.copytree(evaluated.folder, tmp_path / "run")
+    evaluate_run(tmp_path / "run", Inputs(pairs=fewer, cloze=inputs.cloze))
+    records = {path.parent.name: load(path).n for path in (tmp_path / "run" / "evals").rglob("retrieval.json")}
+    assert set(records.values()) == {12}
+    assert "jaccard" in records
+
+
+def test_two_models_of_one_name(evaluated: Run, inputs: Inputs, tmp_path: Path) -> None:
+    shutil.copytree(evaluated.folder / "export" / "first-step-0000000", tmp_path / "first-step-0000000")
+    models = [str(tmp_path / "first-step-0000000"), str(evaluated.folder / "export" / "first-step-0000000")]
+    with pytest.raises(UserError, match="two models are called 'first-step-0000000'"):
+        next(evaluate_models("retrieval", models, inputs, tmp_path / "out"))
+
+
 def test_mistakes(tmp_path: Path, inputs: Inputs) -> None:
     with pytest.raises(UserError, match="task 'jgleu'; accepted: validation, fill-mask, retrieval, all"):
         next(evaluate_models("jgleu", ["m"], inputs, tmp_path))
@@ -114,6 +133,6 @@ def test_mistakes(tmp_path: Path, inputs: Inputs) -> None:
 
 def test_the_report_of_a_real_run(evaluated: Run, tmp_path: Path) -> None:
     page = write_report([evaluated.folder], tmp_path / "report").read_text(encoding="utf-8")
-    assert "second-step-0000004" in page
+    assert "second, step 4" in page
     recall = load(evaluated.evals / "jaccard" / "retrieval.json").metrics["recall_at_10"]
     assert f"{100 * recall:.1f}" in page or f"{recall:.3f}" in page

@@ -76,7 +76,10 @@ def test_unknown_checkpoints_and_foreign_folders(straight: Run, tmp_path: Path) 
         export(straight, CheckpointName("first", 99), tmp_path / "out")
     assert select(straight, "first") == CheckpointName("first", 6)
     assert select(straight, "first", 2) == CheckpointName("first", 2)
+    (tmp_path / "config.json").write_text("{}")
     (tmp_path / "thesis.tex").write_text("important")
     with pytest.raises(UserError, match="not empty"):
         export(straight, select(straight), tmp_path)
+    with pytest.raises(UserError, match="a file; --out accepts"):
+        export(straight, select(straight), tmp_path / "thesis.tex")
     assert (tmp_path / "thesis.tex").read_text() == "important"

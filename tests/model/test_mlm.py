@@ -77,9 +77,9 @@ def test_continuing_from_a_folder(trained: Tokenizer, tmp_path: Path) -> None:
 
 
 def test_continuing_from_what_does_not_fit(trained: Tokenizer, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"model.init = .*absent.*: no Hugging Face model there"):
+    with pytest.raises(UserError, match=r"model.init = .*absent.*: can't be opened as a Hugging Face model"):
         mlm.build(SMALL.model_copy(update={"init": str(tmp_path / "absent")}), trained, 0)
     network = mlm.build(SMALL, trained, 0)
     network.save_pretrained(tmp_path / "padded")
-    with pytest.raises(UserError, match=r"576 entries in its vocabulary; the tokenizer has 560"):
+    with pytest.raises(UserError, match=r"its vocab_size is 576, the recipe's model and tokenizer give 560"):
         mlm.build(SMALL.model_copy(update={"init": str(tmp_path / "padded")}), trained, 0)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,16 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from anaume.batches.batch import IGNORE
+from anaume.batches.loader import batches
 from anaume.errors import UserError
+from anaume.model import mlm
 from anaume.pretrain import checkpoint, loop
 from anaume.pretrain.loop import pretrain
 from anaume.pretrain.optim import optimizers
+from anaume.pretrain.prepare import prepare
 from anaume.recipe import Recipe
-from anaume.run import CheckpointName, Run
+from anaume.run import CheckpointName, Run, locked
 
 TIMED = ("tokens_per_second", "mfu")
 
@@ -65,6 +70,18 @@ class Killed(Exception):
     """Stands for a SIGKILL: nothing in the program catches it."""
 
 
+def _die_after(monkeypatch: pytest.MonkeyPatch, updates: int) -> None:
+    """Let the loop die after so many optimizer steps, until the patch is undone."""
+    update, count = loop._update, iter(range(updates))
+
+    def dying(*args: Any) -> tuple[float, float]:
+        if next(count, None) is None:
+            raise Killed
+        return update(*args)
+
+    monkeypatch.setattr(loop, "_update", dying)
+
+
 @pytest.mark.parametrize(
     ("kills"), [[1], [3], [6], [7], [9], [4, 4], [2, 5, 2]], ids=lambda kills: "then ".join(map(str, kills))
 )
@@ -72,19 +89,11 @@ def test_killed_and_resumed_equals_straight(
     straight: Run, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: list[int]
 ) -> None:
     """`kills`: after how many updates each attempt dies; the last attempt finishes."""
-    update = loop._update
     for kill in kills:
-        count = iter(range(kill))
-
-        def dying(*args: Any, count: Any = count) -> tuple[float, float]:
-            if next(count, None) is None:
-                raise Killed
-            return update(*args)
-
-        monkeypatch.setattr(loop, "_update", dying)
+        _die_after(monkeypatch, kill)
         with pytest.raises(Killed):
             pretrain(tiny, tmp_path / "run")
-    monkeypatch.setattr(loop, "_update", update)
+        monkeypatch.undo()
     _same(straight, pretrain(tiny, tmp_path / "run"))
 
 
@@ -94,6 +103,38 @@ def test_a_finished_run_has_nothing_left_to_do(straight: Run, tiny: Recipe, tmp_
     before = (copy / "metrics.jsonl").read_bytes()
     pretrain(tiny, copy)
     assert (copy / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_resumed_run_keeps_its_tokens(
+    straight: Run, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that joins the corpus while the run stands still changes neither its order nor its result."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    shutil.copy(tiny.corpus.train[0].path, folder / "b.jsonl")
+    source = tiny.corpus.train[0].model_copy(update={"path": str(folder / "*.jsonl")})
+    recipe = tiny.model_copy(update={"corpus": tiny.corpus.model_copy(update={"train": [source]})})
+    _die_after(monkeypatch, 3)
+    with pytest.raises(Killed):
+        pretrain(recipe, tmp_path / "run")
+    monkeypatch.undo()
+    shutil.copy(tiny.corpus.validation[0].path, folder / "a.jsonl")
+    _same(straight, pretrain(recipe, tmp_path / "run"))
+
+
+def test_one_process_at_a_time(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with locked(Run(tmp_path / "run")), pytest.raises(UserError, match="another process is training in it"):
+        pretrain(tiny, tmp_path / "run")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="WORLD_SIZE = 2"):
+        pretrain(tiny, tmp_path / "run")
+
+
+def test_a_length_that_no_document_has(tiny: Recipe, tmp_path: Path) -> None:
+    stage = tiny.stage[1].model_copy(update={"min_document_tokens": 10**6})
+    with pytest.raises(UserError, match="stage 'second': min_document_tokens = 1000000; the corpus's longest"):
+        pretrain(tiny.model_copy(update={"stage": [tiny.stage[0], stage]}), tmp_path / "run")
+    assert not (tmp_path / "run" / "recipe.toml").exists()
 
 
 def test_a_damaged_checkpoint_is_passed_over(
@@ -112,24 +153,30 @@ def test_a_damaged_checkpoint_is_passed_over(
     _same(straight, pretrain(tiny, copy))
 
 
-def test_the_loss_weighs_every_hidden_token_alike(straight: Run, tiny: Recipe) -> None:
-    """Twice the accumulation over micro-batches of half the size of the same text is the same step."""
-    from anaume.batches.loader import batches
-    from anaume.model import mlm
-    from anaume.pretrain.prepare import prepare
-
-    stage = tiny.stage[0]
+def test_the_step_weighs_every_hidden_token_alike(straight: Run, tiny: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two micro-batches with unequal numbers of hidden tokens: loss and gradient are those of the sum over both."""
+    stage = tiny.stage[0].model_copy(update={"gradient_clip": 1e9})
     data = prepare(tiny, straight)
     stream = batches(data.plan(tiny, stage, "train"))
-    pair = [next(stream)[0] for _ in range(2)]
+    first, second = (next(stream)[0] for _ in range(2))
+    labels = second.labels.copy()
+    labels[: len(labels) // 2] = IGNORE
+    pair = [first, replace(second, labels=labels)]
     network = mlm.build(tiny.model, data.tokenizer, 0)
-    inputs = [mlm.to_device(batch, stage.length, torch.device("cpu")) for batch in pair]
-    with torch.no_grad():
-        sums = [mlm.loss_sum(network, x).item() for x in inputs]
-    expected = sum(sums) / sum(batch.targets for batch in pair)
-    optimizer = optimizers(network, stage)
-    loss, _ = loop._update(network, optimizer, stage, 0.0, pair)
-    assert loss == pytest.approx(expected, rel=1e-6)
+    sums = [mlm.loss_sum(network, mlm.to_device(batch, stage.length, network.device)) for batch in pair]
+    expected = (sums[0] + sums[1]) / sum(batch.targets for batch in pair)
+    gradients = torch.autograd.grad(expected, list(network.parameters()))
+
+    steppers = optimizers(network, stage)
+    kept: list[torch.Tensor] = []
+    monkeypatch.setattr(
+        steppers[0], "step", lambda: kept.extend(p.grad.clone() for p in network.parameters() if p.grad is not None)
+    )
+    loss, norm = loop._update(network, steppers, stage, 0.0, pair)
+    assert loss == pytest.approx(expected.item(), rel=1e-6)
+    assert norm == pytest.approx(torch.stack([g.norm() for g in gradients]).norm().item(), rel=1e-5)
+    for ours, theirs in zip(kept, gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-7, rtol=1e-4)
 
 
 def test_a_run_of_another_recipe_is_left_alone(straight: Run, tiny: Recipe) -> None:
@@ -149,5 +196,7 @@ def test_a_folder_that_is_no_run_is_left_alone(tiny: Recipe, tmp_path: Path) -> 
 
 def test_an_infinite_loss_stops_the_run(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "_update", lambda *_: (float("nan"), 1.0))
-    with pytest.raises(UserError, match=r"the loss became nan in step 1 of first \(epoch 0, window 0, row 0\)"):
+    with pytest.raises(
+        UserError, match=r"loss nan, gradient norm 1.0 in step 1 of first \(from epoch 0, window 0, row 0"
+    ):
         pretrain(tiny, tmp_path / "run")

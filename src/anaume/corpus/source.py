@@ -16,7 +16,7 @@ class Source(BaseModel):
     `bad_lines`      share of unreadable lines past which reading stops with an error
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     path: str = ""
     hub: str = ""

@@ -28,8 +28,8 @@ BLOCK = 128
 class Layout:
     """Where the documents of a packed row begin and end.
 
-    `cu_seqlens`  (documents + 1,) int32 on the row's device: 0, end of the first, …, T; T again is an empty document
-    `lengths`     the documents' lengths as plain integers, for the CPU path (empty documents left out)
+    `cu_seqlens`  (documents + 1,) int32 on the row's device: 0, end of the first, …, T
+    `lengths`     the documents' lengths as plain integers, for the CPU path
     `max_length`  an upper bound on a document's length, the same for every batch of a stage, so that nothing recompiles
     """
 
@@ -49,11 +49,9 @@ class Layout:
         return {}
 
 
-def layout_of(lengths: list[int], max_length: int, device: torch.device | str = "cpu", slots: int = 0) -> Layout:
-    """Lay out documents of these lengths; `slots` > 0 fixes the size of `cu_seqlens` (on CUDA, for static shapes)."""
-    ends = torch.zeros(max(len(lengths), slots) + 1, dtype=torch.int32)
-    ends[1 : len(lengths) + 1] = torch.tensor(lengths).cumsum(0)
-    ends[len(lengths) + 1 :] = ends[len(lengths)]
+def layout_of(lengths: list[int], max_length: int, device: torch.device | str = "cpu") -> Layout:
+    """Lay out documents of these lengths."""
+    ends = F.pad(torch.tensor(lengths).cumsum(0), (1, 0)).to(torch.int32)
     return Layout(ends.to(device, non_blocking=True), tuple(lengths), max_length)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from transformers import ModernBertForMaskedLM
 from transformers.utils import logging
 
+from anaume import __version__
 from anaume.errors import UserError
 from anaume.files import folder_atomic, write_json
 from anaume.model import mlm
@@ -14,6 +15,8 @@ from anaume.recipe import Recipe, Stage
 from anaume.run import CheckpointName, Run
 from anaume.tokens import tokenizer
 
+# What marks a folder as an export of ours, which another may replace.
+MARK = "anaume.json"
 # Files that this project keeps beside a tokenizer and that other readers have no use for.
 _PRIVATE = {"origin.json"}
 
@@ -29,8 +32,7 @@ def export(run: Run, name: CheckpointName, out: Path) -> Path:
     if name not in run.checkpoints():
         accepted = ", ".join(known.model for known in run.checkpoints()) or "none yet"
         raise UserError(f"{run.folder}: no checkpoint {name.model}; accepted: {accepted}")
-    if out.exists() and any(out.iterdir()) and not (out / "config.json").is_file():
-        raise UserError(f"{out}: not empty and not an earlier export; give another --out")
+    _check_out(out)
     recipe = run.recipe()
     stage = next(stage for stage in recipe.stage if stage.name == name.stage)
     network = _network(run, name, recipe, stage)
@@ -41,8 +43,19 @@ def export(run: Run, name: CheckpointName, out: Path) -> Path:
         for file in run.tokenizer.iterdir():
             if file.name not in _PRIVATE:
                 shutil.copy(file, temporary / file.name)
+        _limit_length(temporary / "tokenizer_config.json", recipe.model.positions)
         _write_sentence_modules(temporary, recipe.model.hidden, recipe.model.positions)
+        write_json(
+            temporary / MARK, {"run": recipe.name, "stage": name.stage, "step": name.step, "anaume": __version__}
+        )
     return out
+
+
+def _check_out(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: a file; --out accepts a new folder, an empty one or an earlier export")
+    if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
+        raise UserError(f"{out}: not empty and not an earlier export (it has no {MARK}); give another --out")
 
 
 def select(run: Run, stage: str = "", step: int = -1) -> CheckpointName:
@@ -82,6 +95,11 @@ def _spell_for_older_readers(config: Path, recipe: Recipe, stage: Stage) -> None
         "local_attention": recipe.model.window,
     }
     write_json(config, table)
+
+
+def _limit_length(config: Path, positions: int) -> None:
+    """Let the tokenizer truncate where the model's positions end."""
+    write_json(config, json.loads(config.read_text(encoding="utf-8")) | {"model_max_length": positions})
 
 
 def _write_sentence_modules(folder: Path, hidden: int, positions: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, ModernBertConfig, ModernBertForMaskedLM
@@ -30,6 +31,19 @@ WEIGHTS = "model.safetensors"
 PADDING_BIAS = -1e4
 
 
+# What a checkpoint to continue from must share with the recipe.
+_SHAPE = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "max_position_embeddings",
+    "local_attention",
+    "layer_types",
+)
+
+
 @dataclass(frozen=True)
 class Inputs:
     """A PackedBatch on the model's device."""
@@ -42,9 +56,7 @@ class Inputs:
 
 
 def to_device(batch: PackedBatch, max_length: int, device: torch.device) -> Inputs:
-    """Copy a batch to `device`; on CUDA the number of document slots is fixed, so that shapes stay the same."""
-    tokens = len(batch.input_ids)
-    slots = tokens // 8 if device.type == "cuda" else 0
+    """Copy a batch to `device`. `max_length` is the stage's, an upper bound on the length of a piece."""
 
     def copy(array: Any) -> Tensor:
         return torch.from_numpy(array).to(device, non_blocking=True)
@@ -54,7 +66,7 @@ def to_device(batch: PackedBatch, max_length: int, device: torch.device) -> Inpu
         copy(batch.position_ids).unsqueeze(0),
         copy(batch.scored),
         copy(batch.labels),
-        layout_of(batch.lengths.tolist(), max_length, device, slots),
+        layout_of(batch.lengths.tolist(), max_length, device),
     )
 
 
@@ -81,10 +93,10 @@ def build(model: Model, tokenizer: Tokenizer, seed: int, device: torch.device = 
     """A new model on `device` with seeded weights, or `model.init`'s; the vocabulary padded to a multiple of 64.
 
     Raises:
-        UserError: `init` is no ModernBERT, or its vocabulary is not the tokenizer's.
+        UserError: `init` is no ModernBERT, or not of the recipe's shape and the tokenizer's vocabulary.
     """
     if model.init:
-        network = _continued(model.init, tokenizer)
+        network = _continued(model, tokenizer)
     else:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -95,19 +107,25 @@ def build(model: Model, tokenizer: Tokenizer, seed: int, device: torch.device = 
     return network
 
 
-def _continued(init: str, tokenizer: Tokenizer) -> ModernBertForMaskedLM:
+def _continued(model: Model, tokenizer: Tokenizer) -> ModernBertForMaskedLM:
+    place = f"model.init = {model.init!r}"
     try:
-        found = AutoConfig.from_pretrained(init)
-    except (OSError, ValueError) as error:
-        raise UserError(f"model.init = {init!r}: no Hugging Face model there ({str(error).splitlines()[0]})") from error
-    if found.model_type != "modernbert":
-        raise UserError(f"model.init = {init!r}: its model_type is {found.model_type!r}; accepted: 'modernbert'")
-    if found.vocab_size != tokenizer.vocab_size:
-        raise UserError(
-            f"model.init = {init!r}: {found.vocab_size} entries in its vocabulary; the tokenizer has"
-            f" {tokenizer.vocab_size}"
-        )
-    network = ModernBertForMaskedLM.from_pretrained(init, dtype=torch.float32)
+        found = AutoConfig.from_pretrained(model.init)
+        if found.model_type != "modernbert":
+            raise UserError(f"{place}: its model_type is {found.model_type!r}; accepted: 'modernbert'")
+        loaded: Any = ModernBertForMaskedLM.from_pretrained(model.init, dtype=torch.float32, output_loading_info=True)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(f"{place}: can't be opened as a Hugging Face model ({' '.join(str(error).split())})") from error
+    wanted = config(model, tokenizer, tokenizer.vocab_size)
+    for key in _SHAPE:
+        if getattr(found, key) != getattr(wanted, key):
+            raise UserError(
+                f"{place}: its {key} is {getattr(found, key)},"
+                f" the recipe's model and tokenizer give {getattr(wanted, key)}"
+            )
+    network, info = loaded
+    if info["missing_keys"]:
+        raise UserError(f"{place}: lacks the weights {', '.join(sorted(info['missing_keys'])[:3])}")
     assert isinstance(network, ModernBertForMaskedLM)
     return network
 

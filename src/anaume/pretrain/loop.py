@@ -5,6 +5,7 @@ computed depends on the recipe and on the step alone, so a run that was killed a
 """
 
 import math
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -26,7 +27,7 @@ from anaume.pretrain.prepare import Data, prepare
 from anaume.pretrain.progress import Progress
 from anaume.pretrain.validation import validate
 from anaume.recipe import Recipe, Stage
-from anaume.run import Run, begin, check, environment
+from anaume.run import Run, begin, check, environment, locked
 
 
 def pretrain(recipe: Recipe, folder: Path, workers: int = 1) -> Run:
@@ -35,7 +36,16 @@ def pretrain(recipe: Recipe, folder: Path, workers: int = 1) -> Run:
     Raises:
         UserError: the corpus, the tokenizer, the recipe or the folder is not usable; the loss is no longer finite.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError(
+            f"WORLD_SIZE = {os.environ['WORLD_SIZE']}: training on several processes is not there yet; accepted: 1"
+        )
     run = check(folder, recipe)
+    with locked(run):
+        return _pretrain(recipe, run, workers)
+
+
+def _pretrain(recipe: Recipe, run: Run, workers: int) -> Run:
     data = prepare(recipe, run, workers)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = mlm.build(recipe.model, data.tokenizer, recipe.seed, device).train()
@@ -80,11 +90,11 @@ def _train_stage(
             micro_batches, position = [batch for batch, _ in read], read[-1][1]
             rate = learning_rate(stage, state.step)
             loss, norm = _update(network, steppers, stage, rate, micro_batches)
-            if not math.isfinite(loss):
+            if not math.isfinite(loss + norm):
                 raise UserError(
-                    f"{run.folder}: the loss became {loss} in step {state.step + 1} of {stage.name}"
-                    f" (epoch {state.position.epoch}, window {state.position.window}, row {state.position.row});"
-                    " a lower learning_rate or a longer warm-up may help"
+                    f"{run.folder}: loss {loss}, gradient norm {norm} in step {state.step + 1} of {stage.name}"
+                    f" (from epoch {state.position.epoch}, window {state.position.window}, row {state.position.row});"
+                    " nothing of it was saved; a lower learning_rate or a longer warm-up may help"
                 )
             tokens = sum(batch.tokens for batch in micro_batches)
             state = State(stage.name, state.step + 1, state.tokens + tokens, position)
@@ -109,6 +119,7 @@ def _train_stage(
                 _validate(run, stage, state, network, held_out)
             if state.step % stage.save_every == 0 or last:
                 checkpoint.save(run, state, network, steppers)
+                meter = metrics.Meter()  # a resumed run starts with an empty one here
     return state
 
 
@@ -160,5 +171,5 @@ def _manifest(recipe: Recipe, data: Data, device: torch.device) -> dict[str, obj
     return {
         "parameters": mlm.parameters_of(recipe.model, data.tokenizer.vocab_size),
         "environment": environment(str(device), torch.get_num_threads()),
-        "data": data.facts(),
+        "data": data.facts,
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from anaume.batches.loader import Plan
+from anaume.errors import UserError
 from anaume.files import write_json
 from anaume.recipe import Recipe, Stage
 from anaume.run import Run
@@ -22,14 +23,14 @@ ORIGIN = "origin.json"
 
 @dataclass(frozen=True)
 class Data:
-    """What the stages read."""
+    """What the stages read; `facts` is the manifest's account of it, a flat row for each split and source."""
 
     tokenizer: Tokenizer
     stores: dict[str, list[Store]]
-    summaries: dict[str, Summary]
+    facts: dict[str, dict[str, Any]]
 
     def plan(self, recipe: Recipe, stage: Stage, split: str) -> Plan:
-        """The batches of a stage, or of its validation: validation is packed and masked alike in every stage."""
+        """The batches of a stage, or of its validation: the same text and masks each time, packed, nothing left out."""
         training = split == "train"
         sources = recipe.corpus.train if training else recipe.corpus.validation
         return Plan(
@@ -46,36 +47,50 @@ class Data:
             min_document_tokens=stage.min_document_tokens if training else 0,
         )
 
-    def facts(self) -> dict[str, dict[str, Any]]:
-        """The manifest's account of the corpus: a flat row for each split, and for each of its sources if several."""
-        rows: dict[str, dict[str, Any]] = {}
-        for split, summary in self.summaries.items():
-            lengths = summary.length_quantiles
-            rows[split] = {
-                **{field.name: getattr(summary, field.name) for field in fields(Counts)},
-                "median_tokens": lengths["0.5"],
-                "most_tokens": lengths["1"],
-            }
-            if len(summary.sources) > 1:
-                rows |= {f"{split}, {name}": asdict(counts) for name, counts in summary.sources.items()}
-        return rows
-
 
 def _seed(seed: int, stage: int) -> int:
     return seed * 1000 + 1 + stage
 
 
 def prepare(recipe: Recipe, run: Run, workers: int = 1) -> Data:
-    """Make or open the tokenizer and the stores of a run.
+    """Make the tokenizer and the stores of a run, or open those of a run that has begun.
+
+    A run keeps its tokens: what becomes of the corpus's files afterwards changes neither them nor their order.
 
     Raises:
-        UserError: as the readers, the tokenizer and the store do.
+        UserError: as the readers, the tokenizer and the store do; no document is as long as a stage wants.
     """
-    _make_tokenizer(recipe, run.tokenizer)
-    loaded = tokenizer.load(run.tokenizer)
-    sources = {"train": recipe.corpus.train, "validation": recipe.corpus.validation}
-    summaries = {split: build(sources[split], loaded, run.tokens(split), workers=workers) for split in SPLITS}
-    return Data(loaded, {split: open_stores(run.tokens(split), loaded) for split in SPLITS}, summaries)
+    if run.manifest_file.is_file():
+        loaded = tokenizer.load(run.tokenizer)
+        facts = json.loads(run.manifest_file.read_text(encoding="utf-8"))["data"]
+    else:
+        _make_tokenizer(recipe, run.tokenizer)
+        loaded = tokenizer.load(run.tokenizer)
+        sources = {"train": recipe.corpus.train, "validation": recipe.corpus.validation}
+        facts = {}
+        for split in SPLITS:
+            facts |= _facts(split, build(sources[split], loaded, run.tokens(split), workers=workers))
+        for stage in recipe.stage:
+            if facts["train"]["most_tokens"] < stage.min_document_tokens:
+                raise UserError(
+                    f"stage {stage.name!r}: min_document_tokens = {stage.min_document_tokens}; the corpus's longest"
+                    f" document has {facts['train']['most_tokens']} tokens"
+                )
+    return Data(loaded, {split: open_stores(run.tokens(split), loaded) for split in SPLITS}, facts)
+
+
+def _facts(split: str, summary: Summary) -> dict[str, dict[str, Any]]:
+    """A flat row for a split, and if it has several sources one for each."""
+    rows = {
+        split: {
+            **{field.name: getattr(summary, field.name) for field in fields(Counts)},
+            "median_tokens": summary.length_quantiles["0.5"],
+            "most_tokens": summary.length_quantiles["1"],
+        }
+    }
+    if len(summary.sources) > 1:
+        rows |= {f"{split}, {name}": asdict(counts) for name, counts in summary.sources.items()}
+    return rows
 
 
 def _make_tokenizer(recipe: Recipe, folder: Path) -> None:
