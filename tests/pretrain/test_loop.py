@@ -157,7 +157,7 @@ def test_the_step_weighs_every_hidden_token_alike(straight: Run, tiny: Recipe, m
     """Two micro-batches with unequal numbers of hidden tokens: loss and gradient are those of the sum over both."""
     stage = tiny.stage[0].model_copy(update={"gradient_clip": 1e9})
     data = prepare(tiny, straight)
-    stream = batches(data.plan(tiny, stage, "train"))
+    stream = batches(data.plan(tiny, tiny.stage[0], "train"))
     first, second = (next(stream)[0] for _ in range(2))
     labels = second.labels.copy()
     labels[: len(labels) // 2] = IGNORE
