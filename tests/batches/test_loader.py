@@ -139,3 +139,15 @@ def test_fixed_batches_repeat_and_stop(plan: Plan) -> None:
     assert all(np.array_equal(a.labels, b.labels) for a, b in zip(some, again, strict=True))
     whole = fixed(plan, 10**9)
     assert len(whole) == len(_epoch(plan))
+
+
+def test_a_row_mixes_documents(trained: Tokenizer, tmp_path: Path) -> None:
+    """Long documents fall into many pieces of one length; those of one document must not fill a row together."""
+    documents = [np.full(3000, 300 + d, np.uint32) for d in range(20)]
+    long = store.write(
+        tmp_path / "long", documents, vocab_size=trained.vocab_size, vocabulary_hash=trained.vocabulary_hash
+    )
+    plan = Plan([long], (1.0,), trained, seed=3, length=LENGTH, row_tokens=8 * LENGTH, mask_rate=0.3)
+    full = [batch for batch in _epoch(plan) if len(batch.text_lengths) == 8]
+    mixed = [len(set(_unmasked(batch).tolist()) & set(range(300, 320))) for batch in full]
+    assert np.mean(mixed) > 5

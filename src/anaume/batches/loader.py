@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from anaume.batches.batch import PackedBatch
 from anaume.batches.masking import MaskingRule, mask
 from anaume.batches.order import Order
-from anaume.batches.packing import Pieces, cut, one_a_slot, pack
+from anaume.batches.packing import Pieces, cut, one_a_slot, pack, shuffled
 from anaume.errors import UserError
 from anaume.tokens.store import Store
 from anaume.tokens.tokenizer import Tokenizer
@@ -103,7 +103,11 @@ def batches(plan: Plan, position: Position = Position()) -> Iterator[tuple[Packe
 
 
 def pack_window(plan: Plan, epoch: int, window: int) -> Window:
-    """Choose, cut and pack one window of an epoch; its rows are shuffled, for packing sorts them by length."""
+    """Choose, cut and pack one window of an epoch.
+
+    Pieces are shuffled before they are packed, or the many of full length would lie document by document, a row of one
+    kind of text; rows are shuffled after it, for packing sorts them by length.
+    """
     first = window * plan.window_documents
     source, document = plan.order.at(epoch, first, first + plan.window_documents)
     lengths = np.empty(len(source), np.int64)
@@ -112,12 +116,13 @@ def pack_window(plan: Plan, epoch: int, window: int) -> Window:
         lengths[here] = store.lengths(document[here])
     kept = lengths >= plan.min_document_tokens
     source, document, lengths = source[kept], document[kept], lengths[kept]
-    pieces = cut(lengths, plan.length, plan.documents)
+    random = np.random.default_rng((plan.seed, 3, epoch, window))
+    pieces = shuffled(cut(lengths, plan.length, plan.documents), random)
     if plan.packing:
         rows = pack(pieces.lengths, plan.row_tokens)
     else:
         rows = one_a_slot(len(pieces.document), plan.row_tokens // plan.length)
-    np.random.default_rng((plan.seed, 3, epoch, window)).shuffle(rows)
+    random.shuffle(rows)
     return Window(pieces, source, document, rows)
 
 

@@ -39,6 +39,12 @@ def cut(lengths: NDArray[np.int64], length: int, documents: Literal["split", "tr
     return Pieces(document, start, np.minimum(start + capacity, lengths[document]))
 
 
+def shuffled(pieces: Pieces, random: np.random.Generator) -> Pieces:
+    """The same pieces in another order."""
+    order = random.permutation(len(pieces.document))
+    return Pieces(pieces.document[order], pieces.start[order], pieces.stop[order])
+
+
 def pack(lengths: NDArray[np.int64], row_tokens: int) -> list[list[int]]:
     """Best fit, longest first: each piece goes into the fullest row that still has room for it."""
     rows: list[list[int]] = []
