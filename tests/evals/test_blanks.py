@@ -12,7 +12,6 @@ from anaume.errors import UserError
 from anaume.evals.blanks import answer_ids, careful, continuation_ids, naive
 from anaume.evals.encoder import Encoder
 
-SHARED_MODEL = Path("/work/shared/data/tokenizer/llm-jp-tokenizer-100k.ver3.0b1.model")
 Unigram = Callable[[str], PreTrainedTokenizerFast]
 
 
@@ -154,12 +153,11 @@ def test_blanks_too_far_apart(unigram: Unigram) -> None:
         careful(encoder_of(tokenizer, 13), text, [1, 1])
 
 
-@pytest.mark.skipif(not SHARED_MODEL.exists(), reason="the development data is not here")
-def test_the_papers_tokenizer(tmp_path: Path) -> None:
+def test_the_papers_tokenizer(shared_data: Path, tmp_path: Path) -> None:
     adapt = pytest.importorskip("anaume.tokens.tokenizer").adapt
     from transformers import AutoTokenizer
 
-    adapt(str(SHARED_MODEL), tmp_path / "tokenizer")
+    adapt(str(shared_data / "tokenizer" / "llm-jp-tokenizer-100k.ver3.0b1.model"), tmp_path / "tokenizer")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "tokenizer")
     form = careful(encoder_of(tokenizer), "吾輩は[MASK]である。", [1])
     whole = tokenizer("吾輩は猫である。")["input_ids"]

@@ -20,8 +20,6 @@ from anaume.evals.retrieval import Pair, evaluate, evaluate_lexical, metrics_of,
 
 from .conftest import sentences
 
-SHARED_PAIRS = Path("/work/shared/data/retrieval/wikipedia_pairs.jsonl")
-
 
 class OneTokenATextTokenizer:
     """Every text is one token, and its id is its number."""
@@ -172,11 +170,11 @@ def test_bad_inputs() -> None:
         evaluate_lexical("bm26", [Pair("a", "b")])  # type: ignore[arg-type]
 
 
-@pytest.mark.skipif(not SHARED_PAIRS.exists(), reason="the development data is not here")
-def test_lexical_baselines_on_wikipedia_pairs() -> None:
-    pairs = read_pairs(SHARED_PAIRS)
+def test_lexical_baselines_on_wikipedia_pairs(shared_data: Path) -> None:
+    file = shared_data / "retrieval" / "wikipedia_pairs.jsonl"
+    pairs = read_pairs(file)
     assert len(pairs) == 210
-    edit = evaluate_lexical("edit-distance", pairs, data=SHARED_PAIRS).metrics
-    jaccard = evaluate_lexical("jaccard", pairs, data=SHARED_PAIRS).metrics
+    edit = evaluate_lexical("edit-distance", pairs, data=file).metrics
+    jaccard = evaluate_lexical("jaccard", pairs, data=file).metrics
     assert edit == pytest.approx({"recall_at_10": 0.419, "mrr_at_10": 0.279}, abs=1e-3)
     assert jaccard == pytest.approx({"recall_at_10": 0.681, "mrr_at_10": 0.437}, abs=1e-3)
