@@ -94,7 +94,8 @@ def hub(source: Source) -> Iterator[Record]:
     try:
         rows = load_dataset(source.hub, source.subset or None, split=source.split, streaming=True)
     except (OSError, ValueError) as error:  # not found, not reachable; no such subset or split
-        raise UserError(f"corpus {source}: {str(error).splitlines()[0]}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"corpus {source}: {reason}") from error
     for number, row in enumerate(rows, 1):
         if number == 1:
             _need_text_column(list(row), str(source))

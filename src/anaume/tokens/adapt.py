@@ -6,8 +6,6 @@ SentencePiece Unigram models, or Hugging Face folders made from one, the form de
 
 from pathlib import Path
 
-from tokenizers import Tokenizer
-
 from anaume.errors import UserError
 from anaume.tokens import folder as folders
 from anaume.tokens import unigram
@@ -57,7 +55,7 @@ def write_unigram(proto: Proto, place: str, out: Path) -> None:
 
 
 def _adapt_folder(folder: Path, out: Path) -> None:
-    tokenizer = Tokenizer.from_file(str(folder / folders.TOKENIZER))
+    tokenizer = folders.read_engine(folder)
     names = folders.read_names(folder, tokenizer)
     folders.need_roles(names, str(folder))
     proto = unigram.from_tokenizers(tokenizer)

@@ -95,6 +95,18 @@ def write(tokenizer: Tokenizer, names: dict[str, str], sentencepiece_model: byte
             (folder / SENTENCEPIECE).write_bytes(sentencepiece_model)
 
 
+def read_engine(folder: Path) -> Tokenizer:
+    """Open the folder's tokenizer.json.
+
+    Raises:
+        UserError: it is damaged, or of a kind that the library doesn't know.
+    """
+    try:
+        return Tokenizer.from_file(str(folder / TOKENIZER))
+    except Exception as error:  # the library raises nothing narrower
+        raise UserError(f"{folder / TOKENIZER}: not a tokenizer ({' '.join(str(error).split())})") from error
+
+
 def read_names(folder: Path, tokenizer: Tokenizer) -> dict[str, str]:
     """Role → token, of any Hugging Face tokenizer folder: as its configuration says, else by spelling.
 

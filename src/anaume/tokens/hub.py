@@ -27,5 +27,5 @@ def local_folder(source: str) -> Path:
     try:
         return Path(snapshot_download(source, allow_patterns=_FILES))
     except (OSError, ValueError) as error:  # no such repository; no way to reach the Hub; not cached
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"tokenizer {source}: no such folder, and not to be had from the Hub: {reason}") from error

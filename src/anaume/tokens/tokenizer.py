@@ -66,7 +66,7 @@ def load(path: Path | str) -> Tokenizer:
     file = folder / folders.TOKENIZER
     if not file.exists():
         raise UserError(f"tokenizer {path}: no {folders.TOKENIZER} in it; accepted: a folder with one")
-    fast = tokenizers.Tokenizer.from_file(str(file))
+    fast = folders.read_engine(folder)
     names = folders.read_names(folder, fast)
     folders.need_roles(names, f"tokenizer {path}")
     vocabulary = fast.get_vocab(with_added_tokens=True)
