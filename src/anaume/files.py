@@ -1,5 +1,6 @@
 """Files that are whole or absent: written beside their place under a temporary name, then renamed."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -16,6 +17,12 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file's content, in hexadecimal; the file is not held in memory."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:

@@ -21,6 +21,9 @@ from anaume.errors import UserError
 from anaume.files import write_atomic, write_json
 from anaume.recipe import Recipe
 
+# The file of a checkpoint that says where training stood.
+STATE = "state.json"
+
 
 @dataclass(frozen=True)
 class CheckpointName:
@@ -100,7 +103,7 @@ class Run:
 
     def tokens_seen(self, name: CheckpointName) -> int:
         """Real tokens that training had read at a checkpoint."""
-        state = json.loads((self.checkpoint(name) / "state.json").read_text(encoding="utf-8"))
+        state = json.loads((self.checkpoint(name) / STATE).read_text(encoding="utf-8"))
         return int(state["tokens"])
 
     def checkpoints(self) -> list[CheckpointName]:
@@ -156,7 +159,12 @@ def locked(run: Run) -> Iterator[None]:
 
 
 def begin(run: Run, wanted: Recipe, manifest: dict[str, Any]) -> None:
-    """Make the folder a run of this recipe. Called once the data is ready, so that a mistake before leaves no run."""
+    """Make the folder a run of this recipe. Called once the data is ready, so that a mistake before leaves no run.
+
+    The recipe comes first: with it alone, after a kill in between, the folder is a run whose manifest is still to come.
+    """
+    if not run.recipe_file.is_file():
+        write_atomic(run.recipe_file, recipe.to_toml(wanted))
     if not run.manifest_file.is_file():
         facts = {
             "name": wanted.name,
@@ -165,8 +173,6 @@ def begin(run: Run, wanted: Recipe, manifest: dict[str, Any]) -> None:
             "recipe_hash": recipe.fingerprint(wanted),
         }
         write_json(run.manifest_file, facts | manifest)
-    if not run.recipe_file.is_file():
-        write_atomic(run.recipe_file, recipe.to_toml(wanted))
 
 
 def environment(device: str, threads: int) -> dict[str, Any]:

@@ -122,6 +122,12 @@ def test_a_resumed_run_keeps_its_tokens(
     _same(straight, pretrain(recipe, tmp_path / "run"))
 
 
+def test_a_kill_between_recipe_and_manifest_leaves_a_run(straight: Run, tiny: Recipe, tmp_path: Path) -> None:
+    shutil.copytree(straight.folder, tmp_path / "run", ignore=shutil.ignore_patterns("manifest.json"))
+    again = pretrain(tiny, tmp_path / "run")
+    assert json.loads(again.manifest_file.read_text(encoding="utf-8"))["name"] == "tiny"
+
+
 def test_one_process_at_a_time(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with locked(Run(tmp_path / "run")), pytest.raises(UserError, match="another process is training in it"):
         pretrain(tiny, tmp_path / "run")

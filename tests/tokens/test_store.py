@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from anaume.errors import UserError
+from anaume.files import sha256
 from anaume.tokens import store
 from anaume.tokens.store import Header, Ids, Store
 
@@ -151,7 +152,7 @@ def rewrite(folder: Path, file: str, values: list[int]) -> None:
     header = store.read_header(folder)
     kind = np.dtype("<u4" if file == "ids.bin" else "<u8")
     np.array(values, dtype=kind).tofile(folder / file)
-    checksums = header.checksums | {file: store._checksum(folder / file)}
+    checksums = header.checksums | {file: sha256(folder / file)}
     store.write_header(folder, Header(VOCABULARY, SIZE, header.documents, header.tokens, checksums))
 
 

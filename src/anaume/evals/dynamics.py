@@ -55,7 +55,7 @@ def evaluate_models(task: str, models: Sequence[str], inputs: Inputs, out: Path)
         raise UserError(f"task {task!r}; accepted: {', '.join(TASKS)}, all")
     if option := inputs.missing(task):
         raise UserError(f"anaume eval {task}: {option} is missing")
-    names = [Path(model).resolve().name if Path(model).is_dir() else model for model in models]
+    names = [encoder.name_of(model) for model in models]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise UserError(f"two models are called {min(repeated)!r}, and so would be their records; rename a folder")
     for model in models:

@@ -98,8 +98,13 @@ def load(path_or_id: str, *, masked_lm: bool) -> Encoder:
         what = "a masked language model" if masked_lm else "an encoder"
         raise UserError(f"{path_or_id}: lacks weights of {what}: {', '.join(missing[:3])}")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    name = folder.resolve().name if folder.is_dir() else path_or_id
-    return Encoder(name, tokenizer, model.to(device).eval(), _max_length(tokenizer, model), device)
+    return Encoder(name_of(path_or_id), tokenizer, model.to(device).eval(), _max_length(tokenizer, model), device)
+
+
+def name_of(path_or_id: str) -> str:
+    """What a model is called in its records: the folder's name, or the Hub id."""
+    folder = Path(path_or_id)
+    return folder.resolve().name if folder.is_dir() else path_or_id
 
 
 @contextmanager

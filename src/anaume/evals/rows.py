@@ -1,12 +1,12 @@
 """Small files of JSON lines that evaluations read: a path → rows, each with the place to name in an error."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from anaume.errors import UserError
+from anaume.files import sha256
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -55,4 +55,4 @@ def data_settings(path: Path | None) -> dict[str, str]:
     """Say which data file a record was measured on: its name and content; {} for data made in memory."""
     if path is None:
         return {}
-    return {"data": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return {"data": path.name, "sha256": sha256(path)}

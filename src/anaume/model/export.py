@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from transformers import ModernBertForMaskedLM
 from transformers.utils import logging
@@ -39,11 +40,11 @@ def export(run: Run, name: CheckpointName, out: Path) -> Path:
     logging.disable_progress_bar()  # one shard is written: a bar that jumps from 0 to 1
     with folder_atomic(out) as temporary:
         network.save_pretrained(temporary)
-        _spell_for_older_readers(temporary / "config.json", recipe, stage)
+        _change(temporary / "config.json", _older_spelling(recipe, stage))
         for file in run.tokenizer.iterdir():
             if file.name not in _PRIVATE:
                 shutil.copy(file, temporary / file.name)
-        _limit_length(temporary / "tokenizer_config.json", recipe.model.positions)
+        _change(temporary / "tokenizer_config.json", {"model_max_length": recipe.model.positions})
         _write_sentence_modules(temporary, recipe.model.hidden, recipe.model.positions)
         write_json(
             temporary / MARK, {"run": recipe.name, "stage": name.stage, "step": name.step, "anaume": __version__}
@@ -85,21 +86,18 @@ def _network(run: Run, name: CheckpointName, recipe: Recipe, stage: Stage) -> Mo
     return network
 
 
-def _spell_for_older_readers(config: Path, recipe: Recipe, stage: Stage) -> None:
+def _older_spelling(recipe: Recipe, stage: Stage) -> dict[str, Any]:
     """transformers 4 reads theta, window and layer pattern under other names, and would take its own defaults."""
-    table = json.loads(config.read_text(encoding="utf-8"))
-    table |= {
+    return {
         "global_rope_theta": stage.rope_theta,
         "local_rope_theta": stage.rope_theta,
         "global_attn_every_n_layers": recipe.model.global_every,
         "local_attention": recipe.model.window,
     }
-    write_json(config, table)
 
 
-def _limit_length(config: Path, positions: int) -> None:
-    """Let the tokenizer truncate where the model's positions end."""
-    write_json(config, json.loads(config.read_text(encoding="utf-8")) | {"model_max_length": positions})
+def _change(file: Path, values: dict[str, Any]) -> None:
+    write_json(file, json.loads(file.read_text(encoding="utf-8")) | values)
 
 
 def _write_sentence_modules(folder: Path, hidden: int, positions: int) -> None:

@@ -29,8 +29,6 @@ VOCABULARY_MULTIPLE = 64
 WEIGHTS = "model.safetensors"
 # The logit of a padding row: its probability is exactly 0 in float32 and bfloat16, so the loss is the unpadded one.
 PADDING_BIAS = -1e4
-
-
 # What a checkpoint to continue from must share with the recipe.
 _SHAPE = (
     "vocab_size",
@@ -216,4 +214,5 @@ def parameters_of(model: Model, vocab_size: int) -> int:
     a_layer = 4 * hidden * hidden + 3 * hidden * model.intermediate + 2 * hidden
     embedding = vocab_size * hidden + hidden
     head = hidden * hidden + hidden + vocab_size
-    return embedding + model.layers * a_layer - hidden + hidden + head
+    # The final norm makes up for the one that layer 0 lacks.
+    return embedding + model.layers * a_layer + head

@@ -3,7 +3,6 @@
 step-0001000/  model.safetensors  optimizer.safetensors  state.json (where training stands, and the checksums)
 """
 
-import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -15,11 +14,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from anaume.batches.loader import Position
-from anaume.files import folder_atomic, write_json
+from anaume.files import folder_atomic, sha256, write_json
 from anaume.model.mlm import WEIGHTS, save_weights
-from anaume.run import CheckpointName, Run
+from anaume.run import STATE, CheckpointName, Run
 
-OPTIMIZER, STATE = "optimizer.safetensors", "state.json"
+OPTIMIZER = "optimizer.safetensors"
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def save(run: Run, state: State, network: nn.Module, steppers: Sequence[Optimize
     with folder_atomic(folder) as temporary:
         save_weights(network, temporary / WEIGHTS)
         save_file(_moments(network, steppers), temporary / OPTIMIZER)
-        checksums = {name: _sha256(temporary / name) for name in (WEIGHTS, OPTIMIZER)}
+        checksums = {name: sha256(temporary / name) for name in (WEIGHTS, OPTIMIZER)}
         write_json(temporary / STATE, asdict(state) | {"sha256": checksums})
     return folder
 
@@ -63,7 +62,7 @@ def damage(folder: Path) -> str:
     try:
         checksums = json.loads((folder / STATE).read_text(encoding="utf-8"))["sha256"]
         for name, expected in checksums.items():
-            if _sha256(folder / name) != expected:
+            if sha256(folder / name) != expected:
                 return f"{folder / name}: its checksum differs from the one in {STATE}"
     except (OSError, ValueError, KeyError) as error:
         return f"{folder}: not a whole checkpoint ({error})"
@@ -97,8 +96,3 @@ def _moments(network: nn.Module, steppers: Sequence[Optimizer]) -> dict[str, Ten
         for name, parameter in network.named_parameters()
         for key, value in optimizer.state.get(parameter, {}).items()
     }
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

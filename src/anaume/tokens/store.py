@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from anaume.errors import UserError
-from anaume.files import folder_atomic, write_json
+from anaume.files import folder_atomic, sha256, write_json
 
 Ids = np.ndarray[tuple[int], np.dtype[np.uint32]]
 Integers = np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -230,7 +230,7 @@ def verify(folder: Path, vocabulary_hash: str | None = None) -> list[str]:
         _check_sizes(folder, header)
     except UserError as error:
         return [str(error)]
-    changed = [file for file in (IDS, ENDS) if _checksum(folder / file) != header.checksums.get(file)]
+    changed = [file for file in (IDS, ENDS) if sha256(folder / file) != header.checksums.get(file)]
     return [f"{folder / file}: changed since it was written (checksum)" for file in changed] + [
         f"{folder}: {problem}" for problem in _wrong_content(folder, header)
     ]
@@ -271,11 +271,6 @@ def _check_sizes(folder: Path, header: Header) -> None:
         found = path.stat().st_size if path.exists() else 0
         if found != size:
             raise UserError(f"{path}: {found:,} bytes; accepted: {size:,}, as its header says (cut off?)")
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @lru_cache(maxsize=_OPEN_SHARDS)
