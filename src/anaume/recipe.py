@@ -8,6 +8,7 @@ are the paper's (arXiv 2504.15544, Table 1).
 import hashlib
 import json
 import tomllib
+from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -18,6 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from anaume.corpus.source import Source
 from anaume.errors import UserError
 
+# Upper ends of the bins by which the lengths of documents are compared, in tokens (arXiv 2504.15544, section 4.4).
+LENGTH_BINS = (1024, 2048, 4096, 8192)
+
 
 class Table(BaseModel):
     """A table of a recipe: unknown keys are errors, and a string is never taken for a number."""
@@ -26,10 +30,14 @@ class Table(BaseModel):
 
 
 class Corpus(Table):
-    """The texts to learn from and the texts to measure on."""
+    """The texts to learn from and the texts to measure on.
+
+    `in_memory`  encode the training texts at each start and hold them in memory, without a store on the disk
+    """
 
     train: list[Source] = Field(min_length=1)
     validation: list[Source] = Field(min_length=1)
+    in_memory: bool = False
 
 
 class TokenizerTable(Table):
@@ -76,9 +84,16 @@ class Stage(Table):
     """One stage of training. Batches are counted in token slots, over all ranks.
 
     `optimizer`      "adamw", or "muon" for the layers' matrices with AdamW for the rest
-    `documents`      "split" cuts a long document into pieces, "truncate" keeps its first piece only (the paper's way)
+    `documents`      "split" cuts a long document into pieces, at the end of a sentence where one is near; "truncate"
+                     keeps its first piece only (the paper's way)
     `packing`        false gives each document a row of `length` slots, padded (the paper's way)
-    `mask_rate`      share of tokens to predict; of those 80 % become the mask, 10 % a random token, 10 % stay
+    `min_document_tokens`  leave out shorter documents
+    `length_shares`  wanted shares of tokens in pieces of [0, 1024], (1024, 2048], (2048, 4096] and (4096, 8192] tokens;
+                     of the bins that have too much a part is left out, another one each epoch; empty: as they come
+    `mask_rate`      share of tokens to predict, moving to `final_mask_rate` over the stage (0: it stays)
+    `mask_share`     of those, so many become the mask and `random_share` a random token, the others stay
+    `mask_unit`      what is hidden as a whole: "token", "word" (MeCab's, the `words` extra) or "span", of
+                     `mask_span_length` tokens in the mean
     `validation_tokens`  at most so many tokens of the validation corpus are scored each time
     """
 
@@ -99,8 +114,14 @@ class Stage(Table):
     documents: Literal["split", "truncate"] = "split"
     packing: bool = True
     mask_rate: float = Field(0.3, gt=0, lt=1)
+    final_mask_rate: float = Field(0.0, ge=0, lt=1)
+    mask_share: float = Field(0.8, ge=0, le=1)
+    random_share: float = Field(0.1, ge=0, le=1)
+    mask_unit: Literal["token", "word", "span"] = "token"
+    mask_span_length: float = Field(3.0, ge=1)
     rope_theta: float = Field(10_000.0, gt=0)
     min_document_tokens: int = Field(0, ge=0)
+    length_shares: list[float] = []
     validation_tokens: int = Field(1_048_576, ge=1)
     validate_every: int = Field(500, ge=1)
     save_every: int = Field(1000, ge=1)
@@ -124,8 +145,22 @@ class Stage(Table):
             )
         if int(self.mask_rate * self.micro_batch_tokens) < 1:
             raise ValueError(f"mask_rate = {self.mask_rate}: hides no token of micro_batch_tokens; give a larger one")
+        if self.mask_share + self.random_share > 1:
+            raise ValueError(
+                f"mask_share = {self.mask_share} and random_share = {self.random_share}: together at most 1"
+            )
         if self.warmup_steps > self.steps:
             raise ValueError(f"warmup_steps = {self.warmup_steps}: at most steps = {self.steps}")
+        return self
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        shares = self.length_shares
+        if shares and (len(shares) != len(LENGTH_BINS) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6):
+            raise ValueError(f"length_shares = {shares}: give {len(LENGTH_BINS)} shares of 0 or more that add up to 1")
+        reachable = 1 + bisect_left(LENGTH_BINS, self.length)
+        if any(shares[reachable:]):
+            raise ValueError(f"length_shares = {shares}: no piece is longer than length = {self.length}")
         return self
 
 
@@ -263,6 +298,7 @@ def _keys_at(location: tuple[int | str, ...]) -> list[str]:
 def to_toml(recipe: Recipe) -> str:
     """The resolved recipe, every default written out, as TOML that `load` reads back to the same recipe."""
     lines = [f"name = {_toml(recipe.name)}", f"seed = {recipe.seed}"]
+    lines += ["", "[corpus]", f"in_memory = {_toml(recipe.corpus.in_memory)}"]
     for kind in ("train", "validation"):
         for source in getattr(recipe.corpus, kind):
             lines += ["", f"[[corpus.{kind}]]", *_entries(source)]

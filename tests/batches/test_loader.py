@@ -4,14 +4,21 @@ from collections import Counter
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from anaume.batches.batch import IGNORE, PackedBatch
-from anaume.batches.loader import Plan, Position, batches, fixed
+from anaume.batches.lengths import tokens_by_bin
+from anaume.batches.loader import Position, Share, batches, fixed
+from anaume.batches.masking import Masking
+from anaume.batches.plan import Plan
+from anaume.batches.workers import prepared
+from anaume.corpus.readers import parse_source
 from anaume.errors import UserError
-from anaume.tokens import store
+from anaume.tokens import memory, store
+from anaume.tokens.build import build, open_stores
 from anaume.tokens.store import Store
 from anaume.tokens.tokenizer import Tokenizer
 
@@ -38,7 +45,7 @@ def stores(tmp_path: Path, trained: Tokenizer) -> list[Store]:
 
 @pytest.fixture
 def plan(stores: list[Store], trained: Tokenizer) -> Plan:
-    return Plan(stores, (1.0, 1.0), trained, seed=3, length=LENGTH, row_tokens=ROW, mask_rate=0.3)
+    return Plan(stores, (1.0, 1.0), trained, seed=3, length=LENGTH, row_tokens=ROW)
 
 
 def _epoch(plan: Plan) -> list[PackedBatch]:
@@ -108,7 +115,7 @@ def test_epochs_and_seeds_differ(plan: Plan) -> None:
 
 
 def test_windows_partition_the_epoch(plan: Plan, stores: list[Store], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("anaume.batches.loader.WINDOW_ROWS", 3)
+    monkeypatch.setattr("anaume.batches.plan.WINDOW_ROWS", 3)
     assert plan.window_documents < 20
     test_an_epoch_holds_every_token_once(plan, stores)
     test_resuming_at_any_position_gives_the_rest(plan)
@@ -133,6 +140,82 @@ def test_the_papers_way_pads_each_document_to_a_row(plan: Plan) -> None:
     assert seen == 100
 
 
+def _same(ours: PackedBatch, theirs: PackedBatch) -> bool:
+    return all(np.array_equal(getattr(ours, name), getattr(theirs, name)) for name in vars(theirs))
+
+
+@pytest.mark.parametrize(("ranks", "workers"), [(2, 1), (3, 2), (1, 3), (4, 3)])
+def test_ranks_and_workers_share_the_same_batches(plan: Plan, ranks: int, workers: int) -> None:
+    start = list(islice(batches(plan), 17))[-1][1]
+    expected = list(islice(batches(plan, start), 24 * ranks))
+    for rank in range(ranks):
+        shares = [batches(plan, start, Share(rank, ranks, worker, workers)) for worker in range(workers)]
+        for number in range(24):
+            batch, after = next(shares[number % workers])
+            assert _same(batch, expected[number * ranks + rank][0])
+            assert after == expected[number * ranks + ranks - 1][1]
+
+
+def test_another_number_of_ranks_goes_on_where_the_first_stopped(plan: Plan) -> None:
+    straight = list(islice(batches(plan), 40))
+    at = list(islice(batches(plan, Position(), Share(1, 4)), 5))[-1][1]
+    resumed = [next(batches(plan, at, Share(rank, 2)))[0] for rank in range(2)]
+    assert [_same(batch, straight[20 + rank][0]) for rank, batch in enumerate(resumed)] == [True, True]
+
+
+def test_processes_give_what_one_gives(plan: Plan) -> None:
+    expected = list(islice(batches(plan), 12))
+    for (ours, after), (theirs, position) in zip(
+        islice(prepared(plan, Position(), Share(), 2), 12), expected, strict=True
+    ):
+        assert _same(ours, theirs)
+        assert after == position
+
+
+def test_a_position_counts_what_was_read(plan: Plan) -> None:
+    read = list(islice(batches(plan), 90))
+    lengths = np.concatenate([batch.text_lengths for batch, _ in read])
+    after = read[-1][1]
+    assert after.batches == 90
+    assert sum(after.source_tokens) == sum(after.length_tokens) == lengths.sum()
+    assert after.length_tokens == tuple(tokens_by_bin(lengths))
+    of_second = 0
+    for batch, _ in read:
+        starts = np.cumsum(batch.text_lengths) - batch.text_lengths
+        of_second += batch.text_lengths[_unmasked(batch)[starts + 1] >= 360].sum()  # ids of the second source
+    assert after.source_tokens[1] == of_second
+
+
+@pytest.mark.parametrize("unit", ["word", "span"])
+def test_units_repeat_and_keep_to_their_piece(plan: Plan, unit: Literal["word", "span"]) -> None:
+    by_unit = replace(plan, masking=Masking(unit=unit))
+    for (ours, _), (again, _), (plain, _) in islice(zip(*map(batches, (by_unit, by_unit, plan)), strict=True), 20):
+        assert _same(ours, again)
+        assert np.array_equal(ours.lengths, plain.lengths)
+        assert not np.array_equal(ours.scored, plain.scored)
+        assert np.array_equal(_unmasked(ours), _unmasked(plain))
+
+
+def test_the_rate_follows_the_batches(plan: Plan) -> None:
+    falling = replace(plan, masking=Masking(0.3, 0.1, batches=40))
+    hidden = [batch.targets / (batch.tokens - 2 * len(batch.text_lengths)) for batch, _ in islice(batches(falling), 60)]
+    assert hidden[0] > 0.28
+    assert np.allclose(hidden[41:], 0.1, atol=0.02)
+    (resumed, _) = next(batches(falling, list(islice(batches(falling), 30))[-1][1]))
+    assert _same(resumed, list(islice(batches(falling), 31))[-1][0])
+
+
+def test_a_corpus_held_in_memory_gives_the_same_batches(tmp_path: Path, corpus: Path, trained: Tokenizer) -> None:
+    source = parse_source(str(corpus))
+    build([source], trained, tmp_path / "tokens")
+    on_disk = Plan(open_stores(tmp_path / "tokens", trained), (1.0,), trained, seed=3, length=LENGTH, row_tokens=ROW)
+    held = memory.encode(source, trained)
+    assert held.tokens == sum(on_disk.stores[0].lengths(np.arange(len(held))))
+    in_memory = replace(on_disk, stores=[held])
+    for (ours, _), (theirs, _) in islice(zip(batches(in_memory), batches(on_disk), strict=True), 20):
+        assert _same(ours, theirs)
+
+
 def test_fixed_batches_repeat_and_stop(plan: Plan) -> None:
     some, again = fixed(plan, 500), fixed(plan, 500)
     assert 400 < sum(batch.tokens for batch in some) <= 500
@@ -147,7 +230,32 @@ def test_a_row_mixes_documents(trained: Tokenizer, tmp_path: Path) -> None:
     long = store.write(
         tmp_path / "long", documents, vocab_size=trained.vocab_size, vocabulary_hash=trained.vocabulary_hash
     )
-    plan = Plan([long], (1.0,), trained, seed=3, length=LENGTH, row_tokens=8 * LENGTH, mask_rate=0.3)
+    plan = Plan([long], (1.0,), trained, seed=3, length=LENGTH, row_tokens=8 * LENGTH)
     full = [batch for batch in _epoch(plan) if len(batch.text_lengths) == 8]
     mixed = [len(set(_unmasked(batch).tolist()) & set(range(300, 320))) for batch in full]
     assert np.mean(mixed) > 5
+
+
+def test_wanted_shares_of_lengths_are_reached(trained: Tokenizer, tmp_path: Path) -> None:
+    """A corpus with an eighth of its tokens in long documents gives half of them on request, others each epoch."""
+    random = np.random.default_rng(0)
+    sizes = [*random.integers(50, 900, 4000), *random.integers(2500, 4000, 60), *random.integers(9000, 20000, 8)]
+    documents = [np.full(size, 300 + i % 200, np.uint32) for i, size in enumerate(sizes)]
+    mixed = store.write(
+        tmp_path / "mixed", documents, vocab_size=trained.vocab_size, vocabulary_hash=trained.vocabulary_hash
+    )
+    plain = Plan([mixed], (1.0,), trained, seed=3, length=8192, row_tokens=8192)
+    wanted = replace(plain, length_shares=(0.5, 0.0, 0.2, 0.3))
+    tokens = np.array(
+        [tokens_by_bin(np.concatenate([batch.text_lengths for batch in _epoch(plan)])) for plan in (plain, wanted)]
+    )
+    shares = tokens / tokens.sum(1, keepdims=True)
+    assert shares[0, 0] > 0.8
+    assert shares[1] == pytest.approx([0.5, 0, 0.2, 0.3, 0], abs=0.05)
+    assert tokens[1, 3] == tokens[0, 3]  # the scarcest bin is kept whole
+    assert set(_unmasked(_epoch(wanted)[0])) != set(_unmasked(_epoch(replace(wanted, seed=4))[0]))
+
+
+def test_shares_of_lengths_that_the_corpus_lacks_are_an_error(plan: Plan) -> None:
+    with pytest.raises(UserError, match=r"no piece of \(1024, 2048\] tokens among 100 documents at length = 32"):
+        next(batches(replace(plan, length_shares=(0.5, 0.5, 0.0, 0.0))))

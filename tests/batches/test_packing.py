@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from anaume.batches.packing import cut, one_a_slot, pack
+from anaume.batches.packing import cut, one_a_slot, pack, sentence_stops
 
 
 def test_split_keeps_every_token_once() -> None:
@@ -41,3 +41,27 @@ def test_pack_wastes_less_than_a_hundredth() -> None:
 
 def test_one_a_slot() -> None:
     assert one_a_slot(5, 2) == [[0, 1], [2, 3], [4]]
+
+
+def test_pieces_end_with_a_sentence_where_one_is_near() -> None:
+    ends = np.zeros(10, bool)
+    ends[9] = True
+    ids = np.zeros(250, np.uint32)
+    ids[[95, 98, 150, 193]] = 9  # the last before 100; the third is too far from 199; the fourth is near
+    assert sentence_stops(ids, 100, ends) == [99, 194, 250]
+    assert sentence_stops(np.zeros(250, np.uint32), 100, ends) == [100, 200, 250]
+    assert sentence_stops(ids[:100], 100, ends) == [100]
+
+
+def test_cut_takes_the_stops_and_keeps_every_token() -> None:
+    ends = np.array([False, False, True])
+    random = np.random.default_rng(0)
+    documents = [random.integers(0, 3, n).astype(np.uint32) for n in (30, 0, 500, 98, 99, 1000)]
+    lengths = np.array([len(d) for d in documents])
+    pieces = cut(lengths, 100, "split", lambda i, capacity: sentence_stops(documents[i], capacity, ends))
+    for number, document in enumerate(documents):
+        here = pieces.document == number
+        joined = [t for s, e in zip(pieces.start[here], pieces.stop[here], strict=True) for t in range(s, e)]
+        assert joined == list(range(len(document)))
+        assert all(document[stop - 1] == 2 for stop in pieces.stop[here][:-1])
+    assert pieces.lengths.max() <= 100

@@ -206,3 +206,24 @@ def test_an_infinite_loss_stops_the_run(tiny: Recipe, tmp_path: Path, monkeypatc
         UserError, match=r"loss nan, gradient norm 1.0 in step 1 of first \(from epoch 0, window 0, row 0"
     ):
         pretrain(tiny, tmp_path / "run")
+
+
+def test_a_corpus_in_memory_trains_the_same_and_must_stay_the_same(
+    straight: Run, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "train.jsonl"
+    shutil.copy(tiny.corpus.train[0].path, file)
+    source = tiny.corpus.train[0].model_copy(update={"path": str(file)})
+    held = tiny.corpus.model_copy(update={"train": [source], "in_memory": True})
+    recipe = tiny.model_copy(update={"corpus": held})
+    _die_after(monkeypatch, 3)
+    with pytest.raises(Killed):
+        pretrain(recipe, tmp_path / "run")
+    monkeypatch.undo()
+    assert not Run(tmp_path / "run").tokens("train").exists()
+    whole = file.read_text(encoding="utf-8")
+    file.write_text(whole[: len(whole) // 2].rpartition("\n")[0], encoding="utf-8")
+    with pytest.raises(UserError, match="not what it was when the run began"):
+        pretrain(recipe, tmp_path / "run")
+    file.write_text(whole, encoding="utf-8")
+    _same(straight, pretrain(recipe, tmp_path / "run"))

@@ -1,173 +1,146 @@
-"""Stores → micro-batches, each with the position from which the next one follows.
+"""Stores → micro-batches, each with the position from which the next ones follow.
 
-The rule it keeps: a batch depends on the plan and its position only. A position is three integers, because how many
-rows a window of documents fills is known once it is packed; resuming packs one window and goes on with the next row.
+The rule it keeps: a batch depends on the plan and its position only, whoever makes it. A position is four integers,
+because how many rows a window of documents fills is known once it is packed; resuming packs one window and goes on with
+the next row. Ranks, and worker processes within a rank, walk the same rows and read the text of their own ones.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anaume.batches.batch import PackedBatch
-from anaume.batches.masking import MaskingRule, mask
-from anaume.batches.order import Order
-from anaume.batches.packing import Pieces, cut, one_a_slot, pack, shuffled
+from anaume.batches.lengths import NAMES
+from anaume.batches.masking import mask, spans
+from anaume.batches.plan import Plan
+from anaume.batches.window import pack_window, read_rows, tokens_read
+from anaume.batches.words import word_starts
 from anaume.errors import UserError
-from anaume.tokens.store import Store
-from anaume.tokens.tokenizer import Tokenizer
-
-# Rows a window should fill: enough for tight packing, few enough to pack in a moment.
-WINDOW_ROWS = 256
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where a stage's reading stands: the next row is row `row` of window `window` of epoch `epoch`."""
+    """Where a stage's reading stands: the next row is row `row` of window `window` of epoch `epoch`.
+
+    `batches`        micro-batches before it, over all ranks
+    `source_tokens`  tokens read from each source, [CLS] and [SEP] included; () before the first batch
+    `length_tokens`  tokens read in pieces of each length bin (`lengths.NAMES`)
+    """
 
     epoch: int = 0
     window: int = 0
     row: int = 0
+    batches: int = 0
+    source_tokens: tuple[int, ...] = ()
+    length_tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
-class Plan:
-    """All that batches depend on: the stores, their weights, the seed and the stage's settings."""
+class Share:
+    """Which of the batches that follow a position are made here: one in `ranks`, and of those one in `workers`."""
 
-    stores: Sequence[Store]
-    weights: tuple[float, ...]
-    tokenizer: Tokenizer
-    seed: int
-    length: int
-    row_tokens: int
-    mask_rate: float
-    documents: Literal["split", "truncate"] = "split"
-    packing: bool = True
-    min_document_tokens: int = 0
+    rank: int = 0
+    ranks: int = 1
+    worker: int = 0
+    workers: int = 1
 
-    @property
-    def order(self) -> Order:
-        """The order of the documents."""
-        return Order(self.seed, tuple(len(store) for store in self.stores), self.weights)
-
-    @property
-    def window_documents(self) -> int:
-        """Documents a window: a function of the corpus's mean length, so that a window fills about WINDOW_ROWS rows."""
-        visits = self.order.visits
-        tokens = sum(v * store.tokens / len(store) for v, store in zip(visits, self.stores, strict=True))
-        mean = max(1.0, tokens / sum(visits))
-        if self.documents == "truncate" or not self.packing:
-            mean = min(mean, self.length)
-        return max(1, round(WINDOW_ROWS * self.row_tokens / mean))
-
-    @property
-    def masking(self) -> MaskingRule:
-        """The stage's rule for hiding tokens."""
-        ordinary = np.setdiff1d(np.arange(self.tokenizer.vocab_size), np.array(sorted(self.tokenizer.special_ids)))
-        return MaskingRule(self.mask_rate, self.tokenizer.mask_id, ordinary)
+    def takes(self, number: int) -> bool:
+        """Whether the batch of this number, counted from where reading began, is made here."""
+        return number % self.ranks == self.rank and number // self.ranks % self.workers == self.worker
 
 
-@dataclass(frozen=True)
-class Window:
-    """A packed window: its pieces and, in a shuffled order, its rows."""
-
-    pieces: Pieces
-    source: NDArray[np.int64]
-    document: NDArray[np.int64]
-    rows: list[list[int]]
-
-
-def batches(plan: Plan, position: Position = Position()) -> Iterator[tuple[PackedBatch, Position]]:
+def batches(
+    plan: Plan, position: Position = Position(), share: Share = Share()
+) -> Iterator[tuple[PackedBatch, Position]]:
     """Endless micro-batches from `position` on, each with the position after it.
+
+    With several ranks the batch of rank r is the r-th of a group, and its position is the one after the whole group:
+    all ranks give the same.
 
     Raises:
         UserError: a whole epoch holds no document of `min_document_tokens`.
     """
-    masking, windows = plan.masking, -(-plan.order.epoch_size // plan.window_documents)
-    epoch, window, row = position.epoch, position.window, position.row
-    empty = 0
+    made: list[PackedBatch] = []  # one at most: that of the group being walked
+    for number, (batch, after) in enumerate(_walk(plan, position, share)):
+        if batch:
+            made.append(batch)
+        if made and number % share.ranks == share.ranks - 1:
+            yield made.pop(), after
+
+
+def _walk(plan: Plan, position: Position, share: Share) -> Iterator[tuple[PackedBatch | None, Position]]:
+    """Every batch after `position`, None for those of others, with the position after it."""
+    totals = [
+        np.array(counts or (0,) * size, np.int64)
+        for counts, size in ((position.source_tokens, len(plan.stores)), (position.length_tokens, len(NAMES)))
+    ]
+    at, number, empty = position, 0, 0
     while True:
-        packed = pack_window(plan, epoch, window)
-        empty = 0 if packed.rows else empty + 1
-        if empty == windows:
+        window = pack_window(plan, at.epoch, at.window)
+        empty = 0 if window.rows else empty + 1
+        if empty == plan.windows:
             raise UserError(f"min_document_tokens = {plan.min_document_tokens}: no document of the corpus is that long")
-        after = (epoch, window + 1) if window + 1 < windows else (epoch + 1, 0)
-        for number in range(row, len(packed.rows)):
-            random = np.random.default_rng((plan.seed, 2, epoch, window, number))
-            is_last = number + 1 == len(packed.rows)
-            batch = assemble(plan, packed, packed.rows[number], masking, random)
-            yield batch, Position(*after, 0) if is_last else Position(epoch, window, number + 1)
-        (epoch, window), row = after, 0
+        following = (at.epoch, at.window + 1) if at.window + 1 < plan.windows else (at.epoch + 1, 0)
+        rows = range(at.row, len(window.rows))
+        texts = read_rows(plan, window, [row for row in rows if share.takes(number + row - at.row)])
+        counts = [np.cumsum(table[at.row :], axis=0) for table in tokens_read(plan, window)]
+        begun, epoch, place = at.batches, at.epoch, at.window
+        for offset, row in enumerate(rows):
+            random = np.random.default_rng((plan.seed, 2, epoch, place, row))
+            batch = _assemble(plan, texts[row], begun + offset, random) if row in texts else None
+            read = (tuple((t + c[offset]).tolist()) for t, c in zip(totals, counts, strict=True))
+            where = (*following, 0) if row + 1 == len(window.rows) else (epoch, place, row + 1)
+            yield batch, Position(*where, begun + offset + 1, *read)
+        totals = [t + c[-1] if len(c) else t for t, c in zip(totals, counts, strict=True)]
+        number += len(rows)
+        at = replace(at, epoch=following[0], window=following[1], row=0, batches=begun + len(rows))
 
 
-def pack_window(plan: Plan, epoch: int, window: int) -> Window:
-    """Choose, cut and pack one window of an epoch.
-
-    Pieces are shuffled before they are packed, or the many of full length would lie document by document, a row of one
-    kind of text; rows are shuffled after it, for packing sorts them by length.
-    """
-    first = window * plan.window_documents
-    source, document = plan.order.at(epoch, first, first + plan.window_documents)
-    lengths = np.empty(len(source), np.int64)
-    for number, store in enumerate(plan.stores):
-        here = source == number
-        lengths[here] = store.lengths(document[here])
-    kept = lengths >= plan.min_document_tokens
-    source, document, lengths = source[kept], document[kept], lengths[kept]
-    random = np.random.default_rng((plan.seed, 3, epoch, window))
-    pieces = shuffled(cut(lengths, plan.length, plan.documents), random)
-    if plan.packing:
-        rows = pack(pieces.lengths, plan.row_tokens)
-    else:
-        rows = one_a_slot(len(pieces.document), plan.row_tokens // plan.length)
-    random.shuffle(rows)
-    return Window(pieces, source, document, rows)
-
-
-def assemble(
-    plan: Plan, window: Window, row: list[int], masking: MaskingRule, random: np.random.Generator
-) -> PackedBatch:
-    """Read one row's pieces and hide tokens."""
+def _assemble(plan: Plan, texts: Sequence[NDArray[np.uint32]], number: int, random: np.random.Generator) -> PackedBatch:
+    """Lay one row's pieces end to end and hide tokens; `number` is the batch's in its stage."""
     tokenizer, size = plan.tokenizer, plan.row_tokens
+    pieces = np.array([len(text) + 2 for text in texts])
+    # Without packing each piece has a slot of the stage's length to itself.
+    slots = pieces if plan.packing else np.full(len(pieces), plan.length)
+    starts = np.cumsum(slots) - slots
+    ends = starts + pieces - 1
+
     ids = np.full(size, tokenizer.pad_id, np.int64)
-    positions = np.zeros(size, np.int64)
-    is_text = np.zeros(size, bool)
-    segments: list[int] = []
-    texts: list[int] = []
-    at = 0
-    for piece in row:
-        text = _text(plan, window, piece)
-        end = at + len(text) + 2
-        ids[at], ids[at + 1 : end - 1], ids[end - 1] = tokenizer.cls_id, text, tokenizer.sep_id
-        positions[at:end] = np.arange(end - at)
-        is_text[at + 1 : end - 1] = True
-        segments.append(end - at)
-        texts.append(end - at)
-        at = end
-        if not plan.packing:
-            at += _pad(segments, positions, at, -(end % -plan.length))
-    while at < size:
-        at += _pad(segments, positions, at, min(plan.length, size - at))
-    slots = int(plan.mask_rate * size)
-    scored, labels = mask(ids, np.flatnonzero(is_text), slots, masking, random)
-    return PackedBatch(ids, positions, np.array(segments), scored, labels, np.array(texts))
+    is_text = np.repeat(np.tile([True, False], len(pieces)), np.stack([pieces, slots - pieces], 1).ravel())
+    is_text[starts] = is_text[ends] = False
+    candidates = np.flatnonzero(is_text)
+    ids[candidates] = np.concatenate(texts)
+    ids[starts], ids[ends] = tokenizer.cls_id, tokenizer.sep_id
+
+    lengths = _segments(pieces, slots, size, plan.length)
+    positions = np.arange(size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    units = _units(plan, texts, random)
+    count = round(plan.masking.rate_at(number) * len(candidates))
+    scored, labels = mask(ids, candidates, units, count, plan.masking, plan.vocabulary, random)
+    return PackedBatch(ids, positions, lengths, scored, labels, pieces)
 
 
-def _text(plan: Plan, window: Window, piece: int) -> NDArray[np.uint32]:
-    document = window.pieces.document[piece]
-    ids = plan.stores[window.source[document]].document(int(window.document[document]))
-    text: NDArray[np.uint32] = ids[window.pieces.start[piece] : window.pieces.stop[piece]]
-    return text
+def _segments(pieces: NDArray[np.int64], slots: NDArray[np.int64], size: int, length: int) -> NDArray[np.int64]:
+    """Lengths of all segments of a row. Padding is a segment of its own (at most `length`): nothing attends to it."""
+    rest = size - int(slots.sum())
+    within = np.stack([pieces, slots - pieces], 1).ravel()
+    behind = [length] * (rest // length) + [rest % length]
+    lengths = np.concatenate([within, behind])
+    return lengths[lengths > 0]
 
 
-def _pad(segments: list[int], positions: NDArray[np.int64], at: int, count: int) -> int:
-    """A run of padding is a segment of its own: nothing attends to it."""
-    if count:
-        segments.append(count)
-        positions[at : at + count] = np.arange(count)
-    return count
+def _units(plan: Plan, texts: Sequence[NDArray[np.uint32]], random: np.random.Generator) -> NDArray[np.bool_] | None:
+    """Where the units begin that are hidden as a whole; they don't reach over a piece's border. None: each token."""
+    if plan.masking.unit == "token":
+        return None
+    if plan.masking.unit == "word":
+        return np.concatenate([word_starts(text, plan.vocabulary.surfaces) for text in texts])
+    lengths = np.array([len(text) for text in texts])
+    starts = spans(int(lengths.sum()), plan.masking.span_length, random)
+    starts[np.cumsum(lengths) - lengths] = True
+    return starts
 
 
 def fixed(plan: Plan, tokens: int) -> list[PackedBatch]:

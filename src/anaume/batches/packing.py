@@ -5,12 +5,15 @@ every piece is in exactly one row, and with `split` every token is in exactly on
 """
 
 from bisect import bisect_left, insort
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+Integers = NDArray[np.int64]
+Stops = Callable[[int, int], list[int]]
 # Each piece begins with [CLS] and ends with [SEP].
 SPECIALS = 2
 
@@ -19,33 +22,59 @@ SPECIALS = 2
 class Pieces:
     """Parts of documents: `document[i]` from token `start[i]` to `stop[i]` (special tokens not counted)."""
 
-    document: NDArray[np.int64]
-    start: NDArray[np.int64]
-    stop: NDArray[np.int64]
+    document: Integers
+    start: Integers
+    stop: Integers
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
+    def lengths(self) -> Integers:
         """Slots that each piece takes, [CLS] and [SEP] included."""
         return self.stop - self.start + SPECIALS
 
 
-def cut(lengths: NDArray[np.int64], length: int, documents: Literal["split", "truncate"]) -> Pieces:
-    """Cut documents of these lengths (tokens) into pieces that take at most `length` slots; an empty one gives none."""
+def cut(lengths: Integers, length: int, documents: Literal["split", "truncate"], stops: Stops | None = None) -> Pieces:
+    """Cut documents of these lengths (tokens) into pieces that take at most `length` slots; an empty one gives none.
+
+    `stops(i, capacity)` says where to end the pieces of document i, which is longer than `capacity` tokens; without it
+    all but its last are full.
+    """
     capacity = length - SPECIALS
-    counts = -(-lengths // capacity) if documents == "split" else np.minimum(lengths, 1)
+    if documents == "truncate":
+        document = np.flatnonzero(lengths)
+        return Pieces(document, np.zeros_like(document), np.minimum(lengths[document], capacity))
+    counts = -(-lengths // capacity)
+    if stops:
+        chosen = {int(i): stops(int(i), capacity) for i in np.flatnonzero(counts > 1)}
+        counts[list(chosen)] = [len(ends) for ends in chosen.values()]
     document = np.repeat(np.arange(len(lengths)), counts)
-    number = np.arange(len(document)) - np.repeat(np.cumsum(counts) - counts, counts)
-    start = number * capacity
-    return Pieces(document, start, np.minimum(start + capacity, lengths[document]))
+    first = np.cumsum(counts) - counts
+    stop = np.minimum((np.arange(len(document)) - first[document] + 1) * capacity, lengths[document])
+    if stops:
+        for i, ends in chosen.items():
+            stop[first[i] : first[i] + counts[i]] = ends
+    start = np.roll(stop, 1)
+    start[first[counts > 0]] = 0
+    return Pieces(document, start, stop)
 
 
-def shuffled(pieces: Pieces, random: np.random.Generator) -> Pieces:
-    """The same pieces in another order."""
-    order = random.permutation(len(pieces.document))
-    return Pieces(pieces.document[order], pieces.start[order], pieces.stop[order])
+def sentence_stops(ids: NDArray[np.uint32], capacity: int, ends_sentence: NDArray[np.bool_]) -> list[int]:
+    """Where to end the pieces of a document: at the last end of a sentence in the last eighth of each, or when full."""
+    stops, at = [], 0
+    while len(ids) - at > capacity:
+        full = at + capacity
+        near = full - capacity // 8
+        ends = np.flatnonzero(ends_sentence[ids[near:full]])
+        at = near + int(ends[-1]) + 1 if len(ends) else full
+        stops.append(at)
+    return [*stops, len(ids)]
 
 
-def pack(lengths: NDArray[np.int64], row_tokens: int) -> list[list[int]]:
+def chosen(pieces: Pieces, index: Integers) -> Pieces:
+    """Some of the pieces, in this order."""
+    return Pieces(pieces.document[index], pieces.start[index], pieces.stop[index])
+
+
+def pack(lengths: Integers, row_tokens: int) -> list[list[int]]:
     """Best fit, longest first: each piece goes into the fullest row that still has room for it."""
     rows: list[list[int]] = []
     room: list[tuple[int, int]] = []  # (free slots, row), sorted

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anaume.batches.batch import IGNORE, PackedBatch
-from anaume.batches.loader import Plan, fixed
+from anaume.batches.loader import fixed
+from anaume.batches.masking import Masking
+from anaume.batches.plan import Plan
 from anaume.errors import UserError
 from anaume.evals.encoder import Encoder
 from anaume.evals.result import Result
@@ -56,7 +58,7 @@ def evaluate(
         seed=seed,
         length=length,
         row_tokens=max(row_tokens, length),
-        mask_rate=MASK_RATE,
+        masking=Masking(MASK_RATE, MASK_RATE),
     )
     encoder.model.set_attn_implementation(PACKED)
     bins = np.zeros((len(BINS) + 1, 3))  # sum of losses, right guesses, targets; the last row: longer than any bin

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -72,7 +73,10 @@ def damage(folder: Path) -> str:
 def read_state(folder: Path) -> State:
     """Where training stood at a checkpoint."""
     table = json.loads((folder / STATE).read_text(encoding="utf-8"))
-    return State(table["stage"], table["step"], table["tokens"], Position(**table["position"]))
+    position: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in table["position"].items()
+    }
+    return State(table["stage"], table["step"], table["tokens"], Position(**position))
 
 
 def load_moments(folder: Path, network: nn.Module, steppers: Sequence[Optimizer]) -> None:

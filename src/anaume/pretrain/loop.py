@@ -110,6 +110,8 @@ def _train_stage(
                     "learning_rate": rate,
                     "gradient_norm": norm,
                     "tokens": state.tokens,
+                    "source_tokens": position.source_tokens,
+                    "length_tokens": position.length_tokens,
                     **meter.rates(peak),
                 }
                 metrics.append(run.metrics_file, record)

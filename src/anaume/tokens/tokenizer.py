@@ -55,6 +55,10 @@ class Tokenizer:
         """The ids of each text, without cls and sep, on one core."""
         return self._encode(texts)
 
+    def __reduce__(self) -> tuple[Callable[[Path], "Tokenizer"], tuple[Path]]:
+        """Another process opens the folder again."""
+        return load, (self.folder,)
+
 
 def load(path: Path | str) -> Tokenizer:
     """Open a tokenizer folder, or the id of one on the Hub.
