@@ -83,6 +83,9 @@ class Model(Table):
 class Stage(Table):
     """One stage of training. Batches are counted in token slots, over all ranks.
 
+    `schedule`       after a linear rise over `warmup_steps`: "linear" or "cosine" falls to `final_learning_rate`; "wsd"
+                     (warm-up, stable, decay) stays at its peak and falls over the last `decay_steps`
+    `gradient_checkpointing`  compute each layer again in the backward pass: less memory, about a third more time
     `optimizer`      "adamw", or "muon" for the layers' matrices with AdamW for the rest
     `documents`      "split" cuts a long document into pieces, at the end of a sentence where one is near; "truncate"
                      keeps its first piece only (the paper's way)
@@ -95,6 +98,8 @@ class Stage(Table):
     `mask_unit`      what is hidden as a whole: "token", "word" (MeCab's, the `words` extra) or "span", of
                      `mask_span_length` tokens in the mean
     `validation_tokens`  at most so many tokens of the validation corpus are scored each time
+    `keep_every`     of the checkpoints made every `save_every` steps, those at a multiple of this are kept, beside the
+                     first, the stage's last and the run's `keep_last` newest; 0 keeps all
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -104,13 +109,16 @@ class Stage(Table):
     micro_batch_tokens: int = Field(26_624, ge=8)
     learning_rate: float = Field(5e-4, gt=0)
     warmup_steps: int = Field(24_000, ge=0)
-    schedule: Literal["linear"] = "linear"
+    schedule: Literal["linear", "cosine", "wsd"] = "linear"
+    decay_steps: int = Field(0, ge=0)
+    final_learning_rate: float = Field(0.0, ge=0)
     optimizer: Literal["adamw", "muon"] = "adamw"
     adam_beta1: float = Field(0.9, ge=0, lt=1)
     adam_beta2: float = Field(0.98, ge=0, lt=1)
     adam_eps: float = Field(1e-6, gt=0)
     weight_decay: float = Field(1e-5, ge=0)
     gradient_clip: float = Field(1.0, gt=0)
+    gradient_checkpointing: bool = False
     documents: Literal["split", "truncate"] = "split"
     packing: bool = True
     mask_rate: float = Field(0.3, gt=0, lt=1)
@@ -125,6 +133,8 @@ class Stage(Table):
     validation_tokens: int = Field(1_048_576, ge=1)
     validate_every: int = Field(500, ge=1)
     save_every: int = Field(1000, ge=1)
+    keep_every: int = Field(0, ge=0)
+    keep_last: int = Field(2, ge=1)
     log_every: int = Field(10, ge=1)
 
     @model_validator(mode="after")
@@ -149,8 +159,17 @@ class Stage(Table):
             raise ValueError(
                 f"mask_share = {self.mask_share} and random_share = {self.random_share}: together at most 1"
             )
-        if self.warmup_steps > self.steps:
-            raise ValueError(f"warmup_steps = {self.warmup_steps}: at most steps = {self.steps}")
+        if self.warmup_steps + self.decay_steps > self.steps:
+            raise ValueError(
+                f"warmup_steps = {self.warmup_steps} and decay_steps = {self.decay_steps}: together at most"
+                f" steps = {self.steps}"
+            )
+        if (self.schedule == "wsd") != bool(self.decay_steps):
+            raise ValueError(f"decay_steps = {self.decay_steps}: schedule 'wsd' needs it, and no other takes it")
+        if self.final_learning_rate > self.learning_rate:
+            raise ValueError(
+                f"final_learning_rate = {self.final_learning_rate}: at most learning_rate = {self.learning_rate}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -165,10 +184,14 @@ class Stage(Table):
 
 
 class Recipe(Table):
-    """A whole run, from text to the last stage's checkpoint."""
+    """A whole run, from text to the last stage's checkpoint.
+
+    `trackers`  where metrics also go, through accelerate: "tensorboard", "wandb", "trackio"; each to be installed
+    """
 
     name: str = Field(min_length=1)
     seed: int = Field(42, ge=0)
+    trackers: list[Literal["tensorboard", "wandb", "trackio"]] = []
     corpus: Corpus
     tokenizer: TokenizerTable
     model: Model = Model()
@@ -297,7 +320,7 @@ def _keys_at(location: tuple[int | str, ...]) -> list[str]:
 
 def to_toml(recipe: Recipe) -> str:
     """The resolved recipe, every default written out, as TOML that `load` reads back to the same recipe."""
-    lines = [f"name = {_toml(recipe.name)}", f"seed = {recipe.seed}"]
+    lines = [f"name = {_toml(recipe.name)}", f"seed = {recipe.seed}", f"trackers = {_toml(recipe.trackers)}"]
     lines += ["", "[corpus]", f"in_memory = {_toml(recipe.corpus.in_memory)}"]
     for kind in ("train", "validation"):
         for source in getattr(recipe.corpus, kind):

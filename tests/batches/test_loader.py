@@ -11,7 +11,7 @@ import pytest
 
 from anaume.batches.batch import IGNORE, PackedBatch
 from anaume.batches.lengths import tokens_by_bin
-from anaume.batches.loader import Position, Share, batches, fixed
+from anaume.batches.loader import Position, Share, advance, batches, fixed
 from anaume.batches.masking import Masking
 from anaume.batches.plan import Plan
 from anaume.batches.workers import prepared
@@ -259,3 +259,10 @@ def test_wanted_shares_of_lengths_are_reached(trained: Tokenizer, tmp_path: Path
 def test_shares_of_lengths_that_the_corpus_lacks_are_an_error(plan: Plan) -> None:
     with pytest.raises(UserError, match=r"no piece of \(1024, 2048\] tokens among 100 documents at length = 32"):
         next(batches(replace(plan, length_shares=(0.5, 0.5, 0.0, 0.0))))
+
+
+def test_advancing_gives_the_position_that_reading_gives(plan: Plan) -> None:
+    read = [after for _, after in islice(batches(plan), 90)]
+    assert advance(plan, Position(), 90) == read[89]
+    assert advance(plan, read[9], 33) == read[42]
+    assert advance(plan, read[9], 0) == read[9]

@@ -3,9 +3,11 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from anaume.batches.batch import PackedBatch
 from anaume.errors import UserError
 from anaume.model import mlm
 from anaume.recipe import Model
@@ -22,6 +24,20 @@ def test_the_formula_counts_what_is_built(trained: Tokenizer) -> None:
     network = mlm.build(SMALL, trained, 0)
     mlm.resize_vocabulary(network, trained.vocab_size)
     assert sum(p.numel() for p in network.parameters()) == mlm.parameters_of(SMALL, trained.vocab_size)
+
+
+def test_gradient_checkpointing_changes_no_gradient(trained: Tokenizer) -> None:
+    network = mlm.build(SMALL, trained, 0).train()
+    ids = torch.randint(300, 500, (64,), generator=torch.Generator().manual_seed(0)).numpy()
+    batch = PackedBatch(ids, np.arange(64), np.array([64]), np.arange(5, 25), ids[5:25], np.array([64]))
+    gradients = []
+    for on in (False, True):
+        mlm.set_gradient_checkpointing(network, on)
+        assert all(layer.gradient_checkpointing == on for layer in network.model.layers)
+        loss = mlm.loss_sum(network, mlm.to_device(batch, 64, network.device))
+        gradients.append(torch.autograd.grad(loss, list(network.parameters())))
+    for plain, again in zip(*gradients, strict=True):
+        torch.testing.assert_close(plain, again)
 
 
 def test_layers_alternate_and_theta_is_one(trained: Tokenizer) -> None:

@@ -17,11 +17,14 @@ from anaume.errors import UserError
 from anaume.model import mlm
 from anaume.pretrain import checkpoint, loop
 from anaume.pretrain.loop import pretrain
+from anaume.pretrain.objective import shared
 from anaume.pretrain.optim import optimizers
 from anaume.pretrain.prepare import prepare
+from anaume.pretrain.ranks import Ranks
 from anaume.recipe import Recipe
 from anaume.run import CheckpointName, Run, locked
 
+ALONE = Ranks(0, 1, torch.device("cpu"))
 TIMED = ("tokens_per_second", "mfu")
 
 
@@ -74,7 +77,7 @@ def _die_after(monkeypatch: pytest.MonkeyPatch, updates: int) -> None:
     """Let the loop die after so many optimizer steps, until the patch is undone."""
     update, count = loop._update, iter(range(updates))
 
-    def dying(*args: Any) -> tuple[float, float]:
+    def dying(*args: Any) -> tuple[torch.Tensor, torch.Tensor]:
         if next(count, None) is None:
             raise Killed
         return update(*args)
@@ -128,11 +131,14 @@ def test_a_kill_between_recipe_and_manifest_leaves_a_run(straight: Run, tiny: Re
     assert json.loads(again.manifest_file.read_text(encoding="utf-8"))["name"] == "tiny"
 
 
-def test_one_process_at_a_time(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_process_at_a_time(tiny: Recipe, tmp_path: Path) -> None:
     with locked(Run(tmp_path / "run")), pytest.raises(UserError, match="another process is training in it"):
         pretrain(tiny, tmp_path / "run")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UserError, match="WORLD_SIZE = 2"):
+
+
+def test_a_batch_must_fall_into_equal_parts(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(UserError, match="batch_tokens = 512 on 3 processes: must be a multiple of 3 × micro_batch_to"):
         pretrain(tiny, tmp_path / "run")
 
 
@@ -178,9 +184,10 @@ def test_the_step_weighs_every_hidden_token_alike(straight: Run, tiny: Recipe, m
     monkeypatch.setattr(
         steppers[0], "step", lambda: kept.extend(p.grad.clone() for p in network.parameters() if p.grad is not None)
     )
-    loss, norm = loop._update(network, steppers, stage, 0.0, pair)
-    assert loss == pytest.approx(expected.item(), rel=1e-6)
-    assert norm == pytest.approx(torch.stack([g.norm() for g in gradients]).norm().item(), rel=1e-5)
+    targets = torch.tensor(float(sum(batch.targets for batch in pair)))
+    loss, norm = loop._update(shared(network, ALONE), steppers, stage, 0.0, pair, targets, ALONE)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert norm.item() == pytest.approx(torch.stack([g.norm() for g in gradients]).norm().item(), rel=1e-5)
     for ours, theirs in zip(kept, gradients, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-7, rtol=1e-4)
 
@@ -201,7 +208,7 @@ def test_a_folder_that_is_no_run_is_left_alone(tiny: Recipe, tmp_path: Path) -> 
 
 
 def test_an_infinite_loss_stops_the_run(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_update", lambda *_: (float("nan"), 1.0))
+    monkeypatch.setattr(loop, "_update", lambda *_: (torch.tensor(torch.nan), torch.tensor(1.0)))
     with pytest.raises(
         UserError, match=r"loss nan, gradient norm 1.0 in step 1 of first \(from epoch 0, window 0, row 0"
     ):

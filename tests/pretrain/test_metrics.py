@@ -22,11 +22,10 @@ def test_rewind_drops_what_came_after_the_checkpoint(tmp_path: Path) -> None:
     assert file.read_text() == ""
 
 
-def test_meter_counts_real_tokens_padding_and_utilisation() -> None:
+def test_meter_counts_real_tokens_and_utilisation() -> None:
     meter = Meter()
-    meter.add(seconds=1.0, tokens=90, slots=100, flops=30.0)
-    meter.add(seconds=3.0, tokens=70, slots=100, flops=10.0)
+    meter.add(seconds=1.0, tokens=90, flops=30.0)
+    meter.add(seconds=3.0, tokens=70, flops=10.0)
     rates = meter.rates(peak=100.0)
     assert rates["tokens_per_second"] == 40
-    assert rates["padding_fraction"] == pytest.approx(0.2)
     assert rates["mfu"] == pytest.approx(0.1)

@@ -24,6 +24,24 @@ def test_without_warmup_the_first_rate_is_the_peak() -> None:
     assert learning_rate(Stage(name="s", steps=10, warmup_steps=0, learning_rate=2.0), 0) == 2.0
 
 
+def test_cosine_falls_slowly_first_and_last() -> None:
+    stage = STAGE.model_copy(update={"schedule": "cosine", "final_learning_rate": 0.1})
+    rates = [learning_rate(stage, step) for step in range(100)]
+    assert rates[:11] == [learning_rate(STAGE, step) for step in range(11)]
+    assert rates[55] == pytest.approx(0.55)
+    assert rates[20] > learning_rate(STAGE, 20)
+    assert rates[99] == pytest.approx(0.1, abs=0.001)
+    assert all(a > b for a, b in pairwise(rates[10:]))
+
+
+def test_wsd_stays_and_then_falls() -> None:
+    stage = STAGE.model_copy(update={"schedule": "wsd", "decay_steps": 20})
+    rates = [learning_rate(stage, step) for step in range(100)]
+    assert rates[10:81] == [1.0] * 71
+    assert rates[90] == pytest.approx(0.5)
+    assert rates[99] == pytest.approx(1 / 20)
+
+
 def test_decay_is_withheld_by_shape() -> None:
     network = nn.Sequential(nn.Embedding(4, 3), nn.LayerNorm(3), nn.Linear(3, 2))
     stage = Stage(name="s", weight_decay=0.1)

@@ -5,8 +5,10 @@ because how many rows a window of documents fills is known once it is packed; re
 the next row. Ranks, and worker processes within a rank, walk the same rows and read the text of their own ones.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +70,12 @@ def batches(
             made.append(batch)
         if made and number % share.ranks == share.ranks - 1:
             yield made.pop(), after
+
+
+def advance(plan: Plan, position: Position, count: int) -> Position:
+    """The position `count` batches further on; no text is read."""
+    after = islice((after for _, after in _walk(plan, position, Share(rank=-1))), count)
+    return deque(after, maxlen=1).pop() if count else position
 
 
 def _walk(plan: Plan, position: Position, share: Share) -> Iterator[tuple[PackedBatch | None, Position]]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoConfig, ModernBertConfig, ModernBertForMaskedLM
 from transformers.models.modernbert.modeling_modernbert import ModernBertRotaryEmbedding
@@ -156,6 +156,14 @@ def set_rope_theta(network: ModernBertForMaskedLM, theta: float) -> None:
     network.model.rotary_emb = ModernBertRotaryEmbedding(network.config, device=network.device)
 
 
+def set_gradient_checkpointing(network: ModernBertForMaskedLM, on: bool) -> None:
+    """Keep each layer's input only, and compute the layer again in the backward pass: less memory, more time."""
+    if on:
+        network.activation_checkpointing_enable({"use_reentrant": False})
+    else:
+        network.activation_checkpointing_disable()
+
+
 def scored_states(network: ModernBertForMaskedLM, inputs: Inputs) -> Tensor:
     """(M, hidden) what the decoder gets at the scored slots. 30 % of a row are scored: the head costs that share."""
     layouts = {"full_attention": inputs.layout, "sliding_attention": inputs.layout}
@@ -195,9 +203,9 @@ def scores(network: ModernBertForMaskedLM, inputs: Inputs) -> tuple[Tensor, Tens
     return torch.cat(losses), torch.cat(right)
 
 
-def save_weights(network: nn.Module, file: Path) -> None:
-    """Write the parameters by name, a tied one once."""
-    save_file({name: parameter.detach() for name, parameter in network.named_parameters()}, file)
+def weights_of(network: nn.Module) -> dict[str, Tensor]:
+    """The parameters by name, a tied one once: what a checkpoint holds."""
+    return {name: parameter.detach() for name, parameter in network.named_parameters()}
 
 
 def load_weights(network: nn.Module, file: Path) -> None:

@@ -3,20 +3,27 @@
 step-0001000/  model.safetensors  optimizer.safetensors  state.json (where training stands, and the checksums)
 """
 
+import errno
 import json
+import os
+import shutil
 import sys
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from anaume.batches.loader import Position
 from anaume.files import folder_atomic, sha256, write_json
-from anaume.model.mlm import WEIGHTS, save_weights
+from anaume.model.mlm import WEIGHTS, weights_of
+from anaume.recipe import Recipe
 from anaume.run import STATE, CheckpointName, Run
 
 OPTIMIZER = "optimizer.safetensors"
@@ -37,15 +44,79 @@ class State:
         return CheckpointName(self.stage, self.step)
 
 
-def save(run: Run, state: State, network: nn.Module, steppers: Sequence[Optimizer]) -> Path:
+class Saver:
+    """Writes checkpoints beside training, one at a time, and prunes old ones.
+
+    Training stops for the copy of the weights and moments only. What goes wrong while a checkpoint is written is raised
+    by the next `save`, or at the end of the block.
+    """
+
+    def __init__(self, run: Run, recipe: Recipe) -> None:
+        self._run, self._recipe = run, recipe
+        self._thread = ThreadPoolExecutor(1, "checkpoint")
+        self._pending: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.shutdown()
+        if error is None:
+            self._wait()
+
+    def save(self, state: State, network: nn.Module, steppers: Sequence[Optimizer]) -> None:
+        """Begin to write a checkpoint, once the one before is whole."""
+        self._wait()
+        tensors = {WEIGHTS: weights_of(network), OPTIMIZER: _moments(network, steppers)}
+        copies = {file: {name: _copy(t) for name, t in found.items()} for file, found in tensors.items()}
+        self._pending = self._thread.submit(self._write, state, copies)
+
+    def _write(self, state: State, tensors: dict[str, dict[str, Tensor]]) -> None:
+        write(self._run.checkpoint(state.name), state, tensors)
+        prune(self._run, self._recipe)
+
+    def _wait(self) -> None:
+        if self._pending:
+            self._pending.result()
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True)
+
+
+def write(folder: Path, state: State, tensors: dict[str, dict[str, Tensor]]) -> None:
     """Write a checkpoint; until its last byte is on the disk, it does not exist under its name."""
-    folder = run.checkpoint(state.name)
     with folder_atomic(folder) as temporary:
-        save_weights(network, temporary / WEIGHTS)
-        save_file(_moments(network, steppers), temporary / OPTIMIZER)
-        checksums = {name: sha256(temporary / name) for name in (WEIGHTS, OPTIMIZER)}
+        for file, named in tensors.items():
+            _save(named, temporary / file)
+        checksums = {file: sha256(temporary / file) for file in tensors}
         write_json(temporary / STATE, asdict(state) | {"sha256": checksums})
-    return folder
+
+
+def _save(tensors: dict[str, Tensor], file: Path) -> None:
+    try:
+        save_file(tensors, file)
+    except SafetensorError as error:
+        if f"os error {errno.ENOSPC}" not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from error
+
+
+def prune(run: Run, recipe: Recipe) -> None:
+    """Remove the checkpoints that no stage's rule keeps: see `recipe.Stage.keep_every`."""
+    found = run.checkpoints()
+    stages = {stage.name: stage for stage in recipe.stage}
+    newest = {name: age for age, name in enumerate(reversed(found))}
+    for name in found:
+        stage = stages[name.stage]
+        kept = name.step in (0, stage.steps) or name.step % max(1, stage.keep_every) == 0
+        if not kept and newest[name] >= stage.keep_last:
+            folder = run.checkpoint(name)
+            aside = folder.with_name(f".{folder.name}.old.tmp")  # half a checkpoint must not look like one
+            folder.rename(aside)
+            shutil.rmtree(aside)
 
 
 def latest(run: Run) -> State | None:

@@ -4,174 +4,252 @@ Comes in: a recipe and a run directory, new or interrupted. Goes out: checkpoint
 computed depends on the recipe and on the step alone, so a run that was killed and resumed equals one that was not.
 """
 
+import errno
 import math
-import os
+import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
 from transformers import ModernBertForMaskedLM
 
 from anaume.batches.batch import PackedBatch
-from anaume.batches.loader import Position, batches, fixed
+from anaume.batches.loader import Position, Share, fixed
+from anaume.batches.workers import prepared
 from anaume.errors import UserError
 from anaume.model import mlm
 from anaume.model.flops import peak_flops, training_flops
 from anaume.pretrain import checkpoint, metrics
-from anaume.pretrain.checkpoint import State
+from anaume.pretrain.checkpoint import Saver, State
+from anaume.pretrain.objective import accumulate, shared
 from anaume.pretrain.optim import learning_rate, optimizers
 from anaume.pretrain.prepare import Data, prepare
 from anaume.pretrain.progress import Progress
+from anaume.pretrain.ranks import Ranks, here, joined, wait_for
+from anaume.pretrain.stop import StopRequest
+from anaume.pretrain.trackers import Trackers
 from anaume.pretrain.validation import validate
 from anaume.recipe import Recipe, Stage
 from anaume.run import Run, begin, check, environment, locked
 
 
-def pretrain(recipe: Recipe, folder: Path, workers: int = 1) -> Run:
+@dataclass(frozen=True)
+class Job:
+    """What stays the same while a process trains a run."""
+
+    recipe: Recipe
+    run: Run
+    data: Data
+    network: ModernBertForMaskedLM
+    ranks: Ranks
+    loaders: int
+    peak: float
+    saver: Saver
+    trackers: Trackers
+    stop: StopRequest
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Add a line to the metrics and tell the trackers."""
+        if self.ranks.is_main:
+            metrics.append(self.run.metrics_file, record)
+            self.trackers.log(record)
+
+    def save(self, state: State, steppers: Sequence[Optimizer]) -> None:
+        """Begin to write a checkpoint."""
+        if self.ranks.is_main:
+            self.saver.save(state, self.network, steppers)
+
+
+def pretrain(recipe: Recipe, folder: Path, workers: int = 1, loaders: int | None = None) -> Run:
     """Train all stages of a recipe in `folder`; on an interrupted run, go on from its last checkpoint.
 
+    `workers` processes tokenise; `loaders` processes make batches (default: one on a GPU, none on a CPU, where making
+    them costs next to nothing). SIGTERM and SIGUSR1 end the run after a step, with a checkpoint.
+
     Raises:
-        UserError: the corpus, the tokenizer, the recipe or the folder is not usable; the loss is no longer finite.
+        UserError: the corpus, the tokenizer, the recipe or the folder is not usable; the loss is no longer finite; the
+            disk is full.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError(
-            f"WORLD_SIZE = {os.environ['WORLD_SIZE']}: training on several processes is not there yet; accepted: 1"
-        )
+    ranks = here()
+    for stage in recipe.stage:
+        if stage.batch_tokens % (stage.micro_batch_tokens * ranks.count):
+            raise UserError(
+                f"stage {stage.name!r}: batch_tokens = {stage.batch_tokens} on {ranks.count} processes: must be a"
+                f" multiple of {ranks.count} × micro_batch_tokens = {ranks.count * stage.micro_batch_tokens}"
+            )
+    if loaders is None:
+        loaders = 1 if ranks.device.type == "cuda" else 0
     run = check(folder, recipe)
-    with locked(run):
-        return _pretrain(recipe, run, workers)
+    if not ranks.is_main:
+        wait_for(run.manifest_file)
+    try:
+        with locked(run) if ranks.is_main else nullcontext(), StopRequest() as stop:
+            return _pretrain(recipe, run, workers, loaders, ranks, stop)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        last = ([name.model for name in run.checkpoints()] if run.recipe_file.is_file() else []) or ["none"]
+        raise UserError(
+            f"{error.filename or folder}: no space left on the disk; the last whole checkpoint is {last[-1]}, and the"
+            " same command goes on from it"
+        ) from error
 
 
-def _pretrain(recipe: Recipe, run: Run, workers: int) -> Run:
+def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks, stop: StopRequest) -> Run:
     data = prepare(recipe, run, workers)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = mlm.build(recipe.model, data.tokenizer, recipe.seed, device).train()
-    begin(run, recipe, _manifest(recipe, data, device))
-
-    names = [stage.name for stage in recipe.stage]
-    state = checkpoint.latest(run) or State(names[0], 0, 0, Position())
-    # The checkpoint of step 0 is the seeded network itself: a run that got no further starts anew.
-    metrics.rewind(run.metrics_file, names, state.name if state.step else None)
-    if state.step:
-        mlm.load_weights(network, run.checkpoint(state.name) / mlm.WEIGHTS)
-    peak = peak_flops(device)
-    for stage in recipe.stage[names.index(state.stage) :]:
-        if state.stage != stage.name:
-            state = State(stage.name, 0, state.tokens, Position())
-        state = _train_stage(recipe, stage, run, data, network, state, peak)
+    network = mlm.build(recipe.model, data.tokenizer, recipe.seed, ranks.device).train()
+    if ranks.is_main:
+        begin(run, recipe, _manifest(recipe, data, ranks))
+    peak = peak_flops(ranks.device) * ranks.count
+    with joined(ranks), Saver(run, recipe) as saver, Trackers(recipe, run, ranks) as trackers:
+        job = Job(recipe, run, data, network, ranks, loaders, peak, saver, trackers, stop)
+        names = [stage.name for stage in recipe.stage]
+        state = checkpoint.latest(run) or State(names[0], 0, 0, Position())
+        if ranks.is_main:
+            # The checkpoint of step 0 is the seeded network itself: a run that got no further starts anew.
+            metrics.rewind(run.metrics_file, names, state.name if state.step else None)
+        if state.step:
+            mlm.load_weights(network, run.checkpoint(state.name) / mlm.WEIGHTS)
+        for stage in recipe.stage[names.index(state.stage) :]:
+            if state.stage != stage.name:
+                state = State(stage.name, 0, state.tokens, Position())
+            state = _train_stage(job, stage, state)
+            if state.step < stage.steps:
+                if ranks.is_main:
+                    moment = f"by {stop.signal or 'another process'} after step {state.step} of {stage.name}"
+                    print(f"anaume: stopped {moment}; the same command goes on", file=sys.stderr)
+                break
     return run
 
 
-def _train_stage(
-    recipe: Recipe, stage: Stage, run: Run, data: Data, network: ModernBertForMaskedLM, state: State, peak: float
-) -> State:
-    """Train one stage from `state` to its last step."""
+def _train_stage(job: Job, stage: Stage, state: State) -> State:
+    """Train one stage from `state` to its last step, or to the step after which a stop is asked for."""
+    recipe, run, network, ranks = job.recipe, job.run, job.network, job.ranks
     mlm.set_rope_theta(network, stage.rope_theta)
+    mlm.set_gradient_checkpointing(network, stage.gradient_checkpointing)
     steppers = optimizers(network, stage)
     if state.step:
         checkpoint.load_moments(run.checkpoint(state.name), network, steppers)
-    stream = batches(data.plan(recipe, stage, "train"), state.position)
-    held_out = fixed(data.plan(recipe, stage, "validation"), stage.validation_tokens)
-    accumulation = stage.batch_tokens // stage.micro_batch_tokens
+    objective = shared(network, ranks)
+    share = Share(ranks.rank, ranks.count)
+    stream = prepared(job.data.plan(recipe, stage, "train"), state.position, share, job.loaders)
+    held_out = fixed(job.data.plan(recipe, stage, "validation"), stage.validation_tokens)
+    accumulation = stage.batch_tokens // stage.micro_batch_tokens // ranks.count
 
     if state.step == 0:
-        _validate(run, stage, state, network, held_out)
+        _validate(job, stage, state, held_out)
         if stage == recipe.stage[0]:
-            checkpoint.save(run, state, network, steppers)
+            job.save(state, steppers)
 
     meter = metrics.Meter()
-    with Progress(stage.name, stage.steps, state.step) as progress:
-        while state.step < stage.steps:
+    unchecked: list[tuple[State, Tensor, Tensor]] = []
+    stopping = False
+    with Progress(stage.name, stage.steps, state.step, quiet=not ranks.is_main) as progress:
+        while state.step < stage.steps and not stopping:
             start = time.perf_counter()
             read = list(islice(stream, accumulation))
             micro_batches, position = [batch for batch, _ in read], read[-1][1]
             rate = learning_rate(stage, state.step)
-            loss, norm = _update(network, steppers, stage, rate, micro_batches)
-            if not math.isfinite(loss + norm):
-                raise UserError(
-                    f"{run.folder}: loss {loss}, gradient norm {norm} in step {state.step + 1} of {stage.name}"
-                    f" (from epoch {state.position.epoch}, window {state.position.window}, row {state.position.row});"
-                    " nothing of it was saved; a lower learning_rate or a longer warm-up may help"
-                )
-            tokens = sum(batch.tokens for batch in micro_batches)
+            # One sum over the ranks tells how many tokens are to be predicted and whether one of them is to stop.
+            asked = [sum(batch.targets for batch in micro_batches), bool(job.stop.signal)]
+            counts = ranks.total(torch.tensor(asked, dtype=torch.float64, device=ranks.device))
+            loss, norm = _update(objective, steppers, stage, rate, micro_batches, counts[0].float(), ranks)
+            unchecked.append((state, loss, norm))
+            tokens = sum(position.source_tokens) - sum(state.position.source_tokens)
             state = State(stage.name, state.step + 1, state.tokens + tokens, position)
-            meter.add(time.perf_counter() - start, tokens, stage.batch_tokens, _flops(recipe, data, micro_batches))
+            meter.add(time.perf_counter() - start, tokens, _flops(job, micro_batches) * ranks.count)
 
+            # The sum is known since the step began, so on a GPU this waits for the step before at most.
+            stopping = counts[1].item() > 0 if ranks.count > 1 else bool(job.stop.signal)
             last = state.step == stage.steps
-            if state.step % stage.log_every == 0 or last:
-                record = {
+            logs = state.step % stage.log_every == 0 or last
+            validates = state.step % stage.validate_every == 0 or last
+            saves = state.step % stage.save_every == 0 or last or stopping
+            if logs or validates or saves or ranks.device.type == "cpu":
+                _check(job, unchecked)
+                unchecked.clear()
+            if logs:
+                record: dict[str, Any] = {
                     "kind": "train",
                     "stage": stage.name,
                     "step": state.step,
-                    "loss": loss,
+                    "loss": loss.item(),
                     "learning_rate": rate,
-                    "gradient_norm": norm,
+                    "gradient_norm": norm.item(),
                     "tokens": state.tokens,
                     "source_tokens": position.source_tokens,
                     "length_tokens": position.length_tokens,
-                    **meter.rates(peak),
+                    "padding_fraction": 1 - tokens / stage.batch_tokens,
+                    **meter.rates(job.peak),
                 }
-                metrics.append(run.metrics_file, record)
+                job.log(record)
                 progress.show(state.step, record)
                 meter = metrics.Meter()
-            if state.step % stage.validate_every == 0 or last:
-                _validate(run, stage, state, network, held_out)
-            if state.step % stage.save_every == 0 or last:
-                checkpoint.save(run, state, network, steppers)
+            if validates:
+                _validate(job, stage, state, held_out)
+            if saves:
+                job.save(state, steppers)
                 meter = metrics.Meter()  # a resumed run starts with an empty one here
     return state
 
 
 def _update(
-    network: ModernBertForMaskedLM,
-    steppers: Sequence[torch.optim.Optimizer],
+    objective: nn.Module,
+    steppers: Sequence[Optimizer],
     stage: Stage,
     rate: float,
     micro_batches: Sequence[PackedBatch],
-) -> tuple[float, float]:
-    """One optimizer step; gives the mean loss over the batch's hidden tokens (nats) and the gradient's norm.
-
-    Each hidden token of the batch weighs the same, in whichever micro-batch it lies.
-    """
-    device = network.device
-    targets = sum(batch.targets for batch in micro_batches)
-    total = torch.zeros((), device=device)
-    for batch in micro_batches:
-        loss = mlm.loss_sum(network, mlm.to_device(batch, stage.length, device)) / targets
-        loss.backward()
-        total += loss.detach()
-    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), stage.gradient_clip)
+    targets: Tensor,
+    ranks: Ranks,
+) -> tuple[Tensor, Tensor]:
+    """One optimizer step; gives the mean loss over the hidden tokens of all ranks (nats) and the gradient's norm."""
+    loss = accumulate(objective, micro_batches, stage.length, targets, ranks)
+    norm = torch.nn.utils.clip_grad_norm_(objective.parameters(), stage.gradient_clip)
     for optimizer in steppers:
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()
         optimizer.zero_grad()
-    return total.item(), norm.item()
+    return loss, norm
 
 
-def _validate(
-    run: Run, stage: Stage, state: State, network: ModernBertForMaskedLM, held_out: Sequence[PackedBatch]
-) -> None:
+def _check(job: Job, unchecked: Sequence[tuple[State, Tensor, Tensor]]) -> None:
+    """Stop at the first step whose loss or gradient is not finite; `State` is the one before the step."""
+    for before, loss, norm in unchecked:
+        if not math.isfinite(loss.item() + norm.item()):
+            at = before.position
+            raise UserError(
+                f"{job.run.folder}: loss {loss.item()}, gradient norm {norm.item()} in step {before.step + 1} of"
+                f" {before.stage} (from epoch {at.epoch}, window {at.window}, row {at.row}); nothing of it was saved;"
+                " a lower learning_rate or a longer warm-up may help; to see its documents:"
+                f" anaume batch {job.run.folder} --stage {before.stage} --step {before.step + 1}"
+            )
+
+
+def _validate(job: Job, stage: Stage, state: State, held_out: Sequence[PackedBatch]) -> None:
     """Score the validation batches and log the result."""
-    result = validate(network, held_out, stage.length)
-    record = {"kind": "validation", "stage": stage.name, "step": state.step, "tokens": state.tokens}
-    metrics.append(run.metrics_file, record | asdict(result))
+    result = validate(job.network, held_out, stage.length, job.ranks)
+    job.log({"kind": "validation", "stage": stage.name, "step": state.step, "tokens": state.tokens} | asdict(result))
 
 
-def _flops(recipe: Recipe, data: Data, micro_batches: Sequence[PackedBatch]) -> float:
+def _flops(job: Job, micro_batches: Sequence[PackedBatch]) -> float:
     """Operations that the text of a batch takes; padding is no work done."""
+    vocab_size = job.data.tokenizer.vocab_size
     return sum(
-        training_flops(recipe.model, data.tokenizer.vocab_size, batch.text_lengths, batch.targets)
-        for batch in micro_batches
+        training_flops(job.recipe.model, vocab_size, batch.text_lengths, batch.targets) for batch in micro_batches
     )
 
 
-def _manifest(recipe: Recipe, data: Data, device: torch.device) -> dict[str, object]:
+def _manifest(recipe: Recipe, data: Data, ranks: Ranks) -> dict[str, object]:
     return {
         "parameters": mlm.parameters_of(recipe.model, data.tokenizer.vocab_size),
-        "environment": environment(str(device), torch.get_num_threads()),
+        "environment": environment(str(ranks.device), torch.get_num_threads()) | {"processes": ranks.count},
         "data": data.facts,
     }

@@ -34,24 +34,18 @@ def rewind(file: Path, stages: Sequence[str], last: CheckpointName | None) -> No
 
 @dataclass
 class Meter:
-    """Work since the last line: seconds of training (without validation and checkpoints), real tokens, slots, FLOPs."""
+    """Work since the last line: seconds of training (without validation and checkpoints), real tokens, FLOPs."""
 
     seconds: float = 0.0
     tokens: int = 0
-    slots: int = 0
     flops: float = 0.0
 
-    def add(self, seconds: float, tokens: int, slots: int, flops: float) -> None:
+    def add(self, seconds: float, tokens: int, flops: float) -> None:
         """Count one step."""
         self.seconds += seconds
         self.tokens += tokens
-        self.slots += slots
         self.flops += flops
 
     def rates(self, peak: float) -> dict[str, float]:
-        """Real tokens a second, the share of slots that hold padding, and FLOPs as a share of the device's `peak`."""
-        return {
-            "tokens_per_second": self.tokens / self.seconds,
-            "padding_fraction": 1 - self.tokens / self.slots,
-            "mfu": self.flops / self.seconds / peak,
-        }
+        """Real tokens a second, and FLOPs as a share of the devices' `peak`."""
+        return {"tokens_per_second": self.tokens / self.seconds, "mfu": self.flops / self.seconds / peak}

@@ -1,5 +1,7 @@
 """The optimizers and the schedule. The default is the paper's AdamW (arXiv 2504.15544, Table 1)."""
 
+import math
+
 from torch import nn
 from torch.optim import AdamW, Muon, Optimizer
 
@@ -44,7 +46,13 @@ def _adamw(weights: list[nn.Parameter], stage: Stage) -> AdamW:
 
 
 def learning_rate(stage: Stage, step: int) -> float:
-    """The rate of optimizer step `step` (from 0): a linear rise over the warm-up, then a straight line to zero."""
-    rise = (step + 1) / (stage.warmup_steps + 1)
-    fall = (stage.steps - step) / max(1, stage.steps - stage.warmup_steps)
-    return stage.learning_rate * min(rise, fall, 1.0)
+    """The rate of optimizer step `step` (from 0): a linear rise over the warm-up, then what the schedule says.
+
+    "wsd" after Hu and others (MiniCPM, arXiv 2404.06395), its decay a straight line.
+    """
+    if step < stage.warmup_steps:
+        return stage.learning_rate * (step + 1) / (stage.warmup_steps + 1)
+    falling = stage.decay_steps if stage.schedule == "wsd" else stage.steps - stage.warmup_steps
+    left = min(1.0, (stage.steps - step) / max(1, falling))
+    share = (1 - math.cos(math.pi * left)) / 2 if stage.schedule == "cosine" else left
+    return stage.final_learning_rate + (stage.learning_rate - stage.final_learning_rate) * share

@@ -1,6 +1,7 @@
 """What a person sees while a stage trains: a bar on a terminal, a line every few seconds in a log file."""
 
 import time
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,8 +16,8 @@ QUIET_SECONDS = 10.0
 class Progress:
     """Shows step, loss, real tokens a second, MFU and the time left, on standard error."""
 
-    def __init__(self, name: str, steps: int, done: int) -> None:
-        self.console = Console(stderr=True)
+    def __init__(self, name: str, steps: int, done: int, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet)
         self.bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
@@ -26,7 +27,8 @@ class Progress:
             console=self.console,
             disable=not self.console.is_terminal,
         )
-        self.name, self.steps = name, steps
+        self.name, self.steps, self.quiet = name, steps, quiet
+        self.begun, self.done = time.monotonic(), done
         self.task = self.bar.add_task(name, total=steps, completed=done, figures="")
         self.last_line = 0.0
 
@@ -45,6 +47,10 @@ class Progress:
             f"loss {record['loss']:.3f}  {record['tokens_per_second']:,.0f} tokens/s  MFU {100 * record['mfu']:.0f} %"
         )
         self.bar.update(self.task, completed=step, figures=figures)
-        if not self.console.is_terminal and (time.monotonic() - self.last_line > QUIET_SECONDS or step == self.steps):
-            print(f"{self.name} {step}/{self.steps}  {figures}", file=self.console.file, flush=True)
-            self.last_line = time.monotonic()
+        if self.quiet or self.console.is_terminal:
+            return
+        now = time.monotonic()
+        if now - self.last_line > QUIET_SECONDS or step == self.steps:
+            left = timedelta(seconds=round((now - self.begun) / (step - self.done) * (self.steps - step)))
+            print(f"{self.name} {step}/{self.steps}  {figures}  {left} left", file=self.console.file, flush=True)
+            self.last_line = now

@@ -8,6 +8,7 @@ from transformers import ModernBertForMaskedLM
 
 from anaume.batches.batch import PackedBatch
 from anaume.model.mlm import scores, to_device
+from anaume.pretrain.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -19,14 +20,11 @@ class Validation:
     targets: int
 
 
-def validate(network: ModernBertForMaskedLM, batches: Sequence[PackedBatch], length: int) -> Validation:
-    """Score fixed batches; every hidden token weighs the same."""
-    device = network.device
-    total = torch.zeros(2, dtype=torch.float64, device=device)
-    targets = 0
-    for batch in batches:
-        losses, right = scores(network, to_device(batch, length, device))
-        total += torch.stack([losses.double().sum(), right.double().sum()])
-        targets += batch.targets
-    loss, accuracy = (total / max(1, targets)).tolist()
-    return Validation(loss, accuracy, targets)
+def validate(network: ModernBertForMaskedLM, batches: Sequence[PackedBatch], length: int, ranks: Ranks) -> Validation:
+    """Score fixed batches, each rank its part; every hidden token weighs the same."""
+    total = torch.zeros(3, dtype=torch.float64, device=ranks.device)
+    for batch in batches[ranks.rank :: ranks.count]:
+        losses, right = scores(network, to_device(batch, length, ranks.device))
+        total += torch.stack([losses.double().sum(), right.double().sum(), total.new_tensor(batch.targets)])
+    loss, right, targets = ranks.total(total).tolist()
+    return Validation(loss / max(1, targets), right / max(1, targets), int(targets))

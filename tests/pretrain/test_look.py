@@ -1,0 +1,36 @@
+import json
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from anaume.batches.loader import batches
+from anaume.errors import UserError
+from anaume.pretrain.look import look
+from anaume.pretrain.prepare import prepare
+from anaume.recipe import Recipe
+from anaume.run import Run
+
+
+@pytest.mark.parametrize("step", [1, 4, 6])
+def test_the_lines_are_the_documents_of_the_step(straight: Run, tiny: Recipe, step: int) -> None:
+    data = prepare(tiny, straight)
+    stage = tiny.stage[0]
+    read = list(islice(batches(data.plan(tiny, stage, "train")), 12))[2 * (step - 1) : 2 * step]
+    lines = list(look(straight, "first", step))
+    heads = [line for line in lines if line.startswith("micro-batch")]
+    assert [line.split(":")[0] for line in heads] == [f"micro-batch {2 * (step - 1)}", f"micro-batch {2 * step - 1}"]
+    spans = [line.split("tokens ")[1].split(":")[0].split("-") for line in lines if line.startswith("  source")]
+    lengths = [int(end) - int(begin) + 2 for begin, end in spans]
+    assert lengths == [length for batch, _ in read for length in batch.text_lengths.tolist()]
+    texts = [line.split(": ", 1)[1] for line in lines if line.startswith("  source")]
+    lines = Path(tiny.corpus.train[0].path).read_text(encoding="utf-8").splitlines()
+    corpus = "".join("".join(json.loads(line)["text"].split()) for line in lines)
+    assert all(text[10:30].replace(" ", "") in corpus for text in texts if len(text) > 40)
+
+
+def test_a_stage_or_step_that_is_not_there(straight: Run) -> None:
+    with pytest.raises(UserError, match="--stage 'third': accepted: first, second"):
+        next(look(straight, "third", 1))
+    with pytest.raises(UserError, match="--step 7: accepted: 1 … 6"):
+        next(look(straight, "first", 7))
