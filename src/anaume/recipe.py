@@ -186,11 +186,13 @@ class Stage(Table):
 class Recipe(Table):
     """A whole run, from text to the last stage's checkpoint.
 
+    `compile`   compile the network on a GPU (torch.compile); nothing on a CPU
     `trackers`  where metrics also go, through accelerate: "tensorboard", "wandb", "trackio"; each to be installed
     """
 
     name: str = Field(min_length=1)
     seed: int = Field(42, ge=0)
+    compile: bool = True
     trackers: list[Literal["tensorboard", "wandb", "trackio"]] = []
     corpus: Corpus
     tokenizer: TokenizerTable
@@ -320,7 +322,8 @@ def _keys_at(location: tuple[int | str, ...]) -> list[str]:
 
 def to_toml(recipe: Recipe) -> str:
     """The resolved recipe, every default written out, as TOML that `load` reads back to the same recipe."""
-    lines = [f"name = {_toml(recipe.name)}", f"seed = {recipe.seed}", f"trackers = {_toml(recipe.trackers)}"]
+    lines = [f"name = {_toml(recipe.name)}", f"seed = {recipe.seed}", f"compile = {_toml(recipe.compile)}"]
+    lines += [f"trackers = {_toml(recipe.trackers)}"]
     lines += ["", "[corpus]", f"in_memory = {_toml(recipe.corpus.in_memory)}"]
     for kind in ("train", "validation"):
         for source in getattr(recipe.corpus, kind):

@@ -3,7 +3,8 @@ import torch
 from torch import Tensor
 
 from anaume.batches.batch import IGNORE
-from anaume.model.cross_entropy import BLOCK, linear_cross_entropy, reference_cross_entropy
+from anaume.model import cross_entropy
+from anaume.model.cross_entropy import linear_cross_entropy, reference_cross_entropy
 
 
 def _loss_and_gradients(function: object, rows: int, scale: float) -> list[Tensor]:
@@ -17,9 +18,12 @@ def _loss_and_gradients(function: object, rows: int, scale: float) -> list[Tenso
     return [loss.detach(), *(x.grad for x in inputs if x.grad is not None)]
 
 
-@pytest.mark.parametrize("rows", [1, BLOCK - 1, BLOCK, 2 * BLOCK + 3])
+@pytest.mark.parametrize("rows", [1, 15, 16, 35])
 @pytest.mark.parametrize("scale", [1.0, 1 / 300])
-def test_blocks_equal_the_reference(rows: int, scale: float) -> None:
+@pytest.mark.parametrize("entries", [7, 50, 64])
+def test_tiles_equal_the_reference(rows: int, scale: float, entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cross_entropy, "ROWS", 16)
+    monkeypatch.setattr(cross_entropy, "ENTRIES", entries)
     ours = _loss_and_gradients(linear_cross_entropy, rows, scale)
     theirs = _loss_and_gradients(reference_cross_entropy, rows, scale)
     assert len(ours) == len(theirs) == 4
@@ -27,7 +31,9 @@ def test_blocks_equal_the_reference(rows: int, scale: float) -> None:
         torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-5)
 
 
-def test_large_logits_stay_finite() -> None:
+@pytest.mark.parametrize("entries", [3, 2048])
+def test_large_logits_stay_finite(entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cross_entropy, "ENTRIES", entries)
     hidden = torch.full((3, 8), 100.0, requires_grad=True)
     weight = torch.eye(8).repeat(2, 1) * 50
     loss = linear_cross_entropy(hidden, weight.requires_grad_(), torch.zeros(16, requires_grad=True), torch.arange(3))

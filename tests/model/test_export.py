@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
 
 from anaume.batches.batch import IGNORE
@@ -29,7 +30,7 @@ def test_logits_are_the_checkpoints(straight: Run, tiny: Recipe, folder: Path) -
     """One document, through Hugging Face's sdpa from the export and through the packed path from the checkpoint."""
     data = prepare(tiny, straight)
     network = mlm.build(tiny.model, data.tokenizer, 0)
-    mlm.load_weights(network, straight.checkpoint(select(straight)) / mlm.WEIGHTS)
+    mlm.load_weights(network, [straight.checkpoint(select(straight)) / mlm.WEIGHTS])
     mlm.set_rope_theta(network, tiny.stage[-1].rope_theta)
     batch, _ = next(batches(data.plan(tiny, tiny.stage[-1], "train")))
     inputs = mlm.to_device(batch, 256, torch.device("cpu"))
@@ -41,6 +42,17 @@ def test_logits_are_the_checkpoints(straight: Run, tiny: Recipe, folder: Path) -
         ours = network.decoder(mlm.scored_states(network, inputs))[: len(here), : logits.shape[-1]]
     assert logits.shape[-1] == data.tokenizer.vocab_size
     torch.testing.assert_close(ours, logits[here], atol=1e-4, rtol=1e-4)
+
+
+def test_an_average_is_the_mean_of_the_last_checkpoints(straight: Run, tmp_path: Path) -> None:
+    last = select(straight, "first")
+    steps = [load_file(straight.checkpoint(CheckpointName("first", step)) / mlm.WEIGHTS) for step in (2, 4, 6)]
+    exported = load_file(export(straight, last, tmp_path / "mean", average=3) / "model.safetensors")
+    name = "model.layers.1.attn.Wqkv.weight"
+    torch.testing.assert_close(exported[name], torch.stack([weights[name] for weights in steps]).mean(0))
+    assert not torch.equal(steps[0][name], steps[2][name])
+    with pytest.raises(UserError, match="--average 5: first-step-0000006 and the checkpoints before it are 4"):
+        export(straight, last, tmp_path / "more", average=5)
 
 
 def test_it_opens_in_fill_mask_and_sentence_transformers(folder: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 from anaume.batches.batch import PackedBatch
 from anaume.errors import UserError
 from anaume.model import mlm
+from anaume.model.memory import parameters
 from anaume.recipe import Model
 from anaume.tokens.tokenizer import Tokenizer
 
@@ -17,13 +18,13 @@ SMALL = Model(layers=3, hidden=32, heads=2, intermediate=48, positions=128, wind
 
 
 def test_the_papers_model_has_the_papers_parameters() -> None:
-    assert mlm.parameters_of(Model(), 99_574) == 187_494_646
+    assert parameters(Model(), 99_574).total == 187_494_646
 
 
 def test_the_formula_counts_what_is_built(trained: Tokenizer) -> None:
     network = mlm.build(SMALL, trained, 0)
     mlm.resize_vocabulary(network, trained.vocab_size)
-    assert sum(p.numel() for p in network.parameters()) == mlm.parameters_of(SMALL, trained.vocab_size)
+    assert sum(p.numel() for p in network.parameters()) == parameters(SMALL, trained.vocab_size).total
 
 
 def test_gradient_checkpointing_changes_no_gradient(trained: Tokenizer) -> None:

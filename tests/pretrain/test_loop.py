@@ -75,14 +75,14 @@ class Killed(Exception):
 
 def _die_after(monkeypatch: pytest.MonkeyPatch, updates: int) -> None:
     """Let the loop die after so many optimizer steps, until the patch is undone."""
-    update, count = loop._update, iter(range(updates))
+    update, count = loop.update, iter(range(updates))
 
     def dying(*args: Any) -> tuple[torch.Tensor, torch.Tensor]:
         if next(count, None) is None:
             raise Killed
         return update(*args)
 
-    monkeypatch.setattr(loop, "_update", dying)
+    monkeypatch.setattr(loop, "update", dying)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_the_step_weighs_every_hidden_token_alike(straight: Run, tiny: Recipe, m
         steppers[0], "step", lambda: kept.extend(p.grad.clone() for p in network.parameters() if p.grad is not None)
     )
     targets = torch.tensor(float(sum(batch.targets for batch in pair)))
-    loss, norm = loop._update(shared(network, ALONE), steppers, stage, 0.0, pair, targets, ALONE)
+    loss, norm = loop.update(shared(network, ALONE), steppers, stage, 0.0, pair, targets, ALONE)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
     assert norm.item() == pytest.approx(torch.stack([g.norm() for g in gradients]).norm().item(), rel=1e-5)
     for ours, theirs in zip(kept, gradients, strict=True):
@@ -208,7 +208,7 @@ def test_a_folder_that_is_no_run_is_left_alone(tiny: Recipe, tmp_path: Path) -> 
 
 
 def test_an_infinite_loss_stops_the_run(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_update", lambda *_: (torch.tensor(torch.nan), torch.tensor(1.0)))
+    monkeypatch.setattr(loop, "update", lambda *_: (torch.tensor(torch.nan), torch.tensor(1.0)))
     with pytest.raises(
         UserError, match=r"loss nan, gradient norm 1.0 in step 1 of first \(from epoch 0, window 0, row 0"
     ):

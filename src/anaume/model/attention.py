@@ -8,14 +8,17 @@ Shapes: T tokens of the row, H heads, D head size, N blocks, B queries a block, 
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PreTrainedModel
 
 PACKED = "anaume_packed"
 REFERENCE = "anaume_reference"
@@ -29,7 +32,7 @@ class Layout:
     """Where the documents of a packed row begin and end.
 
     `cu_seqlens`  (documents + 1,) int32 on the row's device: 0, end of the first, …, T
-    `lengths`     the documents' lengths as plain integers, for the CPU path
+    `lengths`     the documents' lengths as plain integers, for the float32 path
     `max_length`  an upper bound on a document's length, the same for every batch of a stage, so that nothing recompiles
     """
 
@@ -49,10 +52,22 @@ class Layout:
         return {}
 
 
-def layout_of(lengths: list[int], max_length: int, device: torch.device | str = "cpu") -> Layout:
-    """Lay out documents of these lengths."""
+def layout_of(lengths: list[int], max_length: int, device: torch.device | str = "cpu", documents: int = 0) -> Layout:
+    """Lay out documents of these lengths, in `cu_seqlens` filled up to so many `documents` with empty ones."""
     ends = F.pad(torch.tensor(lengths).cumsum(0), (1, 0)).to(torch.int32)
+    ends = F.pad(ends, (0, max(0, documents - len(lengths))), value=sum(lengths))
     return Layout(ends.to(device, non_blocking=True), tuple(lengths), max_length)
+
+
+@contextmanager
+def packed_rows(model: PreTrainedModel) -> Iterator[None]:
+    """Let a ModernBERT take packed rows within this block; its own attention is set again at the end."""
+    before = model.config._attn_implementation
+    model.config._attn_implementation = PACKED
+    try:
+        yield
+    finally:
+        model.config._attn_implementation = before
 
 
 def reference_attention(
@@ -73,7 +88,7 @@ def packed_attention(
 ) -> tuple[Tensor, None]:
     """The same by the fast path of the device: (1, H, T, D) each in, (1, T, H, D) out."""
     reach = _reach(kwargs)
-    if query.is_cuda:
+    if query.is_cuda and query.dtype != torch.float32:
         return _varlen(query, key, value, attention_mask, reach, kwargs["scaling"]), None
     if reach is None or max(attention_mask.lengths) <= reach + 1:
         return _per_document(query, key, value, attention_mask, kwargs["scaling"]), None
@@ -87,7 +102,7 @@ def _reach(kwargs: dict[str, Any]) -> int | None:
 
 
 def _varlen(query: Tensor, key: Tensor, value: Tensor, layout: Layout, reach: int | None, scaling: float) -> Tensor:
-    """CUDA: torch's own variable-length attention. Not yet run on a GPU."""
+    """CUDA, half precision: torch's own variable-length attention. Not yet run on a GPU."""
     from torch.nn.attention.varlen import varlen_attn
 
     window = (-1, -1) if reach is None else (reach, reach)
@@ -108,15 +123,21 @@ def _varlen(query: Tensor, key: Tensor, value: Tensor, layout: Layout, reach: in
 
 
 def _per_document(query: Tensor, key: Tensor, value: Tensor, layout: Layout, scaling: float) -> Tensor:
-    """CPU, global layers: one full product a document. `split`, not slices: its backward pass is one concatenation."""
-    lengths = list(layout.lengths)
-    parts = zip(*(x.split(lengths, dim=2) for x in (query, key, value)), strict=True)
-    out = [F.scaled_dot_product_attention(q, k, v, scale=scaling) for q, k, v in parts]
-    return torch.cat(out, dim=2).transpose(1, 2)
+    """float32, global layers: full products, neighbours of one length in one call.
+
+    `split`, not slices: its backward pass is one concatenation.
+    """
+    runs = [(length, len(list(group))) for length, group in groupby(layout.lengths)]
+    sizes = [length * count for length, count in runs]
+    out = []
+    for (length, count), *parts in zip(runs, *(x[0].split(sizes, dim=1) for x in (query, key, value)), strict=True):
+        q, k, v = (x.unflatten(1, (count, length)).transpose(0, 1) for x in parts)  # (count, H, length, D)
+        out.append(F.scaled_dot_product_attention(q, k, v, scale=scaling).transpose(1, 2).flatten(0, 1))
+    return torch.cat(out).unsqueeze(0)
 
 
 def _banded(query: Tensor, key: Tensor, value: Tensor, layout: Layout, reach: int, scaling: float) -> Tensor:
-    """CPU, local layers: blocks of B queries against the K = B + 2 × halo keys around them, over the row as a whole.
+    """float32, local layers: blocks of B queries against the K = B + 2 × halo keys around them, over the whole row.
 
     The halo is the reach rounded up so that it divides the block; the mask takes care of what is too far or foreign.
     """
@@ -155,9 +176,10 @@ def _band_mask(layout: Layout, reach: int, halo: int, blocks: int, dtype: torch.
     # Rows beyond the end form one document of their own, so that no softmax runs over nothing.
     documents = F.pad(layout.document_of, (0, tail), value=-1)
     keys = F.pad(documents, (halo, halo), value=-2).unfold(0, BLOCK + 2 * halo, BLOCK)
-    distance = torch.arange(BLOCK + 2 * halo)[None, :] - halo - torch.arange(BLOCK)[:, None]
+    columns, rows = (torch.arange(size, device=keys.device) for size in (BLOCK + 2 * halo, BLOCK))
+    distance = columns[None, :] - halo - rows[:, None]
     seen = (documents.view(blocks, BLOCK, 1) == keys[:, None, :]) & (distance.abs() <= reach)
-    mask = torch.zeros(seen.shape, dtype=dtype).masked_fill_(~seen, -math.inf).unsqueeze(0)
+    mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -math.inf).unsqueeze(0)
     layout.band_masks[(reach, dtype)] = mask
     return mask
 

@@ -1,13 +1,15 @@
 """Cross entropy of a linear layer's logits, without ever holding all logits at once.
 
 With 99,574 entries the logits of a micro-batch of 8,192 tokens take a gigabyte, and as much again for their gradient.
-Here they are made a few hundred rows at a time, and each such block is turned into its gradients in place while it is
-still warm: the forward pass leaves the gradients behind, the backward pass only scales them. After "Cut your losses"
-(arXiv 2411.09009), without its kernels.
+Here they are made a tile at a time, some rows by some entries, and a tile is turned into its exponentials and used while
+it is still in the cache: the largest logit so far stands in for the final one, and what was summed before is scaled when
+a larger one comes (Milakov and Gimelshein, arXiv 1805.02867). The forward pass leaves the gradients behind, the backward
+pass only scales them. After "Cut your losses" (arXiv 2411.09009), without its kernels.
 
-Shapes: M rows, C hidden size, V vocabulary, B rows a block.
+Shapes: M rows, C hidden size, V vocabulary; R rows a block, E entries a tile.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -16,8 +18,8 @@ from torch import Tensor
 
 from anaume.batches.batch import IGNORE
 
-# Rows a block: a block of 256 × 99,584 logits takes 102 MB; smaller ones make the products slower.
-BLOCK = 256
+# Rows a block and entries a tile: a tile takes 4 MB, a block's exponentials R × V × 4 bytes: 204 MB at 99,584 entries.
+ROWS, ENTRIES = 512, 2048
 
 
 def reference_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> Tensor:
@@ -26,36 +28,24 @@ def reference_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels
 
 
 def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> Tensor:
-    """The same, by blocks on the CPU when gradients are wanted."""
+    """The same, by tiles on the CPU when gradients are wanted."""
     if hidden.is_cuda or not torch.is_grad_enabled():
         return reference_cross_entropy(hidden, weight, bias, labels)
-    loss = _Blocks.apply(hidden, weight, bias, labels)  # type: ignore[no-untyped-call]
+    loss = _Tiles.apply(hidden, weight, bias, labels)  # type: ignore[no-untyped-call]
     assert isinstance(loss, Tensor)
     return loss
 
 
-class _Blocks(torch.autograd.Function):
+class _Tiles(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> Tensor:
         total = hidden.new_zeros(())
-        hidden_gradient = torch.empty_like(hidden)
-        weight_gradient, bias_gradient = torch.zeros_like(weight), torch.zeros_like(bias)
-        logits = hidden.new_empty(min(BLOCK, len(hidden)), len(weight))
-        for start in range(0, len(hidden), BLOCK):
-            rows, targets = hidden[start : start + BLOCK], labels[start : start + BLOCK]
-            used = targets != IGNORE
-            block = torch.addmm(bias, rows, weight.T, out=logits[: len(rows)])
-            targets = targets.where(used, 0).unsqueeze(1)
-            log_sum = block.logsumexp(1, keepdim=True)
-            total += ((log_sum - block.gather(1, targets)).squeeze(1) * used).sum()
-            # From here on the block is the gradient of the logits: the probabilities, less one at the target.
-            block.sub_(log_sum).exp_()
-            block.scatter_add_(1, targets, block.new_full(targets.shape, -1.0))
-            block.mul_(used.unsqueeze(1))
-            torch.mm(block, weight, out=hidden_gradient[start : start + BLOCK])
-            weight_gradient.addmm_(block.T, rows)
-            bias_gradient += block.sum(0)
-        ctx.save_for_backward(hidden_gradient, weight_gradient, bias_gradient)
+        gradients = torch.empty_like(hidden), torch.zeros_like(weight), torch.zeros_like(bias)
+        buffer = hidden.new_empty(min(ROWS, len(hidden)) * len(weight))
+        for start in range(0, len(hidden), ROWS):
+            here = slice(start, start + ROWS)
+            total += _block(hidden[here], weight, bias, labels[here], buffer, gradients[0][here], *gradients[1:])
+        ctx.save_for_backward(*gradients)
         return total
 
     @staticmethod
@@ -63,3 +53,50 @@ class _Blocks(torch.autograd.Function):
         # In place: each micro-batch has one backward pass, and the weight's gradient is the model's largest tensor.
         hidden, weight, bias = (x.mul_(gradients[0]) for x in ctx.saved_tensors)
         return hidden, weight, bias, None
+
+
+def _block(
+    rows: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    labels: Tensor,
+    buffer: Tensor,
+    rows_gradient: Tensor,
+    weight_gradient: Tensor,
+    bias_gradient: Tensor,
+) -> Tensor:
+    """The sum over (R, C) rows. Writes their gradient, and adds to those of the weight and the bias."""
+    used = (labels != IGNORE).unsqueeze(1)
+    targets = labels.where(used.squeeze(1), 0)
+    largest = rows.new_full((len(rows), 1), -torch.inf)
+    exponentials = rows.new_zeros(len(rows), 1)  # the sum so far, of exp(logit − largest)
+    rows_gradient.zero_()
+    at_tile: list[Tensor] = []
+    for entries, tile in _tiles(len(rows), len(weight), buffer):
+        torch.addmm(bias[entries], rows, weight[entries].T, out=tile)
+        before, largest = largest, torch.maximum(largest, tile.amax(1, keepdim=True))
+        at_tile.append(largest)
+        tile.sub_(largest).exp_()
+        rescale = (before - largest).exp_()
+        exponentials.mul_(rescale).add_(tile.sum(1, keepdim=True))
+        rows_gradient.mul_(rescale).addmm_(tile, weight[entries])
+    # The gradient of the logits: the probabilities, less one at the target.
+    for (entries, tile), then in zip(_tiles(len(rows), len(weight), buffer), at_tile, strict=True):
+        to_probability = (then - largest).exp_().div_(exponentials).mul_(used)
+        weight_gradient[entries].addmm_(tile.T, rows * to_probability)
+        bias_gradient[entries].addmv_(tile.T, to_probability.squeeze(1))
+    at_target = weight[targets]
+    rows_gradient.div_(exponentials).sub_(at_target).mul_(used)
+    weight_gradient.index_add_(0, targets, rows * used, alpha=-1)
+    bias_gradient.index_add_(0, targets, used.squeeze(1).to(bias.dtype), alpha=-1)
+    target_logits = (rows * at_target).sum(1) + bias[targets]
+    losses = (largest + exponentials.log()).squeeze(1) - target_logits
+    return losses.where(used.squeeze(1), 0).sum()
+
+
+def _tiles(rows: int, vocabulary: int, buffer: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Each tile's entries, and its (R, E) place in the buffer, end to end."""
+    for start in range(0, vocabulary, ENTRIES):
+        entries = slice(start, min(start + ENTRIES, vocabulary))
+        size = rows * (entries.stop - start)
+        yield entries, buffer[rows * start : rows * start + size].view(rows, -1)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +23,26 @@ MARK = "anaume.json"
 _PRIVATE = {"origin.json"}
 
 
-def export(run: Run, name: CheckpointName, out: Path) -> Path:
+def export(run: Run, name: CheckpointName, out: Path, average: int = 1) -> Path:
     """Write one checkpoint of a run as a Hugging Face folder to `out`.
 
-    The folder holds the model, the tokenizer and the mean-pooling modules of sentence-transformers.
+    The folder holds the model, the tokenizer and the mean-pooling modules of sentence-transformers. With `average` above
+    1 the weights are the mean of so many of the stage's checkpoints, this one the last (Izmailov and others, arXiv
+    1803.05407).
 
     Raises:
-        UserError: the run has no such checkpoint; `out` holds something that is no export.
+        UserError: the run has no such checkpoint, or too few before it; `out` holds something that is no export.
     """
     if name not in run.checkpoints():
         accepted = ", ".join(known.model for known in run.checkpoints()) or "none yet"
         raise UserError(f"{run.folder}: no checkpoint {name.model}; accepted: {accepted}")
+    of_stage = [known for known in run.checkpoints() if known.stage == name.stage and known.step <= name.step]
+    if len(of_stage) < average:
+        raise UserError(f"--average {average}: {name.model} and the checkpoints before it are {len(of_stage)}")
     _check_out(out)
     recipe = run.recipe()
     stage = next(stage for stage in recipe.stage if stage.name == name.stage)
-    network = _network(run, name, recipe, stage)
+    network = _network(run, of_stage[-average:], recipe, stage)
     logging.disable_progress_bar()  # one shard is written: a bar that jumps from 0 to 1
     with folder_atomic(out) as temporary:
         network.save_pretrained(temporary)
@@ -47,7 +53,14 @@ def export(run: Run, name: CheckpointName, out: Path) -> Path:
         _change(temporary / "tokenizer_config.json", {"model_max_length": recipe.model.positions})
         _write_sentence_modules(temporary, recipe.model.hidden, recipe.model.positions)
         write_json(
-            temporary / MARK, {"run": recipe.name, "stage": name.stage, "step": name.step, "anaume": __version__}
+            temporary / MARK,
+            {
+                "run": recipe.name,
+                "stage": name.stage,
+                "step": name.step,
+                "average": average,
+                "anaume": __version__,
+            },
         )
     return out
 
@@ -74,11 +87,11 @@ def select(run: Run, stage: str = "", step: int = -1) -> CheckpointName:
     return fitting[-1]
 
 
-def _network(run: Run, name: CheckpointName, recipe: Recipe, stage: Stage) -> ModernBertForMaskedLM:
-    """The checkpoint's weights with the padding rows of the vocabulary cut off."""
+def _network(run: Run, names: Sequence[CheckpointName], recipe: Recipe, stage: Stage) -> ModernBertForMaskedLM:
+    """The mean of the checkpoints' weights, with the padding rows of the vocabulary cut off."""
     loaded = tokenizer.load(run.tokenizer)
     network = mlm.build(recipe.model, loaded, recipe.seed)
-    mlm.load_weights(network, run.checkpoint(name) / mlm.WEIGHTS)
+    mlm.load_weights(network, [run.checkpoint(name) / mlm.WEIGHTS for name in names])
     mlm.resize_vocabulary(network, loaded.vocab_size)
     mlm.set_rope_theta(network, stage.rope_theta)
     network.config._attn_implementation = "sdpa"

@@ -3,6 +3,7 @@
 Shapes: T token slots of a micro-batch, M scored slots (a fixed number; unused ones are labelled IGNORE), V vocabulary.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,12 @@ from transformers.models.modernbert.modeling_modernbert import ModernBertRotaryE
 from anaume.batches.batch import IGNORE, PackedBatch
 from anaume.errors import UserError
 from anaume.model.attention import PACKED, Layout, layout_of
-from anaume.model.cross_entropy import BLOCK, linear_cross_entropy
+from anaume.model.cross_entropy import ROWS, linear_cross_entropy
+from anaume.model.memory import VOCABULARY_MULTIPLE
 from anaume.recipe import Model
 from anaume.tokens.tokenizer import Tokenizer
 
 CPU = torch.device("cpu")
-# Rows of the vocabulary matrix are padded to a multiple of this, for the speed of the products; export removes them.
-VOCABULARY_MULTIPLE = 64
 # The file of a checkpoint and of an export that holds the weights.
 WEIGHTS = "model.safetensors"
 # The logit of a padding row: its probability is exactly 0 in float32 and bfloat16, so the loss is the unpadded one.
@@ -57,14 +57,18 @@ def to_device(batch: PackedBatch, max_length: int, device: torch.device) -> Inpu
     """Copy a batch to `device`. `max_length` is the stage's, an upper bound on the length of a piece."""
 
     def copy(array: Any) -> Tensor:
-        return torch.from_numpy(array).to(device, non_blocking=True)
+        tensor = torch.from_numpy(array)
+        # From pinned memory the copy runs beside the host's work.
+        return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
+    lengths = batch.lengths.tolist()
     return Inputs(
         copy(batch.input_ids).unsqueeze(0),
         copy(batch.position_ids).unsqueeze(0),
         copy(batch.scored),
         copy(batch.labels),
-        layout_of(batch.lengths.tolist(), max_length, device),
+        # A power of two of documents: nearly all batches of a stage share one shape, so that nothing is compiled again.
+        layout_of(lengths, max_length, device, documents=max(64, 1 << (len(lengths) - 1).bit_length())),
     )
 
 
@@ -194,7 +198,7 @@ def loss_sum(network: ModernBertForMaskedLM, inputs: Inputs) -> Tensor:
 def scores(network: ModernBertForMaskedLM, inputs: Inputs) -> tuple[Tensor, Tensor]:
     """For each of the M scored slots its cross entropy in nats and whether the first guess is right; 0 where unused."""
     losses, right = [], []
-    blocks = zip(torch.split(scored_states(network, inputs), BLOCK), torch.split(inputs.labels, BLOCK), strict=True)
+    blocks = zip(torch.split(scored_states(network, inputs), ROWS), torch.split(inputs.labels, ROWS), strict=True)
     for states, labels in blocks:
         with mixed_precision(states.device):
             logits = network.decoder(states).float()
@@ -208,19 +212,10 @@ def weights_of(network: nn.Module) -> dict[str, Tensor]:
     return {name: parameter.detach() for name, parameter in network.named_parameters()}
 
 
-def load_weights(network: nn.Module, file: Path) -> None:
-    """Read them back, onto whatever device the network is on."""
-    found = load_file(file)
+def load_weights(network: nn.Module, files: Sequence[Path]) -> None:
+    """Read them back, onto whatever device the network is on; the mean of several files' weights."""
     with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            parameter.copy_(found[name])
-
-
-def parameters_of(model: Model, vocab_size: int) -> int:
-    """Parameters of a recipe's model: no biases but the decoder's, and layer 0 has no attention norm."""
-    hidden = model.hidden
-    a_layer = 4 * hidden * hidden + 3 * hidden * model.intermediate + 2 * hidden
-    embedding = vocab_size * hidden + hidden
-    head = hidden * hidden + hidden + vocab_size
-    # The final norm makes up for the one that layer 0 lacks.
-    return embedding + model.layers * a_layer + head
+        for number, file in enumerate(files):
+            found = load_file(file)
+            for name, parameter in network.named_parameters():
+                parameter.lerp_(found[name].to(parameter.device), 1 / (number + 1))

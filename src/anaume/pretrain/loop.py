@@ -26,6 +26,7 @@ from anaume.batches.workers import prepared
 from anaume.errors import UserError
 from anaume.model import mlm
 from anaume.model.flops import peak_flops, training_flops
+from anaume.model.memory import parameters
 from anaume.pretrain import checkpoint, metrics
 from anaume.pretrain.checkpoint import Saver, State
 from anaume.pretrain.objective import accumulate, shared
@@ -116,7 +117,7 @@ def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks
             # The checkpoint of step 0 is the seeded network itself: a run that got no further starts anew.
             metrics.rewind(run.metrics_file, names, state.name if state.step else None)
         if state.step:
-            mlm.load_weights(network, run.checkpoint(state.name) / mlm.WEIGHTS)
+            mlm.load_weights(network, [run.checkpoint(state.name) / mlm.WEIGHTS])
         for stage in recipe.stage[names.index(state.stage) :]:
             if state.stage != stage.name:
                 state = State(stage.name, 0, state.tokens, Position())
@@ -137,7 +138,7 @@ def _train_stage(job: Job, stage: Stage, state: State) -> State:
     steppers = optimizers(network, stage)
     if state.step:
         checkpoint.load_moments(run.checkpoint(state.name), network, steppers)
-    objective = shared(network, ranks)
+    objective = shared(network, ranks, recipe.compile)
     share = Share(ranks.rank, ranks.count)
     stream = prepared(job.data.plan(recipe, stage, "train"), state.position, share, job.loaders)
     held_out = fixed(job.data.plan(recipe, stage, "validation"), stage.validation_tokens)
@@ -160,7 +161,7 @@ def _train_stage(job: Job, stage: Stage, state: State) -> State:
             # One sum over the ranks tells how many tokens are to be predicted and whether one of them is to stop.
             asked = [sum(batch.targets for batch in micro_batches), bool(job.stop.signal)]
             counts = ranks.total(torch.tensor(asked, dtype=torch.float64, device=ranks.device))
-            loss, norm = _update(objective, steppers, stage, rate, micro_batches, counts[0].float(), ranks)
+            loss, norm = update(objective, steppers, stage, rate, micro_batches, counts[0].float(), ranks)
             unchecked.append((state, loss, norm))
             tokens = sum(position.source_tokens) - sum(state.position.source_tokens)
             state = State(stage.name, state.step + 1, state.tokens + tokens, position)
@@ -200,7 +201,7 @@ def _train_stage(job: Job, stage: Stage, state: State) -> State:
     return state
 
 
-def _update(
+def update(
     objective: nn.Module,
     steppers: Sequence[Optimizer],
     stage: Stage,
@@ -249,7 +250,7 @@ def _flops(job: Job, micro_batches: Sequence[PackedBatch]) -> float:
 
 def _manifest(recipe: Recipe, data: Data, ranks: Ranks) -> dict[str, object]:
     return {
-        "parameters": mlm.parameters_of(recipe.model, data.tokenizer.vocab_size),
+        "parameters": parameters(recipe.model, data.tokenizer.vocab_size).total,
         "environment": environment(str(ranks.device), torch.get_num_threads()) | {"processes": ranks.count},
         "data": data.facts,
     }

@@ -1,0 +1,285 @@
+"""To be run once on a GPU: is the CUDA path right, and how fast is it?
+
+    python benchmarks/gpu.py                  the paper's model: parity, then speed at both lengths
+    python benchmarks/gpu.py --parity         parity only
+
+Written without a GPU at hand and not yet run on one; its checks ran on a CPU, where they compare the CPU's path.
+
+Parity holds the CUDA path (`varlen_attn`, bf16 autocast, torch.compile, fused AdamW) against the plain reference
+`anaume_reference`. A bf16 result is judged as flash-attention's own tests judge it: its distance from the reference in
+float32 may be at most twice that of the reference in bf16, plus a small constant. Exit status: 1 if a check fails, 2
+without CUDA.
+
+Speed is that of whole optimizer steps on made-up documents, packed and masked as in training; their lengths follow an
+exponential law. MFU counts what the text needs, as a share of the data sheet's dense bf16 peak.
+"""
+
+import argparse
+import copy
+import itertools
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+from transformers import ModernBertForMaskedLM
+
+from anaume.batches.batch import PackedBatch
+from anaume.batches.loader import batches
+from anaume.batches.plan import Plan
+from anaume.model import mlm
+from anaume.model.attention import REFERENCE, layout_of, packed_attention, reference_attention
+from anaume.model.cross_entropy import reference_cross_entropy
+from anaume.model.flops import peak_flops, training_flops
+from anaume.model.mlm import Inputs
+from anaume.plan import DOCUMENT_TOKENS
+from anaume.pretrain.optim import optimizers
+from anaume.recipe import Model, Stage
+from anaume.tokens.memory import MemoryStore
+from anaume.tokens.tokenizer import Tokenizer
+
+VOCABULARY = 99_574
+# The recipe's stages: length, slots of a micro-batch.
+STAGES = {"stage1": (1024, 26_624), "stage2": (8192, 24_576)}
+# Lengths of documents of a row: one of them, tiny ones, those about the window's and the kernel's blocks.
+ROWS = ([2048], [1, 2, 3, 1000, 64, 65, 66, 127, 128, 129, 463], [512] * 4, [1500, 548])
+# What a bf16 result may be off besides twice the reference's own error: of values about 1, and relative.
+VALUE, RELATIVE = 1e-3, 2e-3
+WARM_UP = 5
+
+Loss = Callable[[Inputs], Tensor]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A distance from the reference, and what it may be."""
+
+    name: str
+    found: float
+    allowed: float
+
+    @property
+    def passed(self) -> bool:
+        """NaN does not pass."""
+        return self.found <= self.allowed
+
+
+def tokenizer_of(vocab_size: int) -> Tokenizer:
+    """Ids as the paper's tokenizer has them, without its pieces: documents here are numbers."""
+    return Tokenizer(Path(), vocab_size, 3, 4, 5, 6, 0, tuple(range(8)), "", "none", lambda _: [])
+
+
+def made_up(model_length: int, slots: int, vocab_size: int, seed: int = 0) -> Iterator[PackedBatch]:
+    """Endless packed batches of random documents."""
+    random = np.random.default_rng(seed)
+    lengths = np.ceil(random.exponential(DOCUMENT_TOKENS, 4_000)).astype(np.int64)
+    ids = random.integers(8, vocab_size, int(lengths.sum()), dtype=np.uint32)
+    store = MemoryStore(ids, np.cumsum(lengths), 0)
+    # Cut, not split: a split looks for the ends of sentences, and there are none.
+    plan = Plan([store], (1.0,), tokenizer_of(vocab_size), seed, model_length, slots, documents="truncate")
+    return (batch for batch, _ in batches(plan))
+
+
+def attention_checks(device: torch.device, dtype: torch.dtype, heads: int = 12, size: int = 64) -> list[Check]:
+    """Output and the gradients of query, key and value, for global and local layers and each of ROWS."""
+    checks = []
+    for (number, lengths), reach in itertools.product(enumerate(ROWS), (None, 64)):
+        generator = torch.Generator(device).manual_seed(number)
+        data = torch.randn(3, 1, sum(lengths), heads, size, generator=generator, device=device)
+        weight = torch.randn(1, sum(lengths), heads, size, generator=generator, device=device)
+        layout = layout_of(lengths, 2048, device)
+        empty = replace(layout, cu_seqlens=F.pad(layout.cu_seqlens, (0, 64), value=sum(lengths)))
+
+        def results(function: Callable[..., tuple[Tensor, None]], kind: torch.dtype, where: object) -> list[Tensor]:
+            query, key, value = inputs = [x.to(kind).transpose(1, 2).detach().requires_grad_() for x in data]  # noqa: B023
+            window = None if reach is None else reach + 1  # noqa: B023
+            out, _ = function(nn.Identity(), query, key, value, where, scaling=size**-0.5, sliding_window=window)
+            (out * weight).sum().backward()  # noqa: B023
+            return [out.detach().float(), *(x.grad.float() for x in inputs if x.grad is not None)]
+
+        truth = results(reference_attention, torch.float32, layout)
+        plain = results(reference_attention, dtype, layout)
+        for label, where in (("", layout), (", empty documents behind", empty)):
+            fast = results(packed_attention, dtype, where)
+            for name, a, b, c in zip(("output", "d query", "d key", "d value"), fast, plain, truth, strict=True):
+                what = f"attention, row {number}, {'global' if reach is None else 'local'}, {name}{label}"
+                checks.append(Check(what, _furthest(a, c), 2 * _furthest(b, c) + VALUE))
+    return checks
+
+
+def _furthest(a: Tensor, b: Tensor) -> float:
+    return (a - b).abs().max().item()
+
+
+def network_checks(device: torch.device, model: Model, vocab_size: int) -> list[Check]:
+    """The loss and each weight's gradient: the training path, also compiled, against the reference in float32."""
+    inputs = mlm.to_device(next(made_up(1024, 2048, vocab_size)), 1024, device)
+    network = mlm.build(model, tokenizer_of(vocab_size), 0, device).train()
+    slow = copy.deepcopy(network)
+    slow.config._attn_implementation = REFERENCE
+
+    def float32(given: Inputs) -> Tensor:
+        layouts = {"full_attention": given.layout, "sliding_attention": given.layout}
+        states = slow.model(given.input_ids, layouts, given.position_ids).last_hidden_state[0]
+        scored = slow.head(states.index_select(0, given.scored))
+        return reference_cross_entropy(scored, slow.decoder.weight, slow.decoder.bias, given.labels)
+
+    truth = _loss_and_gradients(float32, slow, inputs)
+    plain = _loss_and_gradients(lambda given: mlm.loss_sum(slow, given), slow, inputs)
+    checks = []
+    for label, loss in (("", loss_of(network, compiled=False)), (", compiled", loss_of(network, compiled=True))):
+        fast = _loss_and_gradients(loss, network, inputs)
+        for name in truth:
+            allowed = 2 * _relative(plain[name], truth[name]) + RELATIVE
+            checks.append(Check(f"network{label}, {name}", _relative(fast[name], truth[name]), allowed))
+    return checks
+
+
+def loss_of(network: ModernBertForMaskedLM, compiled: bool) -> Loss:
+    """The training path's summed loss; compiled, the number of documents may vary without a new graph."""
+    if not compiled:
+        return lambda inputs: mlm.loss_sum(network, inputs)
+    fast = torch.compile(mlm.loss_sum, fullgraph=True)
+
+    def loss(inputs: Inputs) -> Tensor:
+        torch._dynamo.mark_dynamic(inputs.layout.cu_seqlens, 0)
+        return fast(network, inputs)
+
+    return loss
+
+
+def _loss_and_gradients(loss: Loss, network: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
+    network.zero_grad()
+    value = loss(inputs)
+    value.backward()
+    found = {"loss": value.detach().float()}
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None
+        found[f"d {name}"] = parameter.grad.clone()
+    return found
+
+
+def _relative(a: Tensor, b: Tensor) -> float:
+    return float((a - b).norm() / b.norm())
+
+
+def optimizer_checks(device: torch.device) -> list[Check]:
+    """Three steps of the fused AdamW against torch's plain one in float64; float32 all through, so the bound is its."""
+    stage = Stage(name="stage")
+    generator = torch.Generator().manual_seed(0)
+    start = [torch.randn(shape, generator=generator) for shape in ((64, 32), (32,))]
+    gradients = [[torch.randn(x.shape, generator=generator) for x in start] for _ in range(3)]
+
+    def stepped(place: torch.device, kind: torch.dtype, fused: bool) -> list[Tensor]:
+        module = nn.Module()
+        for name, x in zip("ab", start, strict=True):
+            module.register_parameter(name, nn.Parameter(x.to(place, kind, copy=True)))
+        steppers = optimizers(module, stage)
+        for group in steppers[0].param_groups:
+            group["fused"] = fused
+        for step in gradients:
+            for weight, gradient in zip(module.parameters(), step, strict=True):
+                weight.grad = gradient.to(place, kind)
+            steppers[0].step()
+        return [weight.detach().cpu().double() for weight in module.parameters()]
+
+    fast, plain = stepped(device, torch.float32, True), stepped(torch.device("cpu"), torch.float64, False)
+    return [Check(f"AdamW, {len(a.shape)}-d", _relative(a, b), 1e-6) for a, b in zip(fast, plain, strict=True)]
+
+
+def report(checks: Sequence[Check]) -> bool:
+    """Print what failed, or the closest shave of each group; whether all passed."""
+    failed = [check for check in checks if not check.passed]
+    for check in failed:
+        print(f"FAILED  {check.name}: {check.found:.2e}, allowed {check.allowed:.2e}")
+    for group in dict.fromkeys(check.name.split(",")[0] for check in checks):
+        within = [check for check in checks if check.name.split(",")[0] == group]
+        worst = max(within, key=lambda check: check.found / check.allowed)
+        passed = sum(check.passed for check in within)
+        closest = f"{worst.name}, {worst.found:.2e} of {worst.allowed:.2e}"
+        print(f"{group}: {passed} of {len(within)} checks passed; the closest: {closest}")
+    return not failed
+
+
+def speed(model: Model, stage: Stage, device: torch.device, seconds: float, compiled: bool) -> list[str]:
+    """A row of the table: optimizer steps of one micro-batch, timed without waiting in between."""
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    network = mlm.build(model, tokenizer_of(VOCABULARY), 0, device).train()
+    loss, steppers = loss_of(network, compiled), optimizers(network, stage)
+    stream = made_up(stage.length, stage.micro_batch_tokens, VOCABULARY)
+    ready = list(itertools.islice(stream, 16))  # made beforehand: loading is benchmarks/loader.py's
+
+    def step(batch: PackedBatch) -> None:
+        (loss(mlm.to_device(batch, stage.length, device)) / batch.targets).backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), stage.gradient_clip)
+        for stepper in steppers:
+            stepper.step()
+            stepper.zero_grad()
+
+    start = time.perf_counter()
+    for batch in ready[:WARM_UP]:
+        step(batch)
+    torch.cuda.synchronize()
+    first = time.perf_counter() - start
+    rounds: list[float] = []
+    while sum(rounds) < seconds or len(rounds) < 3:
+        start = time.perf_counter()
+        for batch in ready:
+            step(batch)
+        torch.cuda.synchronize()
+        rounds.append(time.perf_counter() - start)
+    took = statistics.median(rounds)
+    tokens = sum(batch.tokens for batch in ready)
+    needed = sum(training_flops(model, VOCABULARY, batch.text_lengths, batch.targets) for batch in ready)
+    return [
+        f"{stage.length:,}",
+        f"{stage.micro_batch_tokens:,}",
+        "yes" if compiled else "no",
+        f"{tokens / took:,.0f}",
+        f"{needed / took / peak_flops(device):.1%}",
+        f"{1000 * took / len(ready):,.1f}",
+        f"{torch.cuda.max_memory_allocated() / 2**30:.1f}",
+        f"{first:,.1f}",
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parity", action="store_true", help="check, don't time")
+    parser.add_argument("--layers", type=int, default=22)
+    parser.add_argument("--hidden", type=int, default=768)
+    parser.add_argument("--seconds", type=float, default=20.0, help="each row of the table")
+    given = parser.parse_args()
+    if not torch.cuda.is_available():
+        print(f"gpu.py: torch {torch.__version__} finds no CUDA device; there is nothing to check", file=sys.stderr)
+        sys.exit(2)
+    device = torch.device("cuda")
+    model = Model(
+        layers=given.layers, hidden=given.hidden, heads=given.hidden // 64, intermediate=given.hidden * 3 // 2
+    )
+    print(f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}", flush=True)
+    # Four layers have two of each kind; the reference keeps T² scores of each.
+    shallow = model.model_copy(update={"layers": min(4, model.layers)})
+    checks = attention_checks(device, torch.bfloat16) + optimizer_checks(device)
+    passed = report(checks + network_checks(device, shallow, VOCABULARY))
+    if not given.parity:
+        table = Table("length", "slots", "compiled", "tokens/s", "MFU", "ms a step", "GiB", f"first {WARM_UP} steps, s")
+        for name, (length, slots) in STAGES.items():
+            stage = Stage(name=name, length=length, batch_tokens=slots, micro_batch_tokens=slots)
+            for compiled in (False, True):
+                table.add_row(*speed(model, stage, device, given.seconds, compiled))
+        Console(width=100).print(table)
+    sys.exit(0 if passed else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""How fast one core makes packed, masked batches, how full they are, and what a corpus of a billion documents costs.
+
+    python benchmarks/loader.py TOKENS --tokenizer DIR          one pass over a folder that `anaume tokens` wrote
+    python benchmarks/loader.py TOKENS --tokenizer DIR --billion    the same documents as 1,000 shards of a million
+
+The second makes a shard of a million documents, a thousand names for it, and opens them as one store: the order, the
+window and the reading are those of a billion documents; only their text repeats.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from anaume.batches.loader import batches
+from anaume.batches.plan import Plan
+from anaume.tokens import store, tokenizer
+from anaume.tokens.build import open_stores
+from anaume.tokens.store import Store
+from anaume.tokens.tokenizer import Tokenizer
+
+SHARDS, DOCUMENTS = 1_000, 1_000_000
+SHAPES = ((1024, 8192), (8192, 8192), (1024, 26_624), (8192, 24_576))  # stage length, slots of a micro-batch
+
+
+def one_pass(plan: Plan, limit: int) -> tuple[float, float, int]:
+    """Tokens a second, share of slots filled, and batches of an epoch, or of its first `limit` batches."""
+    tokens = made = 0
+    begun = time.perf_counter()
+    for batch, after in islice(batches(plan), limit):
+        tokens, made = tokens + batch.tokens, made + 1
+        if after.epoch:
+            break
+    return tokens / (time.perf_counter() - begun), tokens / made / plan.row_tokens, made
+
+
+def measure(stores: list[Store], loaded: Tokenizer, rounds: int, limit: int) -> Table:
+    """A row for each shape: medians over rounds."""
+    table = Table("length", "slots a batch", "batches", "slots filled", "tokens a second", "ready after")
+    for length, row_tokens in SHAPES:
+        plan = Plan(stores, (1.0,) * len(stores), loaded, seed=1, length=length, row_tokens=row_tokens)
+        begun = time.perf_counter()
+        next(batches(plan))
+        ready = time.perf_counter() - begun
+        passes = [one_pass(replace(plan, seed=seed), limit) for seed in range(rounds)]
+        speed, filled = (statistics.median(p[i] for p in passes) for i in (0, 1))
+        table.add_row(
+            f"{length:,}", f"{row_tokens:,}", f"{passes[0][2]:,}", f"{filled:.2%}", f"{speed:,.0f}", f"{ready:.2f} s"
+        )
+    return table
+
+
+def billion(source: Store, loaded: Tokenizer, folder: Path) -> Store:
+    """A store of SHARDS links to one shard that holds DOCUMENTS documents, those of `source` over and over."""
+    index = np.arange(DOCUMENTS) % len(source)
+    # The first documents only, cut to 100 tokens: a shard of 400 MB.
+    documents = (source.document(int(i) % 1000)[:100] for i in index)
+    store.write(folder / "shard", documents, vocab_size=loaded.vocab_size, vocabulary_hash=loaded.vocabulary_hash)
+    header = store.read_header(folder / "shard")
+    names = tuple(f"link-{number:04}" for number in range(SHARDS))
+    for name in names:
+        (folder / name).symlink_to("shard")
+    total = replace(
+        header, documents=SHARDS * header.documents, tokens=SHARDS * header.tokens, checksums={}, shards=names
+    )
+    store.write_header(folder, total)
+    begun = time.perf_counter()
+    opened = store.open(folder, loaded.vocabulary_hash)
+    print(f"{len(opened):,} documents in {SHARDS:,} shards open after {time.perf_counter() - begun:.2f} s")
+    return opened
+
+
+def private_megabytes() -> float:
+    """Memory that is this process's own: mapped files are the system's cache."""
+    info = psutil.Process(os.getpid()).memory_full_info()
+    return float(info.uss) / 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tokens", type=Path, help="a folder that `anaume tokens` wrote")
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batches", type=int, default=10**9, help="stop a pass after so many")
+    parser.add_argument("--billion", action="store_true")
+    given = parser.parse_args()
+    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0]})  # one core
+    loaded = tokenizer.load(given.tokenizer)
+    stores = open_stores(given.tokens, loaded)
+    with tempfile.TemporaryDirectory(dir=given.tokens.parent) as folder:
+        if given.billion:
+            stores, given.batches = [billion(stores[0], loaded, Path(folder))], min(given.batches, 1_000)
+        before = private_megabytes()
+        Console(width=110).print(measure(stores, loaded, given.rounds, given.batches))
+        print(f"own memory: {before:,.0f} MB with the stores open, {private_megabytes():,.0f} MB after the passes")
+
+
+if __name__ == "__main__":
+    main()
