@@ -10,7 +10,21 @@ import pytest
 from anaume import cli
 
 ROOT = Path(__file__).parents[1]
-VERBS = ["demo", "tokenizer train", "tokenizer adapt", "tokens", "pretrain", "export", "eval", "report"]
+VERBS = [
+    "demo",
+    "tokenizer train",
+    "tokenizer adapt",
+    "tokens",
+    "pretrain",
+    "batch",
+    "export",
+    "eval",
+    "pairs",
+    "contrast",
+    "report",
+    "plan",
+    "bench",
+]
 
 
 def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -35,9 +49,13 @@ def test_each_verb_has_help_with_an_example(
         ("pretrain", "Missing argument 'RECIPE.toml'"),
         ("pretrain absent.toml --run out", "absent.toml: cannot read the recipe (No such file or directory)"),
         ("export absent --out out", "absent: not a run directory"),
-        ("eval jgle model --out out", "task 'jgle'; accepted: validation, fill-mask, retrieval, all"),
+        ("eval jgle model --out out", "task 'jgle'; accepted: jglue, validation, fill-mask, pseudo-"),
         ("eval retrieval model --out out", "eval retrieval: --pairs is missing"),
         ("eval retrieval model --pairs p", "eval retrieval: --out is missing"),
+        ("eval geometry model --out out", "eval geometry: --pairs is missing"),
+        ("eval pseudo-perplexity model --out out", "eval pseudo-perplexity: --texts is missing"),
+        ("eval geometry model --text x", "eval geometry: --text 'x' is an option of fill-mask"),
+        ("eval fill-mask model --text x", "model: "),
         ("tokenizer train x --vocab-size 10 --out out", "vocabulary size 10: accepted: at least 364"),
         ("tokens absent*.jsonl --tokenizer absent --out out", "absent"),
         ("report absent --out out", "absent"),

@@ -240,7 +240,7 @@ def parse(table: dict[str, Any], place: str) -> Recipe:
 # A source has one origin and a tokenizer one way of being made: setting one on the command line takes the place of the
 # others, and of what was said about them.
 _ORIGINS, _OF_THE_ORIGIN = (
-    ("path", "hub", "builtin"),
+    ("path", "hub", "builtin", "tokens"),
     ("subset", "split", "megabytes", "skip_documents", "max_documents"),
 )
 _WAYS = ("train", "adapt", "load")

@@ -189,8 +189,8 @@ def test_globs_that_give_nothing_to_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv").touch()
     (tmp_path / "empty.jsonl").touch()
     for pattern, message in {
-        "none*.jsonl": "matches no file; accepted: a path or glob of .jsonl, ",
-        "sub.jsonl": "matches folders only; accepted: ",
+        "none*.jsonl": "matches no file; accepted: a path, URL or glob of .jsonl, ",
+        "sub.jsonl": "matches no file; accepted: ",
         "*.csv": r"it matches .*a\.csv, which is of another kind; accepted: ",
         "empty.jsonl": "no document found; accepted: ",
     }.items():
@@ -277,3 +277,24 @@ def test_sources_on_the_command_line(text: str, expected: dict[str, str]) -> Non
 def test_no_source_on_the_command_line(text: str) -> None:
     with pytest.raises(UserError, match=r"accepted are a path or glob of \.jsonl"):
         parse_source(text)
+
+
+@pytest.mark.parametrize("compression", ["snappy", "none"])
+def test_damaged_pages_of_a_parquet_file_are_found(tmp_path: Path, compression: str) -> None:
+    file = tmp_path / "a.parquet"
+    table = pa.table({"text": [f"{i} 番目の文書。" for i in range(3000)]})
+    pq.write_table(table, file, compression=compression, use_dictionary=False, write_page_checksum=True)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=rf"^{file}: can't be read as Parquet \(.*\)$"):
+        list(documents(source(file)))
+
+
+def test_a_hub_data_set_that_breaks_off(tmp_path: Path) -> None:
+    with gzip.open(tmp_path / "train.jsonl.gz", "wb") as packed:
+        packed.write(as_lines([Document(str(i) * 500) for i in range(5000)]))
+    content = (tmp_path / "train.jsonl.gz").read_bytes()
+    (tmp_path / "train.jsonl.gz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=rf"^corpus hub:{tmp_path}:train: Compressed file ended before"):
+        list(documents(hub(tmp_path)))

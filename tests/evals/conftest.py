@@ -1,5 +1,6 @@
 """Tiny random models in ordinary Hugging Face folders, and tokenizers of each kind, made on the spot."""
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -169,3 +170,54 @@ def wordpiece() -> PreTrainedTokenizerFast:
 @pytest.fixture(scope="session")
 def byte_level() -> PreTrainedTokenizerFast:
     return byte_level_tokenizer()
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+@pytest.fixture
+def jglue_folder(tmp_path: Path) -> Path:
+    """A few rows of each task in the files that JGLUE and JCoLA publish, with JSTS's and JNLI's test splits."""
+    texts = sentences(140)
+    folder = tmp_path / "jglue"
+    parts = {"train": slice(0, 80), "valid": slice(80, 110), "test": slice(110, 140)}
+    for split, part in parts.items():
+        firsts, seconds = texts[part], texts[part][::-1]
+        pairs = [{"sentence1": a, "sentence2": b} for a, b in zip(firsts, seconds, strict=True)]
+        similar = [{**row, "label": i % 26 / 5} for i, row in enumerate(pairs)]
+        write_rows(folder / "jsts-v1.3" / f"{split}-v1.3.json", similar)
+        names = ("contradiction", "entailment", "neutral")
+        inferred = [{**row, "label": names[i % 3]} for i, row in enumerate(pairs)]
+        write_rows(folder / "jnli-v1.3" / f"{split}-v1.3.json", inferred)
+        choices = [
+            {"q_id": i, "question": text, **{f"choice{c}": PLACES[(i + c) % 10] for c in range(5)}, "label": i % 5}
+            for i, text in enumerate(firsts)
+        ]
+        write_rows(folder / "jcommonsenseqa-v1.3" / f"{split}-v1.3.json", choices)
+        articles = [{"title": text[:2], "paragraphs": [_paragraph(text, i)]} for i, text in enumerate(firsts)]
+        path = folder / "jsquad-v1.3" / f"{split}-v1.3.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"data": articles}, ensure_ascii=False), encoding="utf-8")
+    domains = {"in_domain_train": "train", "in_domain_valid": "valid", "out_of_domain_valid": "test"}
+    for name, split in domains.items():
+        judged = [
+            {"uid": i, "label": int("東京" in text), "sentence": text} for i, text in enumerate(texts[parts[split]])
+        ]
+        write_rows(folder / "jcola-v1.0" / f"{name}-v1.0.json", judged)
+    for split in ("train", "valid"):
+        reviews = [
+            {"sentence": text, "label": ("negative", "positive")[i % 2]} for i, text in enumerate(texts[parts[split]])
+        ]
+        write_rows(folder / "marc_ja-v1.2" / f"{split}-v1.2.json", reviews)
+    return folder
+
+
+def _paragraph(text: str, number: int) -> dict[str, Any]:
+    """A context with two questions, whose answers are its first two characters."""
+    questions = [
+        {"question": f"{word}は", "id": f"{number}-{word}", "answers": [{"text": text[:2], "answer_start": 0}]}
+        for word in ("首都", "古都")
+    ]
+    return {"context": text, "qas": questions}

@@ -2,15 +2,17 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from anaume.corpus import hakoniwa
 from anaume.errors import UserError
-from anaume.evals import dynamics
+from anaume.evals import dynamics, encoder
 from anaume.evals.dynamics import Inputs, evaluate_models, evaluate_run
-from anaume.evals.result import load
+from anaume.evals.encoder import Encoder
+from anaume.evals.result import Result, load
 from anaume.report.page import write_report
 from anaume.run import Run
 
@@ -44,7 +46,7 @@ def test_each_checkpoint_has_each_record(evaluated: Run) -> None:
                 "step": name.step,
                 "tokens": evaluated.tokens_seen(name),
             }
-    for kind in ("edit-distance", "jaccard"):
+    for kind in ("edit-distance", "jaccard", "bm25"):
         assert load(evaluated.evals / kind / "retrieval.json").n == 20
 
 
@@ -64,22 +66,58 @@ def test_what_is_done_is_not_done_again(evaluated: Run, inputs: Inputs, monkeypa
     before = gone.read_bytes()
     gone.unlink()
     done: list[tuple[str, str]] = []
-    evaluate = dynamics._evaluate
+    opened: list[str] = []
+    evaluate, open_model = dynamics._evaluate, encoder.load
 
-    def counting(task: str, model: str, inputs: Inputs, out: Path, run: Run | None = None) -> object:
-        done.append((task, Path(model).name))
-        return evaluate(task, model, inputs, out, run)
+    def counting(task: str, model: Encoder, path: str, inputs: Inputs, out: Path, run: Run | None = None) -> Result:
+        done.append((task, model.name))
+        return evaluate(task, model, path, inputs, out, run)
+
+    def opening(path_or_id: str, *, masked_lm: bool) -> Encoder:
+        opened.append(Path(path_or_id).name)
+        return open_model(path_or_id, masked_lm=masked_lm)
 
     monkeypatch.setattr(dynamics, "_evaluate", counting)
+    monkeypatch.setattr(encoder, "load", opening)
     evaluate_run(evaluated.folder, inputs)
     assert done == [("fill-mask", "first-step-0000002")]
+    assert opened == ["first-step-0000002"]
     assert gone.read_bytes() == before
+
+
+def test_a_checkpoint_is_opened_once_for_all_its_tasks(
+    straight: Run, inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    open_model = encoder.load
+
+    def opening(path_or_id: str, *, masked_lm: bool) -> Encoder:
+        opened.append(Path(path_or_id).name)
+        return open_model(path_or_id, masked_lm=masked_lm)
+
+    monkeypatch.setattr(encoder, "load", opening)
+    evaluate_run(straight.folder, replace(inputs, tokens=100, documents=1, positions=1), tmp_path)
+    assert opened == [name.model for name in straight.checkpoints()]
+
+
+def test_other_amounts_are_measured_anew(evaluated: Run, inputs: Inputs, tmp_path: Path) -> None:
+    name = evaluated.checkpoints()[-1].model
+    shutil.copytree(evaluated.folder, tmp_path / "run")
+    evaluate_run(tmp_path / "run", replace(inputs, documents=2, positions=3, random_pairs=30))
+    records = {task: load(tmp_path / "run" / "evals" / name / f"{task}.json") for task in dynamics.TASKS}
+    earlier = {task: load(evaluated.evals / name / f"{task}.json") for task in dynamics.TASKS}
+    assert {task for task in dynamics.TASKS if records[task] != earlier[task]} == {"pseudo-perplexity", "geometry"}
+    settings = records["pseudo-perplexity"].settings
+    assert (settings["documents"], settings["positions"]) == (2, 3)
+    assert records["geometry"].settings["random_pairs_found"] == 30
+    assert earlier["pseudo-perplexity"].settings["positions"] == 20
 
 
 def test_a_run_on_files_without_inputs_gets_its_validation(straight: Run, tmp_path: Path) -> None:
     shutil.copytree(straight.folder, tmp_path / "run")
     evaluate_run(tmp_path / "run", Inputs())
-    assert {path.name for path in (tmp_path / "run" / "evals").rglob("*.json")} == {"validation.json"}
+    names = {path.name for path in (tmp_path / "run" / "evals").rglob("*.json")}
+    assert names == {"validation.json", "pseudo-perplexity.json"}
 
 
 def test_models_from_folders(evaluated: Run, inputs: Inputs, tmp_path: Path) -> None:
@@ -90,6 +128,7 @@ def test_models_from_folders(evaluated: Run, inputs: Inputs, tmp_path: Path) -> 
         "second-step-0000004/retrieval.json",
         "edit-distance/retrieval.json",
         "jaccard/retrieval.json",
+        "bm25/retrieval.json",
     ]
     assert load(paths[1]).metrics == load(evaluated.evals / "second-step-0000004" / "retrieval.json").metrics
 
@@ -101,6 +140,21 @@ def test_validation_on_given_texts(evaluated: Run, tmp_path: Path) -> None:
     (path,) = evaluate_models("validation", [model], Inputs(texts=str(texts)), tmp_path / "out")
     assert load(path).settings["texts"] == str(texts)
     assert load(path).n > 20
+    (path,) = evaluate_models("pseudo-perplexity", [model], Inputs(texts=str(texts)), tmp_path / "out")
+    result = load(path)
+    assert (result.n, result.settings["texts"], result.settings["positions"]) == (1, str(texts), 100)
+
+
+def test_geometry_with_given_texts(evaluated: Run, inputs: Inputs, tmp_path: Path) -> None:
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text("".join(json.dumps({"text": f"{i}年の文。"}) + "\n" for i in range(9)), encoding="utf-8")
+    model = str(evaluated.folder / "export" / "second-step-0000004")
+    (path,) = evaluate_models("geometry", [model], replace(inputs, texts=str(texts)), tmp_path / "out")
+    settings = load(path).settings
+    assert (settings["texts"], settings["random_pairs_found"]) == (str(texts), 4)
+    own = load(evaluated.evals / "second-step-0000004" / "geometry.json")
+    assert own.settings["texts"] == "texts of different pairs"
+    assert own.metrics["alignment"] == pytest.approx(load(path).metrics["alignment"])
 
 
 def test_other_inputs_are_measured_anew(evaluated: Run, inputs: Inputs, tmp_path: Path) -> None:
@@ -123,7 +177,7 @@ def test_two_models_of_one_name(evaluated: Run, inputs: Inputs, tmp_path: Path) 
 
 
 def test_mistakes(tmp_path: Path, inputs: Inputs) -> None:
-    with pytest.raises(UserError, match="task 'jgleu'; accepted: validation, fill-mask, retrieval, all"):
+    with pytest.raises(UserError, match="task 'jgleu'; accepted: jglue, validation, fill-mask, pseudo-"):
         next(evaluate_models("jgleu", ["m"], inputs, tmp_path))
     with pytest.raises(UserError, match="--cloze is missing"):
         next(evaluate_models("fill-mask", ["m"], Inputs(), tmp_path))

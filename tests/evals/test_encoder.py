@@ -12,13 +12,17 @@ from anaume.errors import UserError
 from anaume.evals.encoder import (
     _max_length,
     batches,
+    check_names,
     embed,
     embed_counted,
+    hidden_states,
     load,
     logits_at,
     special_ids,
     tokenize,
 )
+
+from .conftest import sentences
 
 TEXTS = [
     "東京は首都である。",
@@ -63,6 +67,31 @@ def test_truncation_is_the_tokenizers_and_counted(folder: str, request: pytest.F
     assert embed_counted(encoder, TEXTS).truncated == 1
 
 
+@pytest.mark.parametrize("folder", ["modernbert_folder", "bert_folder"])
+@pytest.mark.parametrize("batch_tokens", [1, 100, 8192])
+def test_hidden_states_are_those_of_the_padded_model(
+    folder: str, batch_tokens: int, request: pytest.FixtureRequest
+) -> None:
+    """ModernBERT runs on packed rows here, transformers' own model on one padded batch with sdpa."""
+    path = str(request.getfixturevalue(folder))
+    encoder = load(path, masked_lm=True)
+    rows = tokenize(encoder, [*sentences(20), *TEXTS, ""]).rows
+    assert len({len(row) for row in rows}) > 8
+    plain = AutoModel.from_pretrained(path, attn_implementation="sdpa").eval()
+    ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=1)
+    mask = torch.arange(ids.shape[1]) < torch.tensor([len(row) for row in rows])[:, None]
+    with torch.inference_mode():
+        expected = plain(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+    seen = []
+    for hidden in hidden_states(encoder, rows, batch_tokens=batch_tokens):
+        seen += hidden.rows
+        assert hidden.lengths == [len(rows[i]) for i in hidden.rows]
+        for row, states in zip(hidden.rows, hidden.states.split(hidden.lengths), strict=True):
+            torch.testing.assert_close(states, expected[row, : len(states)], atol=1e-5, rtol=0)
+    assert sorted(seen) == list(range(len(rows)))
+    assert encoder.model.config._attn_implementation == plain.config._attn_implementation
+
+
 def test_batches_stay_within_the_budget() -> None:
     lengths = [3, 50, 7, 7, 1, 12, 3]
     made = list(batches(lengths, 24))
@@ -70,6 +99,7 @@ def test_batches_stay_within_the_budget() -> None:
     assert made[0] == [1]  # longer than the budget: alone
     assert all(len(b) * max(lengths[i] for i in b) <= 24 for b in made[1:])
     assert made == [[1], [5, 2], [3, 0, 6], [4]]
+    assert list(batches(lengths, 24, packed=True)) == [[1], [5, 2], [3, 0, 6, 4]]
 
 
 @pytest.mark.parametrize("folder", ["modernbert_folder", "bert_folder"])
@@ -80,10 +110,22 @@ def test_logits_are_those_of_the_plain_model(folder: str, request: pytest.Fixtur
     positions = [[1], [0, 2], [3, 1, 4], [47], [2]]
     got = dict(logits_at(encoder, rows, positions, batch_tokens=60))
     model = AutoModelForMaskedLM.from_pretrained(path).eval()
+    seen: list[int] = []
+    encoder.model.get_output_embeddings().register_forward_hook(lambda _, __, out: seen.append(out[..., 0].numel()))
+    again = dict(logits_at(encoder, rows, positions, batch_tokens=60))
+    assert sum(seen) == 8  # no logits but the wanted ones
     for i, (row, places) in enumerate(zip(rows, positions, strict=True)):
+        assert torch.equal(again[i], got[i])
         with torch.no_grad():
             expected = model(torch.tensor([row])).logits[0, places]
         torch.testing.assert_close(got[i], expected, atol=1e-4, rtol=0)
+
+
+def test_two_models_of_one_name(modernbert_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / modernbert_folder.name).mkdir()
+    check_names([str(modernbert_folder), "owner/tiny-modernbert"])
+    with pytest.raises(UserError, match="two models are called 'tiny-modernbert'"):
+        check_names([str(modernbert_folder), str(tmp_path / modernbert_folder.name)])
 
 
 def test_special_ids(modernbert_folder: Path) -> None:

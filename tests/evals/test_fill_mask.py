@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,11 +14,24 @@ from transformers import PreTrainedTokenizerFast, pipeline
 
 from anaume.errors import UserError
 from anaume.evals.encoder import Encoder, load
-from anaume.evals.fill_mask import Cloze, Prediction, evaluate, predict
+from anaume.evals.fill_mask import Cloze, Prediction, evaluate, predict, show
 
 from .conftest import sentences
 
 Unigram = Callable[[str], PreTrainedTokenizerFast]
+
+
+@dataclass(frozen=True)
+class FakeModel:
+    """A masked language model that is one function, ids → logits."""
+
+    network: Callable[[Tensor], Tensor]
+
+    def __call__(self, input_ids: Tensor, **_: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(logits=self.network(input_ids))
+
+    def get_output_embeddings(self) -> None:
+        return None
 
 
 def fake_encoder(tokenizer: Any, after: Mapping[str, Mapping[str, float]]) -> Encoder:
@@ -31,11 +45,8 @@ def fake_encoder(tokenizer: Any, after: Mapping[str, Mapping[str, float]]) -> En
         for here, score in scores.items():
             before_id, here_id = tokenizer.convert_tokens_to_ids([before, here])
             table[before_id, here_id] = score
-
-    def network(input_ids: Tensor, **_: Tensor) -> SimpleNamespace:
-        return SimpleNamespace(logits=table[input_ids.roll(1, dims=1)])
-
-    return Encoder("fake", tokenizer, network, 48, torch.device("cpu"))
+    model = FakeModel(lambda input_ids: table[input_ids.roll(1, dims=1)])
+    return Encoder("fake", tokenizer, model, 48, torch.device("cpu"))
 
 
 def test_known_by_hand(unigram: Unigram) -> None:
@@ -116,14 +127,14 @@ def test_the_naive_variant_pays_for_the_trap(unigram: Unigram) -> None:
     right, noise = tokenizer.convert_tokens_to_ids(["首都", "猫"])
     plain = tokenizer.convert_tokens_to_ids("である")
 
-    def network(input_ids: Tensor, **_: Tensor) -> SimpleNamespace:
+    def network(input_ids: Tensor) -> Tensor:
         knows = input_ids.roll(-1, dims=1) == plain
         logits = torch.zeros(*input_ids.shape, len(tokenizer))
         logits[..., right] = knows.float() * 2
         logits[..., noise] = 1.0
-        return SimpleNamespace(logits=logits)
+        return logits
 
-    encoder = Encoder("fake", tokenizer, network, 48, torch.device("cpu"))
+    encoder = Encoder("fake", tokenizer, FakeModel(network), 48, torch.device("cpu"))
     metrics = evaluate(encoder, [Cloze("東京は[MASK]である。", ("首都",))]).metrics
     assert (metrics["accuracy_at_1"], metrics["naive_accuracy_at_1"]) == (1.0, 0.0)
     assert metrics["naive_mrr"] < 0.1
@@ -164,6 +175,28 @@ def test_predict_is_the_plain_model_on_careful_ids(modernbert_folder: Path) -> N
     assert len(got) == 3
     words = [tokenizer.convert_ids_to_tokens(i) for i in best.tolist()]
     assert [p.text for p in got] == [w.removeprefix("▁") or w for w in words]
+
+
+def test_models_side_by_side(
+    modernbert_folder: Path, bert_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A column a model, and one for the naive row of the one that has the trap."""
+    monkeypatch.setenv("COLUMNS", "120")
+    texts = ["東京は[MASK]である。", "も[MASK]は[MASK]"]
+    show([str(modernbert_folder), str(bert_folder)], texts, k=3)
+    printed = capsys.readouterr().out
+    assert [line for line in printed.splitlines() if "[MASK]" in line] == texts
+    head, *rows = [
+        [cell.strip() for cell in line.strip("┃│").replace("┃", "│").split("│")]
+        for line in printed.split(texts[1])[0].splitlines()
+        if line[0] in "┃│"
+    ]
+    assert head == ["tiny-modernbert", "tiny-modernbert, naive", "tiny-bert"]
+    assert len(rows) == 3
+    careful = predict(load(str(modernbert_folder), masked_lm=True), texts[0], k=3)
+    assert [row[0] for row in rows] == [f"{p.text} {p.probability:.1%}" for p in careful]
+    top = pipeline("fill-mask", model=str(modernbert_folder), top_k=3, device="cpu")(texts[0])
+    assert [row[1].split()[-1] for row in rows] == [f"{guess['score']:.1%}" for guess in top]
 
 
 def test_predict_several_blanks(unigram: Unigram) -> None:

@@ -7,6 +7,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from anaume.errors import UserError
+from anaume.evals import lexical
 from anaume.evals.lexical import Unit, edit_similarities, jaccard_similarities, units_of
 
 
@@ -49,12 +50,14 @@ def test_known_by_hand() -> None:
     assert jaccard_similarities(units_of([""], "characters"), b)[0, 0] == 0
 
 
-def test_tokens(wordpiece: PreTrainedTokenizerFast) -> None:
+def test_tokens(wordpiece: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch) -> None:
     units = units_of(["東京は首都", "東京は古都"], "tokens", wordpiece)
     assert [list(row) for row in units] == wordpiece(["東京は首都", "東京は古都"], add_special_tokens=False)[
         "input_ids"
     ]
     assert len(units[0]) == 4  # 東京 ##は ##首 ##都
+    monkeypatch.setattr(lexical, "TEXTS_AT_ONCE", 1)
+    assert units_of(["東京は首都", "東京は古都"], "tokens", wordpiece) == units
     assert edit_similarities(units[:1], units[1:])[0, 0] == pytest.approx(3 / 4)
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
+from sentence_transformers.util import semantic_search
 from torch import Tensor
 
 from anaume import __version__
@@ -117,6 +118,23 @@ def test_same_numbers_as_sentence_transformers(modernbert_folder: Path) -> None:
     assert 0 < result.metrics["mrr_at_10"] < result.metrics["recall_at_10"] < 1
 
 
+def test_same_ranks_as_semantic_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    total = 300
+    generator = torch.Generator().manual_seed(4)
+    queries = torch.randn(total, 24, generator=generator)
+    corpus = queries + 1.7 * torch.randn(total, 24, generator=generator)
+    hits = semantic_search(queries, corpus, query_chunk_size=70, corpus_chunk_size=90, top_k=10)
+    found = [[hit["corpus_id"] for hit in row] for row in hits]
+    expected = [row.index(i) + 1 if i in row else 11 for i, row in enumerate(found)]
+    assert set(range(1, 12)) == set(expected)
+    pairs = [Pair(str(i), str(total + i)) for i in range(total)]
+    for at_once in (2048, 37):
+        monkeypatch.setattr(retrieval, "QUERIES_AT_ONCE", at_once)
+        monkeypatch.setattr(retrieval, "CORPUS_AT_ONCE", at_once)
+        metrics = evaluate(fake_encoder(torch.cat([queries, corpus])), pairs).metrics
+        assert metrics == metrics_of(torch.tensor(expected))
+
+
 def test_settings_and_repetition(modernbert_folder: Path, tmp_path: Path) -> None:
     data = tmp_path / "pairs.jsonl"
     data.write_text('{"query": "東京", "positive": "首都"}\n{"query": "京都", "positive": "古都"}\n')
@@ -155,6 +173,35 @@ def test_lexical_known_by_hand() -> None:
     assert (edit.settings["unit"], bigrams.settings["unit"]) == ("characters", "bigrams")
 
 
+def test_bm25_prefers_what_is_rare() -> None:
+    # The first query shares の, which every entry has, twice with the second entry, and 海 once with its own.
+    pairs = [Pair("海のの", "海の近く"), Pair("山の", "山のの上"), Pair("空の", "空の下")]
+    result = evaluate_lexical("bm25", pairs, "characters")
+    assert result.metrics == {"recall_at_10": 1.0, "mrr_at_10": 1.0}
+    assert result.model == "bm25"
+    settings = result.settings
+    assert (settings["unit"], settings["k1"], settings["b"]) == ("characters", 1.2, 0.75)
+    assert settings["similarity"].startswith("BM25: sum over the query's units")
+    assert evaluate_lexical("bm25", pairs).settings["unit"] == "bigrams"
+
+
+def test_bm25_ties_are_pessimistic_and_copies_are_right() -> None:
+    pairs = [Pair("あ", "あい"), Pair("い", "いあ"), Pair("う", "うえ"), Pair("え", "うえ")]
+    # 1st and 2nd: both entries have the same letters, so the wrong one ranks before. 3rd and 4th: a copy is right.
+    assert evaluate_lexical("bm25", pairs, "characters").metrics["mrr_at_10"] == pytest.approx((0.5 + 0.5 + 1 + 1) / 4)
+
+
+@pytest.mark.parametrize("kind", ["edit-distance", "jaccard", "bm25"])
+def test_baselines_in_blocks_are_those_of_the_whole(kind: retrieval.Lexical, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = sentences(120, seed=2)
+    pairs = [Pair(query, positive) for query, positive in zip(texts[:60], texts[60:], strict=True)]
+    whole = evaluate_lexical(kind, pairs)
+    assert 0 < whole.metrics["mrr_at_10"] < 1
+    monkeypatch.setattr(retrieval, "QUERIES_AT_ONCE", 7)
+    monkeypatch.setattr(retrieval, "CORPUS_AT_ONCE", 11)
+    assert evaluate_lexical(kind, pairs) == whole
+
+
 def test_lexical_names_its_tokenizer(modernbert_folder: Path) -> None:
     tokenizer = load(str(modernbert_folder), masked_lm=True).tokenizer
     pairs = [Pair("東京は首都", "首都は東京"), Pair("京都は古都", "古都は京都")]
@@ -163,11 +210,15 @@ def test_lexical_names_its_tokenizer(modernbert_folder: Path) -> None:
     assert result.metrics["recall_at_10"] == 1.0
 
 
-def test_bad_inputs() -> None:
+def test_bad_inputs(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no pairs"):
         evaluate(fake_encoder(torch.ones(1, 1)), [])
-    with pytest.raises(UserError, match="'bm26': expected one of edit-distance, jaccard"):
+    with pytest.raises(UserError, match="'bm26': expected one of edit-distance, jaccard, bm25"):
         evaluate_lexical("bm26", [Pair("a", "b")])  # type: ignore[arg-type]
+    for text in ('""', '" \\u3000"', "3"):
+        (tmp_path / "pairs.jsonl").write_text(f'{{"query": "a", "positive": {text}}}\n', encoding="utf-8")
+        with pytest.raises(UserError, match=r"pairs\.jsonl:1: 'positive' must be a text that is not empty"):
+            read_pairs(tmp_path / "pairs.jsonl")
 
 
 def test_lexical_baselines_on_wikipedia_pairs(shared_data: Path) -> None:
@@ -176,5 +227,7 @@ def test_lexical_baselines_on_wikipedia_pairs(shared_data: Path) -> None:
     assert len(pairs) == 210
     edit = evaluate_lexical("edit-distance", pairs, data=file).metrics
     jaccard = evaluate_lexical("jaccard", pairs, data=file).metrics
+    bm25 = evaluate_lexical("bm25", pairs, data=file).metrics
     assert edit == pytest.approx({"recall_at_10": 0.419, "mrr_at_10": 0.279}, abs=1e-3)
     assert jaccard == pytest.approx({"recall_at_10": 0.681, "mrr_at_10": 0.437}, abs=1e-3)
+    assert bm25 == pytest.approx({"recall_at_10": 0.843, "mrr_at_10": 0.694}, abs=1e-3)

@@ -1,18 +1,24 @@
 """Building stores: whole, idempotent, the same with any number of processes, and never over something else."""
 
+import dataclasses
 import json
 import os
+import threading
 from pathlib import Path
 
+import fsspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from anaume.corpus import storage
 from anaume.corpus.readers import documents
 from anaume.corpus.source import Source
 from anaume.errors import UserError
 from anaume.tokens import store
 from anaume.tokens.build import build, open_stores, verify
-from anaume.tokens.summary import length_quantiles
+from anaume.tokens.summary import count_lengths, describe, length_histogram, length_quantiles
 from anaume.tokens.tokenizer import Tokenizer
 
 
@@ -44,11 +50,70 @@ def test_each_source_becomes_a_store(corpus: Source, trained: Tokenizer, tmp_pat
     assert verify(tmp_path / "tokens") == []
 
 
-def test_processes_give_the_same_bytes(corpus: Source, trained: Tokenizer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("threads", [0, 1])
+def test_processes_give_the_same_bytes(corpus: Source, trained: Tokenizer, tmp_path: Path, threads: int) -> None:
+    """With another thread in this process the workers are new processes, without one they are forks."""
+    ended = threading.Event()
+    others = [threading.Thread(target=ended.wait) for _ in range(threads)]
+    for thread in others:
+        thread.start()
+    try:
+        two = build([corpus], trained, tmp_path / "two", workers=2)
+    finally:
+        ended.set()
     one = build([corpus], trained, tmp_path / "one")
-    two = build([corpus], trained, tmp_path / "two", workers=2)
     assert files(tmp_path / "one") == files(tmp_path / "two")
     assert (one.tokens, one.length_quantiles) == (two.tokens, two.length_quantiles)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_pieces_of_a_large_file_give_the_same_documents(
+    corpus: Source, trained: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    texts = [document.text for document in documents(corpus)]
+    if kind == "jsonl":
+        write_lines(tmp_path / "large.jsonl", *texts)
+    else:
+        pq.write_table(pa.table({"text": texts}), tmp_path / "large.parquet", row_group_size=3)
+    source = Source.model_validate({"path": f"{tmp_path}/large.*"})
+    build([source], trained, tmp_path / "whole")
+    (whole,) = open_stores(tmp_path / "whole", trained)
+    monkeypatch.setattr(storage, "PIECE", 10_000)
+    summaries = [build([source], trained, tmp_path / f"{workers}", workers=workers) for workers in (1, 3)]
+    assert files(tmp_path / "1") == files(tmp_path / "3")
+    (found,) = open_stores(tmp_path / "3", trained)
+    assert len(found.shards) > 3
+    assert len(found) == len(whole) == len(texts)
+    for index in range(len(whole)):
+        np.testing.assert_array_equal(found.document(index), whole.document(index))
+    assert summaries[0].length_histogram == summaries[1].length_histogram
+    assert build([source], trained, tmp_path / "3").encoded_tokens == 0
+
+
+def test_a_lost_piece_is_the_only_one_made_again(
+    trained: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_lines(tmp_path / "a.jsonl", *(f"{i} の人口" for i in range(100)))
+    monkeypatch.setattr(storage, "PIECE", 500)
+    source = Source.model_validate({"path": f"{tmp_path}/a.jsonl"})
+    build([source], trained, tmp_path / "tokens")
+    before = files(tmp_path / "tokens")
+    shards = sorted(path for path in (tmp_path / "tokens" / "source-0").iterdir() if path.is_dir())
+    (shards[2] / "header.json").unlink()
+    summary = build([source], trained, tmp_path / "tokens")
+    assert summary.encoded_tokens == store.read_header(shards[2]).tokens < summary.tokens
+    assert files(tmp_path / "tokens") == before
+
+
+def test_remote_files(trained: Tokenizer, tmp_path: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.pipe({f"/corpus/{name}.jsonl": json.dumps({"text": name}).encode() for name in "ab"})
+    source = Source.model_validate({"path": "memory://corpus/*.jsonl"})
+    assert build([source], trained, tmp_path / "tokens").documents == 2
+    assert build([source], trained, tmp_path / "tokens").encoded_tokens == 0
+    memory.pipe("/corpus/b.jsonl", json.dumps({"text": "c"}).encode())
+    changed = build([source], trained, tmp_path / "tokens")
+    assert changed.encoded_tokens == len(trained.encode(["c"])[0])
 
 
 def test_a_users_mistake_in_a_process_is_reported(trained: Tokenizer, tmp_path: Path) -> None:
@@ -85,6 +150,15 @@ def test_what_is_there_is_not_made_again(trained: Tokenizer, tmp_path: Path) -> 
     assert verify(out) == []
 
 
+def test_a_worker_that_dies_is_one_line(corpus: Source, trained: Tokenizer, tmp_path: Path) -> None:
+    def die(_: object) -> None:
+        os.kill(os.getpid(), 9)
+
+    deadly = dataclasses.replace(trained, _encode=die)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"^a worker ended with status -9 .*; finished parts stay: run the same"):
+        build([corpus], deadly, tmp_path / "tokens", workers=2)
+
+
 def test_a_part_that_fails_leaves_the_finished_ones(trained: Tokenizer, tmp_path: Path) -> None:
     write_lines(tmp_path / "a.jsonl", "東京都")
     (tmp_path / "b.jsonl").write_text("oops\n")
@@ -111,6 +185,62 @@ def test_bad_lines_and_empty_documents_are_in_the_summary(trained: Tokenizer, tm
     for _ in range(2):  # also when the store is reused
         summary = build([source], trained, tmp_path / "tokens")
         assert (summary.documents, summary.bad_lines, summary.empty_documents) == (1, 1, 1)
+        (line,) = summary.first_bad
+        assert line.startswith(f"{tmp_path}/a.jsonl:3: not JSON (")
+        assert f"  {line}" in describe(summary)
+
+
+def test_the_first_bad_lines_are_named_the_rest_counted(trained: Tokenizer, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.jsonl").write_text('{"text": "a"}\n' * 7 + "oops\n" * 3)
+    source = Source.model_validate({"path": f"{tmp_path}/*.jsonl", "bad_lines": 0.5})
+    summary = build([source], trained, tmp_path / "tokens")
+    assert summary.bad_lines == 6
+    assert [line.split(": ")[0] for line in summary.first_bad] == [
+        f"{tmp_path}/{place}" for place in ("a.jsonl:8", "a.jsonl:9", "a.jsonl:10", "b.jsonl:8", "b.jsonl:9")
+    ]
+
+
+def test_the_summary(corpus: Source, trained: Tokenizer, tmp_path: Path) -> None:
+    summary = build([corpus], trained, tmp_path / "tokens")
+    texts = [document.text for document in documents(corpus)]
+    lengths = [len(ids) for ids in trained.encode(texts)]
+    assert summary.characters_per_token == pytest.approx(sum(map(len, texts)) / sum(lengths), abs=1e-4)
+    assert summary.tokens_per_second == pytest.approx(summary.tokens / summary.seconds, rel=0.1)
+    counts, _ = np.histogram(np.array(lengths) - 1, bins=range(0, 8193, 128))  # (low, high], as [low, high)
+    assert [row["documents"] for row in summary.length_histogram] == [*counts.tolist(), 0]
+    written = json.loads((tmp_path / "tokens" / "summary.json").read_text())
+    assert written.pop("checksum")
+    assert written == json.loads(json.dumps(dataclasses.asdict(summary)))
+    assert describe(summary)[0].startswith(f"40 documents, {sum(lengths):,} tokens, ")
+
+
+def test_length_histogram() -> None:
+    counts = np.bincount([1, 128, 129, 8192, 8193, 100_000])
+    rows = length_histogram(counts)
+    assert len(rows) == 65
+    assert [rows[i]["documents"] for i in (0, 1, 2, 63, 64)] == [2, 1, 0, 1, 2]
+    assert rows[1] == {"low": 128, "high": 256, "documents": 1}
+    assert rows[64] == {"low": 8192, "high": None, "documents": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("summary.json", "{}", r"holds a summary\.json of something else; accepted: a new folder"),
+        ("sources.json", "{}", r"sources\.json: not what `anaume tokens` writes"),
+        ("sources.json", "[1, 2]", r"sources\.json: not what `anaume tokens` writes"),
+        ("sources.json", "hello", r"sources\.json: not what `anaume tokens` writes"),
+    ],
+)
+def test_files_of_somebody_else_are_not_written_over(
+    corpus: Source, trained: Tokenizer, tmp_path: Path, name: str, content: str, message: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=message):
+        build([corpus], trained, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == content
 
 
 def test_a_corpus_without_text(trained: Tokenizer, tmp_path: Path) -> None:
@@ -121,12 +251,10 @@ def test_a_corpus_without_text(trained: Tokenizer, tmp_path: Path) -> None:
 
 
 def test_tokens_of_something_else_are_not_written_over(corpus: Source, trained: Tokenizer, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     out = tmp_path / "tokens"
     build([corpus], trained, out)
     before = files(out)
-    other = replace(trained, vocabulary_hash="b" * 64)
+    other = dataclasses.replace(trained, vocabulary_hash="b" * 64)
     with pytest.raises(UserError, match="holds tokens of another tokenizer; accepted: a new folder"):
         build([corpus], other, out)
     with pytest.raises(UserError, match="made with another tokenizer"):
@@ -149,17 +277,6 @@ def test_no_tokens(trained: Tokenizer, tmp_path: Path) -> None:
         open_stores(tmp_path, trained)
 
 
-def test_verify_finds_a_changed_byte_below(corpus: Source, trained: Tokenizer, tmp_path: Path) -> None:
-    build([corpus], trained, tmp_path / "tokens")
-    file = next((tmp_path / "tokens").rglob("ids.bin"))
-    content = bytearray(file.read_bytes())
-    content[10] ^= 4
-    file.write_bytes(content)
-    assert f"{file}: changed since it was written (checksum)" in verify(tmp_path / "tokens")
-    assert verify(tmp_path / "tokens" / "source-0") != []
-    assert len(verify(tmp_path / "tokens", "b" * 64)) == 2
-
-
 def test_length_quantiles(tmp_path: Path) -> None:
     stores = [
         store.write(
@@ -170,6 +287,38 @@ def test_length_quantiles(tmp_path: Path) -> None:
         )
         for i, lengths in enumerate([range(1, 51), range(100, 50, -1)])
     ]
-    assert length_quantiles(stores) == {
+    assert length_quantiles(count_lengths(stores)) == {
         "0": 1, "0.1": 10, "0.25": 25, "0.5": 50, "0.75": 75, "0.9": 90, "0.99": 99, "1": 100
     }  # fmt: skip
+
+
+def test_tokens_that_are_there_already_are_used_where_they_are(
+    tmp_path: Path, corpus: Source, trained: Tokenizer
+) -> None:
+    build([corpus], trained, tmp_path / "made")
+    given = Source(tokens=str(tmp_path / "made"), weight=2.0)
+    summary = build([corpus, given], trained, tmp_path / "used")
+    own, shared = open_stores(tmp_path / "used", trained)
+    assert [len(own.document(d)) for d in range(len(own))] == [len(shared.document(d)) for d in range(len(shared))]
+    assert {shard.parent for shard in shared.shards} == {tmp_path / "made" / "source-0"}
+    assert not list((tmp_path / "used").glob("source-1/*/ids.bin"))
+    assert summary.documents == 2 * len(own)
+    assert verify(tmp_path / "used") == []
+
+
+def test_tokens_that_do_not_fit_are_an_error(tmp_path: Path, corpus: Source, trained: Tokenizer) -> None:
+    two = tmp_path / "two"
+    build([corpus, corpus], trained, two)
+    with pytest.raises(UserError, match="holds 2 sources; accepted: one of its folders source-0, source-1"):
+        build([Source(tokens=str(two))], trained, tmp_path / "out")
+    build([Source(tokens=str(two / "source-1"))], trained, tmp_path / "out")
+    with pytest.raises(UserError, match="made with another tokenizer"):
+        build(
+            [Source(tokens=str(two / "source-1"))],
+            dataclasses.replace(trained, vocabulary_hash="0" * 64),
+            tmp_path / "other",
+        )
+    with pytest.raises(UserError, match="nowhere: no token store"):
+        build([Source(tokens=str(tmp_path / "nowhere"))], trained, tmp_path / "none")
+    with pytest.raises(UserError, match="tokens, and the text is needed here"):
+        next(documents(Source(tokens=str(two))))

@@ -5,7 +5,9 @@ import io
 import json
 import subprocess
 import sys
+import unicodedata
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,22 @@ AWKWARD = {
     "sentence ends": "。。」。\n。",
     "ties": "0" * 999 + "─" * 999 + "あ" * 999 + "aaa",
     "unknown without end": "ا" * 999 + "😀" * 999 + "\n" * 999 + " " * 999,
+    "runs of spaces": "a" + " " * 300 + "b　　　" + " 　" * 99 + "c\u00a0\u00a0d",
+    "carriage returns": "一行目\r\n二行目\r\r\n\n\r三行目\r",
+    "runs of tabs": "\t" * 200 + "a\t \t b\t\r\n\t",
+    "joined emoji": "👩🏽‍🚀👨‍👩‍👧‍👦🏳️‍🌈❤️‍🔥👁️‍🗨️ 1️⃣ 🇯🇵🇺🇸🇯",
+    "joiners alone": "\u200d\ufe0f\u200d\u200d👩\u200d",
+    "zero width": "東\u200b京\u200c都\u200d\u2060の\ufeff人\u00ad口",
+    "supplementary planes": "𠀋𡈽𡌛𡑮𡢽𠮟𡚴𡸴𣇄𣗄𣜿𣝣𣳾𤟱𥒎𥔎𥝱𥧄𥶡𦫿𦹀𧃴𧚄𨉷𨏍𪆐𠂉𠂢𰻞𱁬𲎯",
+    "variants": "葛\U000e0100城、葛\U000e0101飾、辻\U000e0100、邊\U000e0102",
+    "forms of full width": "１２３ＡＢｃ！？（）［］｛｝～￥％＆＠㍿㌔①Ⅳ㈱ｶﾞｷﾞﾊﾟ",
+    "composed": "がぎぐげごパピプペポ é ñ ẛ̣ 가",
+    "decomposed": unicodedata.normalize("NFD", "がぎぐげごパピプペポ é ñ ẛ̣ 가"),
+    "bytes": "".join(map(chr, (*range(0x20), *range(0x7F, 0x100), 0x378, 0x1EFF, 0xFFF9, 0xFFFE, 0x1F9FF, 0x10FFFE))),
+    "scripts that nobody wrote": "ꙮ𒀀𓂀ᚠ᠐ᰀ꧁𝔄𝟘🂡",
+    "one character": "あ" * 20_000 + "ー" * 20_000 + "。" * 20_000 + "w" * 20_000 + "0" * 20_000,
+    "one space": " " * 50_000,
+    "one line end": "\n" * 50_000,
 }
 SPECIAL_TEXTS = ["<s>", "</s>です", "<unk>", "<MASK>", "a<MASK|LLM-jp>b", "<PAD|LLM-jp>", "x<MASK|anaume> y"]
 
@@ -126,6 +144,37 @@ def test_engines_agree_on_real_text(paper: Tokenizer, shared_data: Path) -> None
     assert len(texts) == 146
     for text, ids in zip(texts, paper.encode(texts), strict=True):
         assert engine.encode(text, add_special_tokens=False).ids == ids.tolist()
+
+
+def test_engines_agree_on_every_eighth_document_of_the_training_corpus(paper: Tokenizer, shared_data: Path) -> None:
+    """All of them take `tokenizers` half a minute."""
+    source = Source.model_validate({"path": str(shared_data / "corpus" / "train" / "*.jsonl.gz")})
+    texts = [document.text for document in islice(documents(source), 0, None, 8)]
+    assert len(texts) == 1291
+    for begin in range(0, len(texts), 100):
+        batch = texts[begin : begin + 100]
+        found = plain(paper.folder).encode_batch_fast(batch, add_special_tokens=False)
+        for wanted, ids in zip(found, paper.encode(batch), strict=True):
+            assert wanted.ids == ids.tolist()
+
+
+def test_texts_are_encoded_alike_alone_and_together(tokenizer: Tokenizer) -> None:
+    texts = list(AWKWARD.values())
+    together = tokenizer.encode(texts)
+    for text, ids in zip(texts, together, strict=True):
+        np.testing.assert_array_equal(tokenizer.encode([text])[0], ids)
+    assert tokenizer.encode([]) == []
+
+
+def test_composed_and_decomposed_characters_stay_apart(tokenizer: Tokenizer) -> None:
+    composed, decomposed = tokenizer.encode([AWKWARD["composed"], AWKWARD["decomposed"]])
+    assert composed.tolist() != decomposed.tolist()
+
+
+def test_what_no_piece_has_becomes_bytes(paper: Tokenizer) -> None:
+    text = "ꙮ𒀀\U0010fffe"
+    (ids,) = paper.encode([text])
+    assert bytes(int(i) - 8 for i in ids[1:]) == text.encode()  # ids 8 to 263 are the bytes; the first is the prefix
 
 
 def test_engines_agree_on_the_corpus_trained_on(trained: Tokenizer, corpus: Source) -> None:
@@ -387,9 +436,8 @@ def test_a_sentencepiece_model_of_another_tokenizer_is_refused(trained: Tokenize
 
 
 def test_heavy_libraries_are_not_imported() -> None:
-    code = (
-        "import sys, anaume.tokens.build; print([m for m in ('torch', 'transformers', 'datasets') if m in sys.modules])"
-    )
+    heavy = ("torch", "transformers", "datasets", "pyarrow", "fsspec", "datatrove", "ray")
+    code = f"import sys, anaume.tokens.build; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

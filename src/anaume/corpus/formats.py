@@ -1,8 +1,8 @@
-"""One input file, or one Hub data set → its records: a Document where it is readable, otherwise Unreadable.
+"""One input file or a piece of it, or one Hub data set → records: a Document if readable, otherwise Unreadable.
 
-Each reader here takes a `behind` callback, told from time to time how many bytes of the file are behind.
+Each reader here takes a `behind` callback, told from time to time how many bytes of the piece are behind.
 What makes a whole file useless (cut off, damaged, no text column) is a UserError; what makes a line useless
-is an Unreadable, which the caller counts.
+is an Unreadable, which the caller counts. A file that can't be got at is an OSError.
 """
 
 import gzip
@@ -10,22 +10,28 @@ import json
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
+from anaume.corpus import storage
 from anaume.corpus.document import Document
 from anaume.corpus.source import Source
+from anaume.corpus.storage import File, reason
 from anaume.errors import UserError
 
 Behind = Callable[[int], None]
 
-_CHUNK = 1 << 20  # bytes of a .zst file taken at a time
+_CHUNK = 1 << 17  # bytes of a .zst file taken at a time: unpacked, they may be a hundred times as many
+_BUFFER = 1 << 20  # bytes of a Parquet column taken at a time
+_ROWS = 64  # rows of a .parquet file held at a time: there are texts of a million characters
 _LONGEST_WINDOW = 1 << 31  # what `zstd --long=31` writes; the library's own limit is 128 MiB
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A line that gives no document: `place` is file and line number, `reason` what is wrong with it."""
+    """A line that gives no document: `place` is file and line number (in a piece of a file: the byte where the line
+    begins), `reason` what is wrong with it.
+    """
 
     place: str
     reason: str
@@ -34,72 +40,91 @@ class Unreadable:
 Record = Document | Unreadable
 
 
-def jsonl(file: Path, behind: Behind) -> Iterator[Record]:
-    """A record for each line that isn't blank of a .jsonl, .jsonl.gz or .jsonl.zst file.
+def jsonl(file: File, behind: Behind) -> Iterator[Record]:
+    """A record for each line that isn't blank of a .jsonl, .jsonl.gz or .jsonl.zst file, or of a piece of the first.
 
     Raises:
         UserError: the compressed file is cut off or damaged.
     """
-    with file.open("rb") as raw:
-        for number, line in enumerate(_lines(raw, file), 1):
-            if number == 1:
-                line = line.removeprefix(b"\xef\xbb\xbf")  # the byte order mark that Windows editors write
+    with storage.open(file, seekable=file.begin > 0) as raw:
+        lines = _numbered_lines(raw, file) if file.is_whole else _lines_of_piece(raw, file)
+        for place, line in lines:
             if not line.isspace():
-                yield _from_line(line, f"{file}:{number}")
-            behind(raw.tell())
+                yield _from_line(line, place)
+            behind(raw.tell() - file.begin)
 
 
-def text(file: Path, behind: Behind) -> Iterator[Record]:
+def text(file: File, behind: Behind) -> Iterator[Record]:
     """The one record of a .txt file, which is one document titled with the file's name."""
-    content = file.read_bytes()
+    with storage.open(file) as raw:
+        content = raw.read()
     try:
-        yield Document(content.decode("utf-8-sig"), title=file.stem)
+        yield Document(content.decode("utf-8-sig"), title=PurePosixPath(file.base).stem)
     except UnicodeDecodeError as error:
         yield Unreadable(str(file), f"not UTF-8 ({error})")
     behind(len(content))
 
 
-def parquet(file: Path, behind: Behind) -> Iterator[Record]:
-    """A record for each row of a .parquet file.
+def parquet(file: File, behind: Behind) -> Iterator[Record]:
+    """A record for each row of a .parquet file, or of those row groups that begin in a piece of it.
 
     Raises:
-        UserError: not a Parquet file, or one without a `text` column.
+        UserError: not a Parquet file, a damaged one, or one without a `text` column.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(file)
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{file}: not a whole Parquet file ({error})") from error
-    with table:
-        names = table.schema_arrow.names
-        _need_text_column(names, str(file))
-        number = 0
-        for batch in table.iter_batches(256, columns=[n for n in ("text", "title", "source") if n in names]):
-            for row in batch.to_pylist():
-                number += 1
-                yield _from_row(row, f"{file}:{number}")
-            behind(file.stat().st_size * number // table.metadata.num_rows)
+        with (
+            storage.open(file, seekable=True) as raw,
+            # Page after page, for a row group may be larger than memory.
+            pq.ParquetFile(raw, buffer_size=_BUFFER, pre_buffer=False, page_checksum_verification=True) as table,
+        ):
+            names = table.schema_arrow.names
+            _need_text_column(names, str(file))
+            groups, number = _row_groups(table.metadata, file)
+            rows = sum(table.metadata.row_group(group).num_rows for group in groups)
+            done = 0
+            for batch in table.iter_batches(_ROWS, groups, [n for n in ("text", "title", "source") if n in names]):
+                for row in batch.to_pylist():
+                    done += 1
+                    yield _from_row(row, f"{file}:{number + done}")
+                behind((file.end - file.begin) * done // rows)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: can't be read as Parquet ({reason(error)})") from error
+
+
+def _row_groups(metadata: Any, file: File) -> tuple[list[int], int]:
+    """The row groups whose first byte lies in the piece, and the number of rows before them."""
+    groups, before = [], 0
+    for group in range(metadata.num_row_groups):
+        column = metadata.row_group(group).column(0)
+        first_byte = column.dictionary_page_offset or column.data_page_offset
+        if file.is_whole or file.begin <= first_byte < file.end:
+            groups.append(group)
+        elif not groups:
+            before += metadata.row_group(group).num_rows
+    return groups, before
 
 
 def hub(source: Source) -> Iterator[Record]:
     """A record for each row of a data set on the Hugging Face Hub (or in a local folder), streamed.
 
     Raises:
-        UserError: no such data set, subset or split, no way to reach it, or no `text` column in it.
+        UserError: no such data set, subset or split, no way to reach it, no `text` column in it, or it broke off.
     """
     from datasets import load_dataset
 
     try:
         rows = load_dataset(source.hub, source.subset or None, split=source.split, streaming=True)
-    except (OSError, ValueError) as error:  # not found, not reachable; no such subset or split
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"corpus {source}: {reason}") from error
-    for number, row in enumerate(rows, 1):
-        if number == 1:
-            _need_text_column(list(row), str(source))
-        yield _from_row(row, f"{source}:{number}")
+        for number, row in enumerate(rows, 1):
+            if number == 1:
+                _need_text_column(list(row), str(source))
+            yield _from_row(row, f"{source}:{number}")
+    except UserError:
+        raise
+    except Exception as error:  # of the network, of a decompressor, of any of the formats on the Hub
+        raise UserError(f"corpus {source}: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
 
 
 def _need_text_column(names: list[str], place: str) -> None:
@@ -133,13 +158,32 @@ def _from_row(row: dict[str, Any], place: str) -> Record:
     return Document(content, title if isinstance(title, str) else "", origin if isinstance(origin, str) else "")
 
 
-def _lines(raw: BinaryIO, file: Path) -> Iterator[bytes]:
+def _numbered_lines(raw: BinaryIO, file: File) -> Iterator[tuple[str, bytes]]:
+    for number, line in enumerate(_lines(raw, file), 1):
+        # The byte order mark that Windows editors write
+        yield f"{file}:{number}", line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+
+
+def _lines_of_piece(raw: BinaryIO, file: File) -> Iterator[tuple[str, bytes]]:
+    """The lines that begin in a piece. How many lines are before it isn't known: each is named by its first byte."""
+    at = file.begin
+    if file.begin:
+        raw.seek(file.begin - 1)
+        at += len(raw.readline()) - 1  # the rest of a line that began before
+    for line in raw:
+        if at >= file.end:
+            return
+        yield f"{file}, byte {at}", line.removeprefix(b"\xef\xbb\xbf") if at == 0 else line
+        at += len(line)
+
+
+def _lines(raw: BinaryIO, file: File) -> Iterator[bytes]:
     """The lines of a file, decompressed as its name says, line ends kept."""
     try:
-        if file.suffix == ".gz":
+        if file.base.endswith(".gz"):
             with gzip.GzipFile(fileobj=raw) as content:
                 yield from content
-        elif file.suffix == ".zst":
+        elif file.base.endswith(".zst"):
             yield from _split_lines(_decompressed_zst(raw))
         else:
             yield from raw

@@ -1,29 +1,30 @@
 """Source → Document: files (a glob), a Hub data set streamed, or the built-in corpus.
 
-A source is read in *parts*: a part for each file (all `.txt` files together are one), so that parts can be
-tokenised side by side, and each only once. Unreadable lines are skipped, counted and logged; where they are
-more than the share `Source.bad_lines` of a part, reading stops with an error.
+A source is read in *parts*: a part for each file, or for each piece of a large one (all `.txt` files together are
+one), so that parts can be tokenised side by side, and each only once. Unreadable lines are skipped, counted and
+logged; where they are more than the share `Source.bad_lines` of a part, reading stops with an error.
 """
 
-import glob
 import hashlib
 import logging
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Literal, TypeGuard
 
-from anaume.corpus import formats
+from anaume.corpus import formats, storage
 from anaume.corpus.document import Document
 from anaume.corpus.formats import Record, Unreadable
 from anaume.corpus.source import Source
+from anaume.corpus.storage import File, reason
 from anaume.errors import UserError
 
 EXTENSIONS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet", ".txt")
+_IN_PIECES = (".jsonl", ".parquet")
 
-_LOGGED = 5  # unreadable lines of a part; the others are only counted
+NAMED = 5  # unreadable lines of a part; the others are only counted
 _JUDGED_AFTER = 1000  # lines: judged sooner, one bad line at the start of a good file would stop the job
 
 _log = logging.getLogger(__name__)
@@ -38,20 +39,25 @@ class Part:
 
     source: Source
     name: str
-    files: tuple[Path, ...] = ()
+    files: tuple[File, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """How many there are to read, compressed where the files are."""
+        return sum(file.end - file.begin for file in self.files)
 
 
 @dataclass
 class Reading:
     """What reading a part has met so far, for the progress bar and the summary.
 
-    `lines` counts rows and `.txt` files too; `empty_documents` are readable but hold no visible character;
-    `bytes` of the part's files (compressed where they are) lie behind.
+    `lines` counts rows and `.txt` files too; `first_bad` names the first unreadable ones; `empty_documents` are
+    readable but hold no visible character; `bytes` of the part's files (compressed where they are) lie behind.
     """
 
     lines: int = 0
     bad_lines: int = 0
-    first_bad: str = ""
+    first_bad: list[str] = field(default_factory=list)
     empty_documents: int = 0
     bytes: int = 0
 
@@ -80,11 +86,13 @@ def parse_source(text: str) -> Source:
 
 
 def parts(source: Source) -> list[Part]:
-    """The parts of a source in reading order; one alone where documents are counted through all of them.
+    """The parts of a source in reading order: one where documents are counted through all of them, none of tokens.
 
     Raises:
         UserError: the glob matches no file, or a file of a kind that is not read.
     """
+    if source.tokens:
+        return []
     if source.hub:
         return [Part(source, re.sub(r"[^\w.-]+", "--", source.hub))]
     if source.builtin:
@@ -92,18 +100,28 @@ def parts(source: Source) -> list[Part]:
     files = _files(source.path)
     if source.skip_documents or source.max_documents:
         return [Part(source, f"from-{source.skip_documents}-{source.max_documents or 'all'}", tuple(files))]
-    texts = tuple(file for file in files if file.suffix == ".txt")
-    others = [file for file in files if file.suffix != ".txt"]
-    found = [Part(source, _part_name(file, source.path), (file,)) for file in others]
+    texts = tuple(file for file in files if file.base.endswith(".txt"))
+    found = [part for file in files if not file.base.endswith(".txt") for part in _parts_of_file(source, file)]
     return [*found, Part(source, "texts", texts)] if texts else found
+
+
+def _parts_of_file(source: Source, file: File) -> list[Part]:
+    """Named by the file's name and a hash of where it lies, so that two of one name are told apart."""
+    name = f"{re.sub(r'[][*?]', '-', file.base[:80])}-{hashlib.sha256(file.below.encode()).hexdigest()[:8]}"
+    pieces = storage.pieces(file) if file.base.endswith(_IN_PIECES) else [file]
+    if len(pieces) == 1:
+        return [Part(source, name, (file,))]
+    return [Part(source, f"{name}-{number:05}", (piece,)) for number, piece in enumerate(pieces)]
 
 
 def documents(source: Source) -> Iterator[Document]:
     """The documents of a source in file order: a sorted glob, `.txt` files (one document each) at the end.
 
     Raises:
-        UserError: see `parts` and `read`; or there is no document at all.
+        UserError: see `parts` and `read`; or there is no document at all, or only tokens.
     """
+    if source.tokens:
+        raise UserError(f"corpus {source}: tokens, and the text is needed here; accepted: path, hub or builtin")
     found = False
     for part in parts(source):
         for document in read(part, Reading()):
@@ -128,7 +146,7 @@ def read(part: Part, reading: Reading) -> Iterator[Document]:
     found = _readable(_records(part, reading), part, reading)
     yield from islice(found, first, first + count if count else None)
     _judge(part, reading)
-    if reading.bad_lines > _LOGGED:
+    if reading.bad_lines > NAMED:
         _log.warning("%s: skipped %d unreadable lines of %d", _place(part), reading.bad_lines, reading.lines)
 
 
@@ -149,7 +167,12 @@ def _records(part: Part, reading: Reading) -> Iterator[Record]:
             reading.bytes = before + position
 
         readers = {".parquet": formats.parquet, ".txt": formats.text}
-        yield from readers.get(file.suffix, formats.jsonl)(file, behind)
+        try:
+            yield from readers.get(PurePosixPath(file.base).suffix, formats.jsonl)(file, behind)
+        except FileNotFoundError as error:
+            raise UserError(f"{file}: it was there when files were listed, and is gone") from error
+        except OSError as error:  # not readable, or out of reach
+            raise UserError(f"{file}: {error.strerror or reason(error)}") from error
 
 
 def _is_builtin_split(split: str) -> TypeGuard[Literal["train", "validation"]]:
@@ -161,8 +184,8 @@ def _readable(records: Iterator[Record], part: Part, reading: Reading) -> Iterat
         reading.lines += 1
         if isinstance(record, Unreadable):
             reading.bad_lines += 1
-            reading.first_bad = reading.first_bad or f"{record.place}: {record.reason}"
-            if reading.bad_lines <= _LOGGED:
+            if reading.bad_lines <= NAMED:
+                reading.first_bad.append(f"{record.place}: {record.reason}")
                 _log.warning("%s: skipped: %s", record.place, record.reason)
             if reading.lines >= _JUDGED_AFTER:
                 _judge(part, reading)
@@ -177,7 +200,7 @@ def _judge(part: Part, reading: Reading) -> None:
     if reading.bad_lines > accepted * reading.lines:
         raise UserError(
             f"{_place(part)}: {reading.bad_lines:,} of {reading.lines:,} lines unreadable, the first "
-            f"{reading.first_bad}; accepted: a share of at most {accepted:g} (bad_lines)"
+            f"{reading.first_bad[0]}; accepted: a share of at most {accepted:g} (bad_lines)"
         )
 
 
@@ -185,25 +208,12 @@ def _place(part: Part) -> str:
     return str(part.files[0]) if len(part.files) == 1 else str(part.source)
 
 
-def _files(pattern: str) -> list[Path]:
-    accepted = f"accepted: a path or glob of {', '.join(EXTENSIONS)} files"
-    path = Path(pattern).expanduser()
-    # Not Path.glob: the pattern may be absolute. A file's own name may hold brackets: then it is no pattern.
-    names = [str(path)] if path.is_file() else sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
-    found = [Path(name) for name in names]
-    files = [file for file in found if file.is_file()]
+def _files(pattern: str) -> list[File]:
+    accepted = f"accepted: a path, URL or glob of {', '.join(EXTENSIONS)} files"
+    files = storage.files(pattern)
     if not files:
-        reason = "matches folders only" if found else "matches no file"
-        raise UserError(f"corpus {pattern}: {reason}; {accepted}")
+        raise UserError(f"corpus {pattern}: matches no file; {accepted}")
     for file in files:
-        if not file.name.endswith(EXTENSIONS):
+        if not file.base.endswith(EXTENSIONS):
             raise UserError(f"corpus {pattern}: it matches {file}, which is of another kind; {accepted}")
     return files
-
-
-def _part_name(file: Path, pattern: str) -> str:
-    """The file's name, and a hash of where it lies below the pattern's part without wildcards."""
-    steps = Path(pattern).expanduser().parent.parts
-    fixed = Path(*[step for i, step in enumerate(steps) if not any(map(glob.has_magic, steps[: i + 1]))])
-    below = file.relative_to(fixed)
-    return f"{file.name[:80]}-{hashlib.sha256(str(below).encode()).hexdigest()[:8]}"

@@ -50,7 +50,7 @@ def continuation_ids(tokenizer: Any, text: str) -> list[int]:
     the best segmentation of the whole is then that of its two parts.
 
     Raises:
-        ValueError: the text merges with every sentinel tried.
+        UserError: the text merges with every sentinel tried.
     """
     if not text:
         return []
@@ -61,7 +61,10 @@ def continuation_ids(tokenizer: Any, text: str) -> list[int]:
         ids = plain_ids(tokenizer, sentinel + text)
         if ids[: len(head)] == head:
             return ids[len(head) :]
-    raise ValueError(f"can't encode {text!r} as a continuation: it merges with each of {SENTINELS}")
+    raise UserError(
+        f"{tokenizer.name_or_path}: can't encode {text!r} as the continuation of a blank;"
+        f" it merges with each of {' '.join(SENTINELS[1:])}"
+    )
 
 
 def naive(encoder: Encoder, text: str, counts: Sequence[int]) -> Form:

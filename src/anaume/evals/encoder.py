@@ -1,24 +1,33 @@
 """Any Hugging Face encoder through one door: texts → ids → hidden states → embeddings, or logits at masks.
 
-Padding never leaves `hidden_states`: what comes out of it is one flat row of real tokens per batch, so that a
-packed forward pass can take its place without anybody noticing.
+Padding never leaves `hidden_states`: what comes out of it is one flat row of real tokens per batch. ModernBERTs never
+see any, for they run on packed rows; other models on padded ones.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer, ModernBertForMaskedLM
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    ModernBertForMaskedLM,
+    ModernBertModel,
+)
 from transformers.utils import logging
 
 from anaume.errors import UserError
+from anaume.evals.progress import bar
+from anaume.model.attention import layout_of, packed_rows
 
 TEXTS_AT_ONCE = 16_384  # ids of so many texts are held at a time: a million of them as Python integers would not fit
 FULL_LOGITS_TOKENS = 1_024  # logits for every position: 1,024 × 100,000 × 4 bytes is already 400 MB
@@ -107,6 +116,17 @@ def name_of(path_or_id: str) -> str:
     return folder.resolve().name if folder.is_dir() else path_or_id
 
 
+def check_names(models: Sequence[str]) -> None:
+    """Refuse models that would share a name, and with it their records.
+
+    Raises:
+        UserError: naming one of them.
+    """
+    names = [name_of(model) for model in models]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise UserError(f"two models are called {min(repeated)!r}, and so would be their records; rename a folder")
+
+
 @contextmanager
 def _quiet(*, bars: bool) -> Iterator[None]:
     """Hold back transformers' table of weights left over, as `load` checks what matters of it."""
@@ -135,12 +155,19 @@ def _max_length(tokenizer: Any, model: Any) -> int:
 
 @lru_cache(maxsize=16)
 def special_ids(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the ids that the tokenizer puts before and after a text: (CLS,) and (SEP,)."""
+    """Return the ids that the tokenizer puts before and after a text: (CLS,) and (SEP,).
+
+    Raises:
+        UserError: it does something else than adding some at both ends.
+    """
     full = tokenizer("あ")["input_ids"]
     bare = tokenizer("あ", add_special_tokens=False)["input_ids"]
     starts = [i for i in range(len(full) - len(bare) + 1) if full[i : i + len(bare)] == bare]
     if not starts:
-        raise ValueError(f"{full} does not hold {bare}: the tokenizer encodes differently without special tokens")
+        raise UserError(
+            f"{tokenizer.name_or_path}: without special tokens its tokenizer encodes あ as {bare}, with them as {full};"
+            " accepted: one that only adds them"
+        )
     return tuple(full[: starts[0]]), tuple(full[starts[0] + len(bare) :])
 
 
@@ -159,14 +186,20 @@ def tokenize(encoder: Encoder, texts: Sequence[str]) -> Tokenized:
     return Tokenized(rows, truncated)
 
 
-def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Yield indices of rows, longest first: rows × longest stays within `batch_tokens`, or is one row."""
+def batches(lengths: Sequence[int], batch_tokens: int, *, packed: bool = False) -> Iterator[list[int]]:
+    """Yield indices of rows, longest first, within `batch_tokens` or one row alone.
+
+    Counted are rows × longest, or the rows' own tokens where they are `packed`.
+    """
     batch: list[int] = []
+    tokens = 0
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if batch and (len(batch) + 1) * lengths[batch[0]] > batch_tokens:
+        after = tokens + lengths[index] if packed else (len(batch) + 1) * lengths[(batch or [index])[0]]
+        if batch and after > batch_tokens:
             yield batch
-            batch = []
+            batch, after = [], lengths[index]
         batch.append(index)
+        tokens = after
     if batch:
         yield batch
 
@@ -174,15 +207,36 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
 def hidden_states(encoder: Encoder, rows: Sequence[Sequence[int]], *, batch_tokens: int) -> Iterator[Hidden]:
     """Run the network without its head over rows of ids; the batches come longest rows first.
 
-    Token types are left out: every model that has them takes zeros then, which is what a tokenizer returns
-    for one text.
+    A ModernBERT runs on packed rows, end to end without padding; both ways give the same numbers. Token types are left
+    out: every model that has them takes zeros then, which is what a tokenizer returns for one text.
     """
-    for batch in batches([len(row) for row in rows], batch_tokens):
+    packed = isinstance(encoder.model.base_model, ModernBertModel)
+    run = _packed_states if packed else _padded_states
+    for batch in batches([len(row) for row in rows], batch_tokens, packed=packed):
         chosen = [rows[i] for i in batch]
-        ids, mask = _padded(encoder, chosen)
         with torch.inference_mode():
-            states = encoder.model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state[mask.bool()]
+            states = run(encoder, chosen)
         yield Hidden(batch, [len(row) for row in chosen], states)
+
+
+def _packed_states(encoder: Encoder, rows: Sequence[Sequence[int]]) -> Tensor:
+    lengths = [len(row) for row in rows]
+    layout = layout_of(lengths, encoder.max_length, encoder.device)
+    ids = torch.tensor(list(chain.from_iterable(rows)), device=encoder.device)
+    positions = torch.cat([torch.arange(length) for length in lengths]).to(encoder.device)
+    with packed_rows(encoder.model):
+        states: Tensor = encoder.model.base_model(
+            input_ids=ids.unsqueeze(0),
+            position_ids=positions.unsqueeze(0),
+            attention_mask={"full_attention": layout, "sliding_attention": layout},
+        ).last_hidden_state
+    return states[0]
+
+
+def _padded_states(encoder: Encoder, rows: Sequence[Sequence[int]]) -> Tensor:
+    ids, mask = _padded(encoder, rows)
+    states: Tensor = encoder.model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
+    return states[mask.bool()]
 
 
 def _padded(encoder: Encoder, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
@@ -201,14 +255,16 @@ def embed_counted(encoder: Encoder, texts: Sequence[str], *, batch_tokens: int =
     """
     parts: list[Tensor] = []
     truncated = 0
-    for start in range(0, len(texts), TEXTS_AT_ONCE):
-        tokenized = tokenize(encoder, texts[start : start + TEXTS_AT_ONCE])
-        truncated += tokenized.truncated
-        vectors = torch.empty(len(tokenized.rows), encoder.model.config.hidden_size)
-        for hidden in hidden_states(encoder, tokenized.rows, batch_tokens=batch_tokens):
-            lengths = torch.tensor(hidden.lengths, device=encoder.device)
-            vectors[hidden.rows] = torch.segment_reduce(hidden.states.float(), "mean", lengths=lengths).cpu()
-        parts.append(vectors)
+    with bar(f"{encoder.name}: embeddings", len(texts)) as show:
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            tokenized = tokenize(encoder, texts[start : start + TEXTS_AT_ONCE])
+            truncated += tokenized.truncated
+            vectors = torch.empty(len(tokenized.rows), encoder.model.config.hidden_size)
+            for hidden in hidden_states(encoder, tokenized.rows, batch_tokens=batch_tokens):
+                lengths = torch.tensor(hidden.lengths, device=encoder.device)
+                vectors[hidden.rows] = torch.segment_reduce(hidden.states.float(), "mean", lengths=lengths).cpu()
+                show(len(hidden.rows))
+            parts.append(vectors)
     return Embedded(torch.cat(parts) if parts else torch.empty(0, encoder.model.config.hidden_size), truncated)
 
 
@@ -226,14 +282,13 @@ def logits_at(
 ) -> Iterator[tuple[int, Tensor]]:
     """Yield (index of the row, its logits (positions, vocabulary) float32 on the CPU), longest rows first.
 
-    The ModernBERT family computes its head at these positions only; other models give logits everywhere.
+    A ModernBERT computes its head at these positions only; other models at least their product with the vocabulary.
     """
     if not isinstance(encoder.model, ModernBertForMaskedLM):
-        yield from _logits_everywhere(encoder, rows, positions, min(batch_tokens, FULL_LOGITS_TOKENS))
+        yield from _logits_padded(encoder, rows, positions, batch_tokens)
         return
     for hidden in hidden_states(encoder, rows, batch_tokens=batch_tokens):
-        starts = accumulate(hidden.lengths[:-1], initial=0)
-        flat = [start + p for row, start in zip(hidden.rows, starts, strict=True) for p in positions[row]]
+        flat = _flat([positions[row] for row in hidden.rows], hidden.lengths)
         with torch.inference_mode():
             chosen = hidden.states[torch.tensor(flat, device=encoder.device)]
             logits = encoder.model.decoder(encoder.model.head(chosen)).float().cpu()
@@ -241,12 +296,27 @@ def logits_at(
         yield from zip(hidden.rows, logits.split(counts), strict=True)
 
 
-def _logits_everywhere(
+def _flat(positions: Sequence[Sequence[int]], lengths: Sequence[int]) -> list[int]:
+    """Positions in rows → positions in those rows laid end to end."""
+    starts = accumulate(lengths[:-1], initial=0)
+    return [start + p for start, places in zip(starts, positions, strict=True) for p in places]
+
+
+def _logits_padded(
     encoder: Encoder, rows: Sequence[Sequence[int]], positions: Sequence[Sequence[int]], batch_tokens: int
 ) -> Iterator[tuple[int, Tensor]]:
-    for batch in batches([len(row) for row in rows], batch_tokens):
+    """The padded way. Where the last module is a linear one, it is handed the wanted positions only."""
+    decoder = encoder.model.get_output_embeddings()
+    narrow = isinstance(decoder, nn.Linear)
+    for batch in batches([len(row) for row in rows], batch_tokens if narrow else min(batch_tokens, FULL_LOGITS_TOKENS)):
         ids, mask = _padded(encoder, [rows[i] for i in batch])
-        with torch.inference_mode():
-            logits = encoder.model(input_ids=ids, attention_mask=mask).logits
-        for place, row in enumerate(batch):
-            yield row, logits[place, list(positions[row])].float().cpu()
+        wanted = torch.tensor(_flat([positions[i] for i in batch], [ids.shape[1]] * len(batch)), device=ids.device)
+        hook = decoder.register_forward_pre_hook(lambda _, x, at=wanted: x[0].flatten(0, 1)[at]) if narrow else None
+        try:
+            with torch.inference_mode():
+                logits = encoder.model(input_ids=ids, attention_mask=mask).logits
+        finally:
+            if hook:
+                hook.remove()
+        logits = (logits if narrow else logits.flatten(0, 1)[wanted]).float().cpu()
+        yield from zip(batch, logits.split([len(positions[i]) for i in batch]), strict=True)

@@ -1,6 +1,6 @@
 """Fill in the blank (paper, Table 3): free text → likely words; a set of cloze questions → accuracy and rank.
 
-Every measure exists twice: on careful rows and, as `naive_…`, on those of transformers' pipeline (see
+Everything exists twice: on careful rows and, as `naive_…`, on those of transformers' pipeline (see
 `blanks`).
 
 How an answer is judged. A blank gets as many masks as the answer has tokens at that place, and all are
@@ -15,15 +15,20 @@ import heapq
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 from anaume.errors import UserError
 from anaume.evals.blanks import PLACEHOLDER, SPACE, Form, answer_ids, careful, naive
-from anaume.evals.encoder import Encoder, logits_at
+from anaume.evals.encoder import Encoder, check_names, load, logits_at
+from anaume.evals.progress import bar
 from anaume.evals.result import Result
 from anaume.evals.rows import data_settings, read_rows, text_of
 
@@ -94,12 +99,49 @@ def predict(encoder: Encoder, text: str, k: int = 5) -> list[Prediction]:
     Raises:
         UserError: no [MASK] in the text, or blanks too far apart for the model.
     """
+    return predict_both(encoder, text, k)[""]
+
+
+def predict_both(encoder: Encoder, text: str, k: int = 5) -> dict[str, list[Prediction]]:
+    """The same as "", and as "naive_" on the naive row where that is another one.
+
+    Raises:
+        UserError: as `predict`.
+    """
     count = text.count(PLACEHOLDER)
     if not count:
         raise UserError(f"text must hold {PLACEHOLDER} at least once: {text!r}")
-    form = careful(encoder, text, [1] * count)
-    ((_, logits),) = _logits(encoder, [form], batch_tokens=8192)
-    return _most_probable(encoder.tokenizer, form.positions, logits, k)
+    forms = {encode(encoder, text, [1] * count): variant for variant, encode in (("naive_", naive), ("", careful))}
+    answers = dict(_logits(encoder, list(forms), batch_tokens=8192))
+    return {
+        variant: _most_probable(encoder.tokenizer, form.positions, answers[number], k)
+        for number, (form, variant) in enumerate(forms.items())
+    }
+
+
+def show(models: Sequence[str], texts: Sequence[str], k: int = 5) -> None:
+    """Print a table for each text (paper, Table 3): a column a model, and one more where the naive row is another.
+
+    Raises:
+        UserError: a model that can't be opened or has no mask, two of one name; as `predict`.
+    """
+    check_names(models)
+    console = Console()
+    columns: list[dict[str, list[Prediction]]] = [{} for _ in texts]
+    for model in models:
+        encoder = load(model, masked_lm=True)
+        for column, text in zip(columns, texts, strict=True):
+            found = predict_both(encoder, text, k)
+            column[encoder.name] = found[""]
+            if "naive_" in found:
+                column[f"{encoder.name}, naive"] = found["naive_"]
+    for column, text in zip(columns, texts, strict=True):
+        table = Table()
+        for name in column:
+            table.add_column(Text(name))
+        for row in zip_longest(*column.values()):
+            table.add_row(*(Text("" if p is None else f"{p.text} {p.probability:.1%}") for p in row))
+        console.print(Text(text), table)
 
 
 def evaluate(
@@ -163,9 +205,11 @@ def _answered(encoder: Encoder, trials: Sequence[_Trial], batch_tokens: int) -> 
     for trial in trials:
         by_form.setdefault(trial.form, []).append(trial)
     forms = list(by_form)
-    for index, logits in _logits(encoder, forms, batch_tokens):
-        for trial in by_form[forms[index]]:
-            yield trial, logits
+    with bar(f"{encoder.name}: fill-mask", len(forms)) as show:
+        for index, logits in _logits(encoder, forms, batch_tokens):
+            show(1)
+            for trial in by_form[forms[index]]:
+                yield trial, logits
 
 
 def _logits(encoder: Encoder, forms: Sequence[Form], batch_tokens: int) -> Iterator[tuple[int, Tensor]]:

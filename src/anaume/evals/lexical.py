@@ -1,7 +1,8 @@
 """Similarity of texts without a model: edit distance and Jaccard over characters, n-grams or tokens.
 
 A text becomes an array of integers, one a unit; two lists of such arrays become a matrix of similarities in
-[0, 1]. The paper (Table 4) does not say which units its baselines count; every record of ours does.
+[0, 1]. The paper (Table 4) does not say which units its baselines count; every record of ours does. BM25, which
+must see the whole corpus first, is in bm25.py.
 """
 
 from array import array
@@ -22,6 +23,7 @@ Unit = Literal["characters", "bigrams", "trigrams", "tokens"]
 Similarities = NDArray[np.float64]
 
 GRAM = {"characters": 1, "bigrams": 2, "trigrams": 3}
+TEXTS_AT_ONCE = 16_384  # a tokenizer's own objects for a million texts would take many times their ids
 CODE_POINT_BITS = 21  # Unicode ends at 0x10FFFF, so that three characters fit in 63 bits: n-grams need no vocabulary
 
 
@@ -37,8 +39,13 @@ def units_of(texts: Sequence[str], unit: Unit, tokenizer: Any = None) -> list[Un
     if unit == "tokens":
         if tokenizer is None:
             raise UserError("unit 'tokens' needs a tokenizer")
-        encoded = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-        return [array("q", ids) for ids in encoded]
+        return [
+            array("q", ids)
+            for start in range(0, len(texts), TEXTS_AT_ONCE)
+            for ids in tokenizer(list(texts[start : start + TEXTS_AT_ONCE]), add_special_tokens=False, verbose=False)[
+                "input_ids"
+            ]
+        ]
     if unit not in GRAM:
         raise UserError(f"unit {unit!r}: expected one of {', '.join(get_args(Unit))}")
     return [_grams(text, GRAM[unit]) for text in texts]
@@ -61,31 +68,29 @@ def edit_similarities(queries: Sequence[Units], corpus: Sequence[Units]) -> Simi
 
 def jaccard_similarities(queries: Sequence[Units], corpus: Sequence[Units]) -> Similarities:
     """Return shared distinct units / all distinct units: (queries, corpus); 0 where neither has a unit."""
-    query_sets, corpus_sets = [_distinct(row) for row in queries], [_distinct(row) for row in corpus]
-    known = np.unique(np.concatenate(query_sets)) if query_sets else np.empty(0, np.int64)
-    shared = (_incidence(query_sets, known) @ _incidence(corpus_sets, known).T).toarray()
-    sizes = [np.array([len(row) for row in rows], dtype=np.float64) for rows in (query_sets, corpus_sets)]
-    union = sizes[0][:, None] + sizes[1][None, :] - shared
+    vocabulary = vocabulary_of([*queries, *corpus])
+    left, right = counts_of(queries, vocabulary) > 0, counts_of(corpus, vocabulary) > 0
+    shared = (left.astype(np.float64) @ right.astype(np.float64).T).toarray()
+    union = left.getnnz(axis=1)[:, None] + right.getnnz(axis=1)[None, :] - shared
     similarities: Similarities = shared / np.maximum(union, 1)
     return similarities
 
 
-def _distinct(units: Units) -> NDArray[np.int64]:
-    return np.unique(np.frombuffer(units, dtype=np.int64)) if units else np.empty(0, np.int64)
+def vocabulary_of(rows: Sequence[Units]) -> NDArray[np.int64]:
+    """Return the distinct units of `rows`, sorted."""
+    return np.unique(_flat(rows))
 
 
-def _places(row: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return where in the sorted `known` the units of `row` are, leaving out those that it lacks."""
-    places = np.searchsorted(known, row)
-    inside = places < len(known)
-    places, row = places[inside], row[inside]
-    found: NDArray[np.int64] = places[known[places] == row]
-    return found
+def counts_of(rows: Sequence[Units], vocabulary: NDArray[np.int64]) -> csr_matrix:
+    """Return how often each row has each unit, those outside the vocabulary left out: (rows, vocabulary) float64."""
+    flat = _flat(rows)
+    texts = np.repeat(np.arange(len(rows), dtype=np.int32), [len(row) for row in rows])
+    columns = np.searchsorted(vocabulary, flat)
+    known = columns < len(vocabulary)
+    known[known] = vocabulary[columns[known]] == flat[known]
+    places = texts[known], columns[known].astype(np.int32)
+    return csr_matrix((np.ones(len(places[0])), places), shape=(len(rows), len(vocabulary)))
 
 
-def _incidence(rows: Sequence[NDArray[np.int64]], known: NDArray[np.int64]) -> csr_matrix:
-    """Return (rows, known) with 1 where the row has the unit; units outside `known` can't be shared."""
-    columns = [_places(row, known) for row in rows]
-    ends = np.concatenate([[0], np.cumsum([len(c) for c in columns])])
-    flat = np.concatenate(columns) if columns else np.empty(0, np.int64)
-    return csr_matrix((np.ones(len(flat)), flat, ends), shape=(len(rows), len(known)))
+def _flat(rows: Sequence[Units]) -> NDArray[np.int64]:
+    return np.concatenate([np.empty(0, np.int64), *(np.frombuffer(row, np.int64) for row in rows if row)])

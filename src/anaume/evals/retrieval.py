@@ -1,62 +1,71 @@
 """Zero-shot sentence retrieval (paper, Table 4): pairs of texts → Recall@10 and MRR@10.
 
 Query i must find corpus entry i among all positives. Similarities are made and ranked block by block, so
-memory grows with the corpus only by its embeddings: a million entries fit.
+memory grows with the corpus only by its texts and what is kept of each: its embedding in float32, or its units.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from anaume.errors import UserError
+from anaume.evals import bm25
 from anaume.evals.encoder import Encoder, embed_counted
-from anaume.evals.lexical import Unit, edit_similarities, jaccard_similarities, units_of
+from anaume.evals.lexical import Unit, Units, edit_similarities, jaccard_similarities, units_of
 from anaume.evals.result import Result
 from anaume.evals.rows import data_settings, read_rows, text_of
 
 CUTOFF = 10
 QUERIES_AT_ONCE, CORPUS_AT_ONCE = 2_048, 4_096  # 64 MB of float64 similarities a block
-# Cosines are taken in float64, where equal vectors agree to 1e-15 whatever block they fall in; a gap that
-# small is no difference between texts.
-COSINE_TOLERANCE = 1e-9
-TIES = "a wrong entry as similar as the right one ranks before it"
+# Similarities are float64: equal vectors agree to 1e-15 whatever block they fall in, sums of BM25's weights to 1e-13.
+# A gap that small is no difference between texts.
+TOLERANCE = 1e-9
+TIES = f"a wrong entry as similar as the right one, within {TOLERANCE:g}, ranks before it"
 
 Block = Callable[[slice, slice], Tensor]
-LEXICAL = {"edit-distance": edit_similarities, "jaccard": jaccard_similarities}
+Lexical = Literal["edit-distance", "jaccard", "bm25"]
+# What each baseline counts unless told otherwise. Search engines index Japanese by bigrams (Lucene's CJKAnalyzer).
+UNITS: dict[Lexical, Unit] = {"edit-distance": "characters", "jaccard": "characters", "bm25": "bigrams"}
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A query, the text that answers it, and where both come from (may be empty)."""
+    """A query, the text that answers it, the title of its page and where both come from (may be empty)."""
 
     query: str
     positive: str
     title: str = ""
+    source: str = ""
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """Read JSON lines with `query`, `positive` and, if there is one, `title`.
+    """Read JSON lines with `query`, `positive` and, where they are there, `title` and `source`.
 
     Raises:
         UserError: naming file and line: not JSON, a missing or empty text; or an empty file.
     """
     return [
-        Pair(text_of(row, "query", place), text_of(row, "positive", place), str(row.get("title", "")))
+        Pair(
+            text_of(row, "query", place),
+            text_of(row, "positive", place),
+            str(row.get("title", "")),
+            str(row.get("source", "")),
+        )
         for place, row in read_rows(path)
     ]
 
 
-def ranks_of(block: Block, positives: Sequence[str], *, tolerance: float = 0.0) -> Tensor:
+def ranks_of(block: Block, positives: Sequence[str]) -> Tensor:
     """Return the rank of each query's right answer, 1 … 10, or 11 for anything beyond: (queries,) int64.
 
     `block(queries, corpus)` gives the similarities of a slice of queries to a slice of the corpus, float64, as a
     new tensor: it is written over.
     Entry i of `positives` is the corpus entry that query i must find; entries with the same text are right
-    too, and the best of them counts. Ties are pessimistic: a wrong entry within `tolerance` of the right one
+    too, and the best of them counts. Ties are pessimistic: a wrong entry within `TOLERANCE` of the right one
     ranks before it, so a model that gives everything one embedding scores zero rather than one.
 
     Only the ten best wrong similarities of each query are kept, which decides every rank up to ten exactly.
@@ -77,7 +86,7 @@ def ranks_of(block: Block, positives: Sequence[str], *, tolerance: float = 0.0) 
             similarities[right] = -torch.inf
             here = similarities.topk(min(CUTOFF, similarities.shape[1]), dim=1).values
             best_wrong = torch.cat([best_wrong, here], dim=1).topk(CUTOFF, dim=1).values
-        ranks[queries] = 1 + (best_wrong >= best_right[:, None] - tolerance).sum(dim=1)
+        ranks[queries] = 1 + (best_wrong >= best_right[:, None] - TOLERANCE).sum(dim=1)
     return ranks
 
 
@@ -113,10 +122,10 @@ def evaluate(
     def cosine(rows: slice, columns: slice) -> Tensor:
         return _unit_length(queries.vectors[rows]) @ _unit_length(corpus.vectors[columns]).T
 
-    ranks = ranks_of(cosine, [pair.positive for pair in pairs], tolerance=COSINE_TOLERANCE)
+    ranks = ranks_of(cosine, [pair.positive for pair in pairs])
     settings = {
         "pooling": "mean over all tokens, special ones included",
-        "similarity": f"cosine in float64, equal within {COSINE_TOLERANCE:g}",
+        "similarity": "cosine",
         "max_length": encoder.max_length,
         "truncated_queries": queries.truncated,
         "truncated_positives": corpus.truncated,
@@ -127,37 +136,49 @@ def evaluate(
 
 
 def evaluate_lexical(
-    kind: Literal["edit-distance", "jaccard"],
+    kind: Lexical,
     pairs: Sequence[Pair],
-    unit: Unit = "characters",
+    unit: Unit | None = None,
     *,
     tokenizer: Any = None,
     data: Path | None = None,
     seed: int = 0,
 ) -> Result:
-    """Measure retrieval by edit distance or Jaccard over `unit`; `tokenizer` gives the unit "tokens".
+    """Measure retrieval by a baseline over `unit` (by default that of `UNITS`); `tokenizer` gives the unit "tokens".
 
     Raises:
         UserError: no pairs, an unknown kind or unit, "tokens" without a tokenizer.
     """
     _check(pairs)
-    if kind not in LEXICAL:
-        raise UserError(f"lexical baseline {kind!r}: expected one of {', '.join(LEXICAL)}")
+    if kind not in UNITS:
+        raise UserError(f"lexical baseline {kind!r}: expected one of {', '.join(get_args(Lexical))}")
+    unit = unit or UNITS[kind]
     queries = units_of([pair.query for pair in pairs], unit, tokenizer)
     corpus = units_of([pair.positive for pair in pairs], unit, tokenizer)
-
-    def similarity(rows: slice, columns: slice) -> Tensor:
-        return torch.from_numpy(LEXICAL[kind](queries[rows], corpus[columns]))
-
-    ranks = ranks_of(similarity, [pair.positive for pair in pairs])
-    formula = {
-        "edit-distance": "1 - Levenshtein distance / longer length",
-        "jaccard": "Jaccard index of sets",
-    }
-    settings: dict[str, Any] = {"similarity": formula[kind], "unit": unit}
+    block, settings = _lexical(kind, queries, corpus)
+    ranks = ranks_of(block, [pair.positive for pair in pairs])
+    settings["unit"] = unit
     if unit == "tokens":
         settings["tokenizer"] = str(tokenizer.name_or_path)
     return _result(kind, pairs, ranks, settings, data, seed)
+
+
+def _lexical(kind: Lexical, queries: Sequence[Units], corpus: Sequence[Units]) -> tuple[Block, dict[str, Any]]:
+    """What gives a block of similarities, and what a record says of it."""
+    if kind == "bm25":
+        index = bm25.index(corpus)
+        return (
+            lambda rows, columns: torch.from_numpy(bm25.scores(index, queries[rows], columns)),
+            {"similarity": f"BM25: {bm25.FORMULA}", "k1": bm25.K1, "b": bm25.B},
+        )
+    similarities, formula = {
+        "edit-distance": (edit_similarities, "1 - Levenshtein distance / longer length"),
+        "jaccard": (jaccard_similarities, "Jaccard index of sets"),
+    }[kind]
+    return (
+        lambda rows, columns: torch.from_numpy(similarities(queries[rows], corpus[columns])),
+        {"similarity": formula},
+    )
 
 
 def _check(pairs: Sequence[Pair]) -> None:
@@ -172,10 +193,12 @@ def _unit_length(vectors: Tensor) -> Tensor:
 def _result(
     model: str, pairs: Sequence[Pair], ranks: Tensor, settings: dict[str, Any], data: Path | None, seed: int
 ) -> Result:
-    shared = {
+    shared: dict[str, Any] = {
         "corpus": len(pairs),
         "ties": TIES,
         "duplicates": "entries with the text of the right one are right",
         **data_settings(data),
     }
+    if sources := sorted({pair.source for pair in pairs} - {""}):
+        shared["source"] = "; ".join(sources)
     return Result(model, "retrieval", metrics_of(ranks), len(pairs), settings | shared, seed)

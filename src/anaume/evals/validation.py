@@ -1,28 +1,71 @@
-"""The masked-language-model loss of any ModernBERT on held-out text, with fixed masks, by length of the document.
+"""The masked-language-model loss of any encoder on held-out text, with fixed masks, by length of the document.
 
 The paper follows loss and accuracy over its checkpoints (Figure 1); the length bins are those of its Figure 2.
 """
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from transformers import ModernBertForMaskedLM
 
 from anaume.batches.batch import IGNORE, PackedBatch
+from anaume.batches.lengths import NAMES, bins_of
 from anaume.batches.loader import fixed
 from anaume.batches.masking import Masking
 from anaume.batches.plan import Plan
-from anaume.errors import UserError
-from anaume.evals.encoder import Encoder
+from anaume.evals.encoder import Encoder, logits_at
+from anaume.evals.progress import bar
 from anaume.evals.result import Result
-from anaume.model.attention import PACKED
+from anaume.model.attention import packed_rows
 from anaume.model.mlm import scores, to_device
+from anaume.tokens import folder, tokenizer
+from anaume.tokens.hub import local_folder
 from anaume.tokens.store import Store
 from anaume.tokens.tokenizer import Tokenizer
 
-# Upper ends of the length bins, in tokens (arXiv 2504.15544, section 4.4).
-BINS = (1024, 2048, 4096, 8192)
 MASK_RATE = 0.3
+TOKENS = 1_048_576
+PADDED_TOKENS = 4096  # at a time: 30 % of them × a vocabulary of 250,000 × 4 bytes are a gigabyte
+
+TRANSFORMERS = "transformers"  # the engine of a tokenizer that only transformers can run
+
+Floats = NDArray[np.float64]
+
+
+def tokenizer_of(encoder: Encoder, path_or_id: str) -> Tokenizer:
+    """A model's tokenizer as the token stores take it; where it has no tokenizer.json (MeCab's), transformers' own.
+
+    Raises:
+        UserError: it has no mask, cls, sep or pad token.
+    """
+    if (local_folder(path_or_id) / folder.TOKENIZER).exists():
+        return tokenizer.load(path_or_id)
+    slow = encoder.tokenizer
+    ids = {role: getattr(slow, f"{role}_token_id") for role in folder.ROLES}
+    folder.need_roles({role: "" for role, i in ids.items() if i is not None}, f"tokenizer {path_or_id}")
+    pieces = [piece or "" for piece in slow.convert_ids_to_tokens(range(len(slow)))]
+
+    def encode(texts: list[str]) -> list[NDArray[np.uint32]]:
+        rows = slow(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        return [np.array(row, np.uint32) for row in rows]
+
+    return Tokenizer(
+        folder=local_folder(path_or_id),
+        vocab_size=len(pieces),
+        mask_id=ids["mask"],
+        pad_id=ids["pad"],
+        cls_id=ids["cls"],
+        sep_id=ids["sep"],
+        unk_id=slow.unk_token_id,
+        special_ids=tuple(sorted(slow.all_special_ids)),
+        vocabulary_hash=hashlib.sha256("\0".join([TRANSFORMERS, *pieces]).encode()).hexdigest(),
+        engine=TRANSFORMERS,
+        _encode=encode,
+    )
 
 
 def evaluate(
@@ -31,7 +74,7 @@ def evaluate(
     tokenizer: Tokenizer,
     *,
     texts: str,
-    tokens: int = 1_048_576,
+    tokens: int = TOKENS,
     length: int = 0,
     row_tokens: int = 16_384,
     seed: int = 0,
@@ -42,14 +85,9 @@ def evaluate(
 
     Each document is cut into pieces of at most `length` tokens (0: the model's positions), as in training; at most
     `tokens` tokens are read. The text and the masks depend on the seed and the stores only, so that the checkpoints of
-    a run, and models with the same tokenizer, are asked the same questions.
-
-    Raises:
-        UserError: the model is no ModernBERT.
+    a run, and models with the same tokenizer and positions, are asked the same questions. Where the tokenizer can't say
+    which tokens end a sentence, to cut a document there, its first piece stands for it.
     """
-    kind = encoder.model.config.model_type
-    if kind != "modernbert":
-        raise UserError(f"{encoder.name}: its model_type is {kind!r}; the validation task accepts 'modernbert'")
     length = length or encoder.max_length
     plan = Plan(
         tuple(stores),
@@ -59,40 +97,57 @@ def evaluate(
         length=length,
         row_tokens=max(row_tokens, length),
         masking=Masking(MASK_RATE, MASK_RATE),
+        documents="truncate" if tokenizer.engine == TRANSFORMERS else "split",
     )
-    encoder.model.set_attn_implementation(PACKED)
-    bins = np.zeros((len(BINS) + 1, 3))  # sum of losses, right guesses, targets; the last row: longer than any bin
-    for batch in fixed(plan, tokens):
+    score = _packed_scores if isinstance(encoder.model, ModernBertForMaskedLM) else _padded_scores
+    bins = np.zeros((len(NAMES), 3))  # sum of losses, right guesses, targets
+    batches = fixed(plan, tokens)
+    with bar(f"{encoder.name}: validation", len(batches)) as show:
+        for batch in batches:
+            here = bins_of(np.repeat(batch.lengths, batch.lengths)[batch.scored[batch.labels != IGNORE]])
+            for column, values in enumerate((*score(encoder, batch, length), np.ones(len(here)))):
+                bins[:, column] += np.bincount(here, weights=values, minlength=len(bins))
+            show(1)
+    settings = {
+        "length": length,
+        "tokens": tokens,
+        "mask_rate": MASK_RATE,
+        "documents": plan.documents,
+        "texts": texts,
+    }
+    return Result(encoder.name, "validation", _metrics(bins), int(bins[:, 2].sum()), settings, seed)
+
+
+def _packed_scores(encoder: Encoder, batch: PackedBatch, length: int) -> tuple[Floats, Floats]:
+    """Losses in nats and whether the first guess is right, for each target in order."""
+    used = batch.labels != IGNORE
+    with packed_rows(encoder.model):
         losses, right = scores(encoder.model, to_device(batch, length, encoder.device))
-        used = batch.labels != IGNORE
-        here = np.searchsorted(BINS, _piece_lengths(batch)[used])
-        for column, values in enumerate((losses.cpu().numpy()[used], right.cpu().numpy()[used], np.ones(used.sum()))):
-            bins[:, column] += np.bincount(here, weights=values, minlength=len(bins))
-    return Result(
-        encoder.name,
-        "validation",
-        _metrics(bins),
-        int(bins[:, 2].sum()),
-        {
-            "length": length,
-            "tokens": tokens,
-            "mask_rate": MASK_RATE,
-            "texts": texts,
-        },
-        seed,
-    )
+    return losses.double().cpu().numpy()[used], right.double().cpu().numpy()[used]
 
 
-def _piece_lengths(batch: PackedBatch) -> NDArray[np.int64]:
-    """(M,) for each scored slot, the length of the piece that it lies in."""
-    return np.repeat(batch.lengths, batch.lengths)[batch.scored]
+def _padded_scores(encoder: Encoder, batch: PackedBatch, _length: int) -> tuple[Floats, Floats]:
+    """The same from a model that takes padded rows: a piece a row."""
+    used = batch.labels != IGNORE
+    scored, labels = batch.scored[used], torch.from_numpy(batch.labels[used])
+    ends = np.cumsum(batch.lengths)
+    pieces, piece_of = np.unique(np.searchsorted(ends, scored, side="right"), return_inverse=True)
+    starts = (ends - batch.lengths)[pieces]
+    rows = [batch.input_ids[start:end].tolist() for start, end in zip(starts, ends[pieces], strict=True)]
+    asked = [scored[piece_of == row] - starts[row] for row in range(len(rows))]
+    losses, right = np.empty(len(scored)), np.empty(len(scored))
+    for row, logits in logits_at(encoder, rows, asked, batch_tokens=PADDED_TOKENS):
+        here = piece_of == row
+        targets = labels[torch.from_numpy(here)]
+        losses[here] = F.cross_entropy(logits, targets, reduction="none")
+        right[here] = logits.argmax(-1) == targets
+    return losses, right
 
 
-def _metrics(bins: NDArray[np.float64]) -> dict[str, float]:
+def _metrics(bins: Floats) -> dict[str, float]:
     loss, right, targets = bins.sum(0)
     metrics = {"loss": loss / targets, "accuracy": right / targets}
-    names = [f"({low}, {high}]" for low, high in zip((0, *BINS), BINS, strict=False)] + [f"({BINS[-1]}, …)"]
-    for name, (loss, _, targets) in zip(names, bins, strict=True):
+    for name, (loss, _, targets) in zip(NAMES, bins, strict=True):
         if targets:
             metrics[f"loss {name}"] = loss / targets
     loss, _, targets = bins[1:].sum(0)

@@ -1,10 +1,10 @@
 """Cross entropy of a linear layer's logits, without ever holding all logits at once.
 
 With 99,574 entries the logits of a micro-batch of 8,192 tokens take a gigabyte, and as much again for their gradient.
-Here they are made a tile at a time, some rows by some entries, and a tile is turned into its exponentials and used while
-it is still in the cache: the largest logit so far stands in for the final one, and what was summed before is scaled when
-a larger one comes (Milakov and Gimelshein, arXiv 1805.02867). The forward pass leaves the gradients behind, the backward
-pass only scales them. After "Cut your losses" (arXiv 2411.09009), without its kernels.
+Here they are made a tile at a time, some rows by some entries, and a tile is turned into its exponentials and used
+while it is still in the cache: the largest logit so far stands in for the final one, and what was summed before is
+scaled when a larger one comes (Milakov and Gimelshein, arXiv 1805.02867). The forward pass leaves the gradients behind,
+the backward pass only scales them. After "Cut your losses" (arXiv 2411.09009), without its kernels.
 
 Shapes: M rows, C hidden size, V vocabulary; R rows a block, E entries a tile.
 """

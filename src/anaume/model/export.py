@@ -26,9 +26,9 @@ _PRIVATE = {"origin.json"}
 def export(run: Run, name: CheckpointName, out: Path, average: int = 1) -> Path:
     """Write one checkpoint of a run as a Hugging Face folder to `out`.
 
-    The folder holds the model, the tokenizer and the mean-pooling modules of sentence-transformers. With `average` above
-    1 the weights are the mean of so many of the stage's checkpoints, this one the last (Izmailov and others, arXiv
-    1803.05407).
+    The folder holds the model, the tokenizer and the mean-pooling modules of sentence-transformers. With `average`
+    above 1 the weights are the mean of so many of the stage's checkpoints, this one the last (Izmailov and others,
+    arXiv 1803.05407).
 
     Raises:
         UserError: the run has no such checkpoint, or too few before it; `out` holds something that is no export.

@@ -1,12 +1,19 @@
-"""One part of a corpus → one shard of the store: the idempotent task that a build consists of."""
+"""One part of a corpus → one shard of the store: the idempotent task that a build consists of.
 
-import glob
-import shutil
-from itertools import islice
+Whoever runs it (this process, a worker, Slurm, Ray) calls `make`: it writes the shard whole or not at all, and does
+nothing where the shard is there already, from the same bytes (name, size, version) and the same vocabulary.
+"""
+
+import fcntl
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from anaume import __version__
+from anaume.corpus.document import Document
 from anaume.corpus.readers import Part, Reading, read
 from anaume.corpus.source import Source
 from anaume.errors import UserError
@@ -14,48 +21,38 @@ from anaume.tokens import store
 from anaume.tokens.progress import Show
 from anaume.tokens.tokenizer import Tokenizer
 
-_BATCH = 64  # documents encoded at a time
+# What is encoded at a time: documents, and characters past which no further one is added.
+_DOCUMENTS, _CHARACTERS = 64, 1 << 18
 
 
-def encode_part(part: Part, tokenizer: Tokenizer, folder: Path, add: Show) -> None:
-    """Write the shard of one part to `folder`, telling `add` of bytes read and tokens made on the way.
+@dataclass(frozen=True)
+class Task:
+    """A part and the folder of its shard."""
+
+    part: Part
+    folder: Path
+
+
+def make(task: Task, tokenizer: Tokenizer, add: Show) -> None:
+    """Write the shard of a task, telling `add` of bytes read and tokens made on the way.
 
     Raises:
         UserError: the part can't be read.
     """
-    for stale in folder.parent.glob(f".{glob.escape(folder.name)}.*.tmp"):  # of a run that was killed
-        shutil.rmtree(stale)
-    made_of = _made_of(part)  # before reading: a file that changes meanwhile is done again next time
-    reading = Reading()
-    characters = without_ids = 0
-    with store.writing(folder, tokenizer.vocab_size, tokenizer.vocabulary_hash) as writer:
-        documents = read(part, reading)
-        seen_bytes = seen_tokens = 0
-        while texts := [document.text for document in islice(documents, _BATCH)]:
-            for text, ids in zip(texts, tokenizer.encode(texts), strict=True):
-                if len(ids):
-                    writer.add(ids)
-                    characters += len(text)
-                else:  # some tokenizers drop control characters, and these texts have nothing else
-                    without_ids += 1
-            add(reading.bytes - seen_bytes, writer.tokens - seen_tokens)
-            seen_bytes, seen_tokens = reading.bytes, writer.tokens
-        add(reading.bytes - seen_bytes, 0)
-        writer.details = {
-            "made_of": made_of,
-            "characters": characters,
-            "bad_lines": reading.bad_lines,
-            "empty_documents": reading.empty_documents + without_ids,
-        }
+    with _alone(task.folder):
+        if is_whole(task, tokenizer.vocabulary_hash):
+            add(task.part.bytes, 0)
+        else:
+            _encode(task, tokenizer, add)
 
 
-def is_whole(part: Part, tokenizer: Tokenizer, folder: Path) -> bool:
-    """Whether `folder` is the shard of `part` as it is now (name, size and time of change of its files)."""
+def is_whole(task: Task, vocabulary_hash: str) -> bool:
+    """Whether the task's folder is the shard of its part as it is now."""
     try:
-        store.open(folder, tokenizer.vocabulary_hash)
+        store.open(task.folder, vocabulary_hash)
     except UserError:  # absent, or cut off by something after it was written
         return False
-    return bool(store.read_header(folder).details.get("made_of") == _made_of(part))
+    return bool(store.read_header(task.folder).details.get("made_of") == _made_of(task.part))
 
 
 def identity(source: Source) -> dict[str, Any]:
@@ -64,9 +61,58 @@ def identity(source: Source) -> dict[str, Any]:
     return identity | ({"version": __version__} if source.builtin else {})
 
 
+def _encode(task: Task, tokenizer: Tokenizer, add: Show) -> None:
+    reading = Reading()
+    characters = without_ids = seen_bytes = seen_tokens = 0
+    with store.writing(task.folder, tokenizer.vocab_size, tokenizer.vocabulary_hash) as writer:
+        for texts in _batches(read(task.part, reading)):
+            # Some tokenizers drop control characters, and some texts have nothing else.
+            found = [(text, ids) for text, ids in zip(texts, tokenizer.encode(texts), strict=True) if len(ids)]
+            if found:
+                writer.extend([ids for _, ids in found])
+            characters += sum(len(text) for text, _ in found)
+            without_ids += len(texts) - len(found)
+            add(reading.bytes - seen_bytes, writer.tokens - seen_tokens)
+            seen_bytes, seen_tokens = reading.bytes, writer.tokens
+        add(reading.bytes - seen_bytes, 0)
+        writer.details = {
+            "made_of": _made_of(task.part),
+            "characters": characters,
+            "bad_lines": reading.bad_lines,
+            "first_bad": reading.first_bad,
+            "empty_documents": reading.empty_documents + without_ids,
+        }
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    characters = 0
+    for document in documents:
+        batch.append(document.text)
+        characters += len(document.text)
+        if len(batch) == _DOCUMENTS or characters >= _CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
 def _made_of(part: Part) -> dict[str, Any]:
-    stats = [(str(file), file.stat()) for file in part.files]
+    """The source and the files as they were when listed: a file that has changed since is done again next time."""
     return {
         "source": identity(part.source),
-        "files": [[Path(name).name, stat.st_size, stat.st_mtime_ns] for name, stat in stats],
+        "files": [[f.base, f.size, f.version, *([] if f.is_whole else [f.begin, f.end])] for f in part.files],
     }
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait for whoever makes the same shard: a worker whose parent was killed, a task that Slurm started twice.
+
+    A shard is a byte of its store's lock file; the lock goes with the process, however it ends.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / ".lock").open("wb") as file:
+        with suppress(OSError):  # a file system that has no locks
+            fcntl.lockf(file, fcntl.LOCK_EX, 1, zlib.crc32(folder.name.encode()))
+        yield

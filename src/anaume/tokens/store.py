@@ -11,8 +11,7 @@ sequence of documents. Files are written under a temporary name first: a shard i
 """
 
 import hashlib
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -22,7 +21,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from anaume.errors import UserError
-from anaume.files import folder_atomic, sha256, write_json
+from anaume.files import folder_atomic, sha256
+from anaume.tokens import sealed
 
 Ids = np.ndarray[tuple[int], np.dtype[np.uint32]]
 Integers = np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -123,6 +123,8 @@ def open(folder: Path, vocabulary_hash: str | None = None) -> Store:
         if inner.vocabulary_hash != header.vocabulary_hash:
             raise UserError(f"{shard}: made with another tokenizer than the rest of {folder}")
         counts.append(inner.documents)
+    if sum(counts) != header.documents:
+        raise UserError(f"{folder}: its shards hold {sum(counts)} documents, its header says {header.documents}")
     return Store(folder, header.vocabulary_hash, header.vocab_size, header.tokens, shards, np.cumsum(counts))
 
 
@@ -136,7 +138,7 @@ def read_header(folder: Path) -> Header:
     if not file.exists():
         raise UserError(f"{folder}: no token store, or not a whole one (no {HEADER}); run `anaume tokens`")
     try:
-        values = json.loads(file.read_text("utf-8"))
+        values = sealed.read(file)
         header = Header(**{**values, "shards": tuple(values["shards"])})
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{file}: not a token store's header ({error})") from error
@@ -146,7 +148,7 @@ def read_header(folder: Path) -> Header:
 
 
 class Writer:
-    """Takes a shard's documents one by one. What `details` holds at the end goes into the header."""
+    """Takes a shard's documents, some at a time. What `details` holds at the end goes into the header."""
 
     def __init__(self, ids: BinaryIO, ends: BinaryIO, vocab_size: int) -> None:
         self.documents = 0
@@ -156,20 +158,23 @@ class Writer:
         self._files = {IDS: ids, ENDS: ends}
         self._checksums = {IDS: hashlib.sha256(), ENDS: hashlib.sha256()}
 
-    def add(self, ids: Ids) -> None:
-        """Append a document of one id or more.
+    def extend(self, documents: Sequence[Ids]) -> None:
+        """Append documents of one id or more each.
 
         Raises:
-            ValueError: no id, or one that is not in the vocabulary.
+            ValueError: one has no id, or one that is not in the vocabulary.
         """
-        if not len(ids):
+        lengths = [len(ids) for ids in documents]
+        if not all(lengths):
             raise ValueError("a document without ids; accepted: one or more")
+        ids = np.concatenate(documents)
         if int(ids.max()) >= self._vocab_size:
             raise ValueError(f"id {ids.max()}; accepted: 0 … {self._vocab_size - 1}")
-        self.documents += 1
-        self.tokens += len(ids)
+        ends = self.tokens + np.cumsum(lengths)
+        self.documents += len(documents)
+        self.tokens = int(ends[-1])
         self._write(IDS, ids.astype(_ID).tobytes())
-        self._write(ENDS, np.array([self.tokens], dtype=_END).tobytes())
+        self._write(ENDS, ends.astype(_END).tobytes())
 
     def _write(self, file: str, content: bytes) -> None:
         self._files[file].write(content)
@@ -195,13 +200,13 @@ def write(folder: Path, documents: Iterable[Ids], *, vocab_size: int, vocabulary
     """Write a store of one shard from arrays of ids, and open it."""
     with writing(folder, vocab_size, vocabulary_hash) as writer:
         for ids in documents:
-            writer.add(ids)
+            writer.extend([ids])
     return open(folder, vocabulary_hash)
 
 
 def write_header(folder: Path, header: Header) -> None:
     """Write header.json, atomically."""
-    write_json(folder / HEADER, asdict(header))
+    sealed.write(folder / HEADER, asdict(header))
 
 
 def lengths_in_blocks(store: Store) -> Iterator[Integers]:
@@ -213,13 +218,15 @@ def lengths_in_blocks(store: Store) -> Iterator[Integers]:
 def verify(folder: Path, vocabulary_hash: str | None = None) -> list[str]:
     """What is wrong with the store in `folder`, one line each; an empty list if nothing is.
 
-    Reads everything: finds missing and cut-off files, changed bytes, ends out of order, ids outside the
-    vocabulary, and a vocabulary other than `vocabulary_hash`.
+    Reads everything: finds missing and cut-off files, changed bytes (of the headers too), ends out of order, ids
+    outside the vocabulary, and a vocabulary other than `vocabulary_hash`.
     """
     try:
         header = read_header(folder)
     except UserError as error:
         return [str(error)]
+    if not sealed.is_unchanged(folder / HEADER):
+        return [f"{folder / HEADER}: changed since it was written (checksum)"]
     if header.shards:
         expected = vocabulary_hash or header.vocabulary_hash
         found = [problem for name in header.shards for problem in verify(folder / name, expected)]

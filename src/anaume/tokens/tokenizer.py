@@ -9,6 +9,7 @@ special token (unless called with `split_special_tokens=True`).
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -116,14 +117,17 @@ def _sentencepiece(model: Path, pieces: list[str]) -> Encode:
     further = sentencepiece.SentencePieceProcessor(model_proto=unigram.without_prefix(proto))
     within = unigram.spans(proto)
 
-    def encode(text: str) -> Ids:
-        head, *rest = unigram.cut(text, within)
-        ids: Ids = first.encode_as_numpy(head)
-        if rest:
-            ids = np.concatenate([ids, *further.encode_as_numpy(rest, num_threads=1)])
-        return ids.astype(np.uint32)
+    def encode(texts: list[str]) -> list[Ids]:
+        # All in two calls: with texts of one sentence each, calls would take longer than the work.
+        cuts = [unigram.cut(text, within) for text in texts]
+        heads = first.encode_as_numpy([head for head, *_ in cuts], num_threads=1)
+        rests = iter(further.encode_as_numpy([stretch for _, *rest in cuts for stretch in rest], num_threads=1))
+        return [
+            np.concatenate([head, *islice(rests, len(stretches) - 1)]).astype(np.uint32)
+            for head, stretches in zip(heads, cuts, strict=True)
+        ]
 
-    return lambda texts: [encode(text) for text in texts]
+    return encode
 
 
 def _tokenizers(fast: tokenizers.Tokenizer, special: set[int], size: int) -> Encode:

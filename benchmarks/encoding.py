@@ -1,0 +1,99 @@
+"""How fast text becomes ids: SentencePiece beside `tokenizers` on one core, two workers beside one.
+
+    python benchmarks/encoding.py 'data/*.jsonl.gz' --model llm-jp-tokenizer-100k.ver3.0b1.model [--copies 5]
+
+First the encoders alone, on the corpus's first `--documents` in memory, in turn: `Tokenizer.encode` through the
+SentencePiece model, and `tokenizers` (encode_batch_fast, one thread) with the tokenizer.json of the same folder. Their
+ids must be equal; seconds are the processor's. Then the whole verb, `anaume tokens`, with one worker and with two, in
+turn: wall clock from the command's start to its end, and `seconds` of its summary, which leave out Python's start and
+the loading of the tokenizer (about a second, which a second worker doesn't shorten). With `--copies` the verb gets the
+corpus so many times over.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+os.environ["RAYON_NUM_THREADS"] = "1"  # of `tokenizers`, read when it is first used
+
+import tokenizers
+
+from anaume.corpus.readers import documents
+from anaume.corpus.source import Source
+from anaume.tokens.tokenizer import Tokenizer, adapt, load
+
+BATCH = 64
+
+
+def ids(encode: Callable[[list[str]], list[Any]], texts: list[str]) -> list[Any]:
+    """The ids of all texts, encoded some at a time as the verb does."""
+    return [found for begin in range(0, len(texts), BATCH) for found in encode(texts[begin : begin + BATCH])]
+
+
+def compare_encoders(tokenizer: Tokenizer, texts: list[str], rounds: int) -> tuple[float, float]:
+    """Median tokens a second of SentencePiece and of `tokenizers`."""
+    fast = tokenizers.Tokenizer.from_file(str(tokenizer.folder / "tokenizer.json"))
+    fast.encode_special_tokens = True
+    encoders: list[Callable[[list[str]], list[Any]]] = [
+        tokenizer.encode,
+        lambda batch: [found.ids for found in fast.encode_batch_fast(batch, add_special_tokens=False)],
+    ]
+    assert all(list(a) == b for a, b in zip(*(ids(encode, texts) for encode in encoders), strict=True)), "ids differ"
+    speeds: list[list[float]] = [[], []]
+    for _ in range(rounds):
+        for encode, found in zip(encoders, speeds, strict=True):
+            begun = time.process_time()
+            tokens = sum(map(len, ids(encode, texts)))
+            found.append(tokens / (time.process_time() - begun))
+    return statistics.median(speeds[0]), statistics.median(speeds[1])
+
+
+def run_verb(corpora: list[str], tokenizer: Path, workers: int) -> tuple[float, float]:
+    """Seconds of `anaume tokens` with so many workers: wall clock, and its summary's."""
+    with tempfile.TemporaryDirectory() as out:
+        words = [*corpora, "--tokenizer", str(tokenizer), "--workers", str(workers), "--out", f"{out}/tokens"]
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "anaume", "tokens", *words], check=True, capture_output=True)
+        return time.perf_counter() - begun, json.loads(Path(out, "tokens/summary.json").read_text())["seconds"]
+
+
+def main() -> None:
+    """Print a table of medians and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--copies", type=int, default=1)
+    parser.add_argument("--documents", type=int, default=1000)
+    given = parser.parse_args()
+    table = Table("what", "first", "second", "ratio")
+    with tempfile.TemporaryDirectory() as folder:
+        adapt(given.model, Path(folder, "tokenizer"))
+        tokenizer = load(Path(folder, "tokenizer"))
+        texts = [document.text for document in islice(documents(Source(path=given.corpus)), given.documents)]
+        ours, theirs = compare_encoders(tokenizer, texts, given.rounds)
+        table.add_row("tokens/s: SentencePiece, tokenizers", f"{ours:,.0f}", f"{theirs:,.0f}", f"{ours / theirs:.2f}")
+        runs = [
+            [run_verb([given.corpus] * given.copies, tokenizer.folder, workers) for workers in (1, 2)]
+            for _ in range(given.rounds)
+        ]
+        for index, name in enumerate(("wall clock", "the summary's seconds")):
+            one, two = (statistics.median(run[workers][index] for run in runs) for workers in (0, 1))
+            table.add_row(f"{name}: one worker, two", f"{one:.2f} s", f"{two:.2f} s", f"{one / two:.2f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

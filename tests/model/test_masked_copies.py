@@ -1,0 +1,102 @@
+"""Masked copies against the obvious script: a whole forward pass of Hugging Face's model for each copy."""
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import ModernBertConfig, ModernBertModel
+
+from anaume.model import masked_copies
+from anaume.model.masked_copies import masked_states, takes
+
+MASK = 4
+
+
+def network(layers: int, every: int = 3, bias: bool = False) -> ModernBertModel:
+    torch.manual_seed(layers)
+    config = ModernBertConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        local_attention=8,
+        layer_types=["sliding_attention" if i % every else "full_attention" for i in range(layers)],
+        initializer_range=0.3,
+        attention_bias=bias,
+        pad_token_id=0,
+        bos_token_id=None,
+        eos_token_id=None,
+        cls_token_id=None,
+        sep_token_id=None,
+    )
+    model = ModernBertModel(config)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, 1.0 if parameter.ndim < 2 else 0.0, 0.3)
+    model.eval()
+    return model
+
+
+def obvious(model: ModernBertModel, ids: Tensor, places: Tensor) -> Tensor:
+    copies = ids.repeat(len(places), 1)
+    row = torch.arange(len(places))
+    copies[row, places] = MASK
+    model.set_attn_implementation("sdpa")
+    with torch.inference_mode():
+        states: Tensor = model(input_ids=copies).last_hidden_state[row, places]
+    return states
+
+
+# The last global layer is the first, in the middle, with local ones above it, and the last; all layers global.
+@pytest.mark.parametrize(
+    ("layers", "every"), [(1, 3), (2, 3), (3, 3), (4, 3), (5, 3), (6, 3), (7, 3), (3, 1), (5, 2), (4, 9)]
+)
+@pytest.mark.parametrize("tokens", [2, 9, 40, 90])
+def test_equal_to_a_forward_pass_each(layers: int, every: int, tokens: int) -> None:
+    model = network(layers, every)
+    ids = torch.randint(5, 64, (tokens,))
+    places = torch.arange(tokens)
+    expected = obvious(model, ids, places)
+    torch.testing.assert_close(masked_states(model, ids, places, MASK, batch_tokens=100), expected, atol=5e-5, rtol=0)
+    assert model.config._attn_implementation == "sdpa"  # as it was
+
+
+def test_with_biases_and_of_some_places() -> None:
+    model = network(6, bias=True)
+    ids = torch.randint(5, 64, (70,))
+    places = torch.tensor([0, 69, 33, 33, 2])
+    expected = obvious(model, ids, places)
+    for batch_tokens in (1, 100, 10_000):
+        got = masked_states(model, ids, places, MASK, batch_tokens=batch_tokens)
+        torch.testing.assert_close(got, expected, atol=5e-5, rtol=0)
+
+
+@pytest.mark.parametrize("scale", [10.0, 100.0, 1000.0])
+def test_when_all_attention_goes_to_the_masked_token(scale: float) -> None:
+    """Layer 0 then has next to nothing left to divide by. The truth is Hugging Face's model in float64."""
+    model = network(4)
+    ids = torch.randint(5, 64, (40,))
+    places = torch.arange(40)
+    with torch.no_grad():
+        dict(model.named_parameters())["layers.0.attn.Wqkv.weight"][:64] *= scale**0.5  # queries and keys
+    got = masked_states(model, ids, places, MASK, batch_tokens=400)
+    assert got.isfinite().all()
+    torch.nn.Module.to(model, torch.float64)
+    expected = obvious(model, ids, places)
+    torch.testing.assert_close(got.double(), expected, atol=1e-3, rtol=0)
+
+
+def test_correcting_layer_0_equals_making_it_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network(5)
+    ids = torch.randint(5, 64, (40,))
+    places = torch.tensor([1, 20, 38])
+    corrected = masked_states(model, ids, places, MASK, batch_tokens=400)
+    monkeypatch.setattr(masked_copies, "LEAST", 2.0)  # no divisor is above 2 and below 1/2
+    anew = masked_states(model, ids, places, MASK, batch_tokens=400)
+    torch.testing.assert_close(corrected, anew, atol=1e-6, rtol=0)
+
+
+def test_what_it_takes() -> None:
+    assert takes(network(3))
+    local = network(1)
+    setattr(local.layers[0], "attention_type", "sliding_attention")  # noqa: B010
+    assert not takes(local)
