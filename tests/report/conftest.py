@@ -94,6 +94,50 @@ def checkpoint(run: Path, stage: str, step: int, score: float) -> None:
     save(Result(model, "retrieval", retrieval, 400, {}, 0, checkpoint=place), run / "evals")
 
 
+def write_fine_tuned(folder: Path, model: str, task: str, metrics: dict[str, float], **settings: Any) -> None:
+    """A record as `anaume eval jglue` writes it: it doesn't say where in a run the model stands."""
+    save(Result(model, task, metrics, 100, {"seeds": 3} | settings, 0), folder)
+
+
+def write_by_length(folder: Path, model: str, factor: float, **more: Any) -> None:
+    """Pseudo-perplexity of two documents in each of two bins; every number follows from `factor`."""
+    details = [
+        {"tokens": tokens, "characters": 2 * tokens, "loss": 0.5, "pseudo_perplexity": value * factor}
+        for tokens, value in ((2000, 6.0), (100, 2.0), (300, 4.0), (1200, 5.0))
+    ]
+    metrics = {"pseudo_perplexity (1024, 2048]": 5.5 * factor, "pseudo_perplexity [0, 1024]": 2.75 * factor}
+    metrics |= {"pseudo_perplexity": 4.25 * factor, "bits_per_character": 1.5 * factor}
+    save(Result(model, "pseudo-perplexity", metrics, 4, {}, 0, details=details, **more), folder)
+
+
+def write_placed(folder: Path, model: str, alignment: float, uniformity: float, **more: Any) -> None:
+    """Geometry of a model whose cosines lie in three bins."""
+    metrics = {"alignment": alignment, "uniformity": uniformity, "uniformity_all_pairs": uniformity - 0.125}
+    metrics |= {"overlap": 0.25, "auc": 0.875, "positive_mean": 0.75, "random_mean": 0.5}
+    shares = {0.2: (0.0, 0.5), 0.4: (0.25, 0.5), 0.6: (0.75, 0.0)}
+    details = [
+        {"low": low, "high": round(low + 0.2, 1), "positive": pair[0], "random": pair[1]}
+        for low in (0.0, 0.2, 0.4, 0.6, 0.8)
+        for pair in [shares.get(low, (0.0, 0.0))]
+    ]
+    save(Result(model, "geometry", metrics, 50, {}, 0, details=details, **more), folder)
+
+
+@pytest.fixture
+def fine_tuned() -> Callable[..., None]:
+    return write_fine_tuned
+
+
+@pytest.fixture
+def by_length() -> Callable[..., None]:
+    return write_by_length
+
+
+@pytest.fixture
+def placed() -> Callable[..., None]:
+    return write_placed
+
+
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Path]:
     """A function that writes a whole run below `tmp_path`, or one that stopped before its evaluations."""

@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from anaume.errors import UserError
-from anaume.report.curves import finite, read_metrics, seconds, smooth, thin
+from anaume.report.curves import finite, last_lines, read_metrics, seconds, smooth, thin
 
 
 def write(folder: Path, *lines: object, tail: str = "") -> Path:
@@ -48,6 +48,14 @@ def test_a_damaged_line_is_named(tmp_path: Path, bad: str) -> None:
     path.write_text(json.dumps(line(1, 5.0)) + "\n" + bad + "\n" + json.dumps(line(2, 5.0)) + "\n")
     with pytest.raises(UserError, match=r"metrics\.jsonl:2: .* accepted"):
         read_metrics(path)
+
+
+def test_the_last_training_line_of_each_stage_is_kept_whole(tmp_path: Path) -> None:
+    lines = [line(1, 5.0), line(2, 4.0) | {"source_tokens": [1, 2]}, line(3, 3.0, "validation")]
+    lines += [line(1, 2.0) | {"stage": "t"}, {"kind": "note", "text": "?"}]
+    path = write(tmp_path, *lines, tail='{"kind": "train", "stage": "t", "st')
+    assert last_lines(path, ["s", "t", "u"]) == {"s": lines[1], "t": lines[3]}
+    assert last_lines(path, ["t"]) == {"t": lines[3]}
 
 
 def test_thinning_keeps_first_last_and_extremes() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from anaume.report.formats import duration, number, short
+from anaume.report.formats import duration, number, percent, short
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,11 @@ def test_short(count: float, text: str) -> None:
 )
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "deviation", "text"),
+    [(0.9204, 0.0031, "92.0 ± 0.3"), (0.5, None, "50.0"), (-0.05, 0.0, "-5.0 ± 0.0"), (None, 0.1, "–")],
+)
+def test_percent(share: float | None, deviation: float | None, text: str) -> None:
+    assert percent(share, deviation) == text

@@ -12,6 +12,7 @@ from anaume.errors import UserError
 from anaume.evals.result import Result, save
 from anaume.report.page import write_report
 
+Write = Callable[..., None]
 EVIL = "<script>alert('x')</script> & [MASK]。"  # a question of the synthetic run
 
 
@@ -237,8 +238,80 @@ def test_two_runs_have_their_own_figures_and_charts(make_run: Callable[..., Path
         "figure-1-training-1.svg", "figure-1-training-2.svg"
     }  # fmt: skip
     charts = json.loads(reader.scripts["charts"])
-    assert {chart["axis"] for chart in charts} == {"steps-1", "steps-2", "by-length"}
+    assert {chart["zoom"] for chart in charts} == {"steps-1", "steps-2", "by-length"}
     assert len(reader.ids) == len(set(reader.ids))
+
+
+@pytest.fixture
+def paper(run: Path, fine_tuned: Write, by_length: Write, placed: Write) -> Path:
+    """The run with all the paper's evaluations."""
+    for stage, step in (("short", 40), ("long", 20)):
+        model, place = f"{stage}-step-{step:07d}", {"stage": stage, "step": step, "tokens": 1}
+        fine_tuned(run / "evals", model, "jnli", {"accuracy": step / 100, "accuracy_std": 0.01})
+        by_length(run / "evals", model, step, checkpoint=place)
+        placed(run / "evals", model, step / 100, -step, checkpoint=place)
+    histogram = [{"low": 0, "high": 128, "documents": 90}, {"low": 128, "high": None, "documents": 10}]
+    (run / "tokens" / "train").mkdir(parents=True)
+    (run / "tokens" / "train" / "summary.json").write_text(json.dumps({"length_histogram": histogram}))
+    line = {"kind": "train", "stage": "long", "step": 21, "loss": 3, "source_tokens": [5], "length_tokens": [5]}
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    return run
+
+
+def test_each_of_the_papers_evaluations_has_its_section(paper: Path) -> None:
+    reader, page, out = report(paper)
+    ids = ["jglue", "pseudo-perplexity", "alignment", "similarities", "documents", "read"]
+    assert set(ids) <= set(reader.ids)
+    assert [one for one in reader.ids if one in ids] == ids
+    names = {path.stem for path in (out / "tables").glob("*.tex")}
+    assert names >= {
+        "jglue", "pseudo-perplexity", "alignment-uniformity", "similarities", "document-lengths", "sources-read",
+        "lengths-read",
+    }  # fmt: skip
+    charts = {chart["id"]: chart for chart in json.loads(reader.scripts["charts"])}
+    assert all(f"chart-{name}" in reader.ids for name in charts)
+    assert charts["similarities-1"]["zoom"] == charts["similarities-2"]["zoom"]
+    assert [line["y"] for line in charts["document-lengths"]["lines"]] == [[90], [10]]
+    dots, line = charts["pseudo-perplexity"]["lines"][1], charts["pseudo-perplexity"]["lines"][3]
+    assert (dots["x"], dots["y"]) == ([100, 300, 1200, 2000], [40, 80, 100, 120])
+    assert (line["name"], line["y"]) == ("End of long", [55, 110])
+    assert [line["labels"] for line in charts["alignment-uniformity"]["lines"]] == [[], ["40"], ["20"]]
+    assert "| long, step 20 | 20.0 ± 1.0 |" in (out / "tables" / "jglue.md").read_text(encoding="utf-8")
+    for figure in ("2-pseudo-perplexity", "3-alignment-uniformity", "4-similarities", "5-lengths"):
+        assert page.count(f'href="figures/figure-{figure}.svg"') == 1
+    own = {address for address in reader.addresses if not address.startswith(("#", "data:,"))}
+    assert all((out / address).is_file() for address in own)
+
+
+def test_a_missing_task_leaves_its_section_out(paper: Path) -> None:
+    for task, section in (("jnli", "jglue"), ("pseudo-perplexity", "pseudo-perplexity"), ("geometry", "alignment")):
+        for record in paper.glob(f"evals/*/{task}.json"):
+            record.unlink()
+        reader, _, _ = report(paper)
+        assert section not in reader.ids
+        assert f"#{section}" not in reader.addresses
+        assert {"fill-mask", "retrieval", "documents"} <= set(reader.ids)
+    assert "similarities" not in reader.ids
+    (paper / "tokens" / "train" / "summary.json").unlink()
+    assert "documents" not in report(paper)[0].ids
+
+
+def test_a_run_without_these_records_has_none_of_the_sections(run: Path) -> None:
+    reader, _, _ = report(run)
+    assert not {"jglue", "pseudo-perplexity", "alignment", "similarities", "documents", "read", "other"} & set(
+        reader.ids
+    )
+
+
+def test_model_names_in_legends_and_charts_are_text(tmp_path: Path, by_length: Write, placed: Write) -> None:
+    for name in ('<u>"x"', "b"):
+        by_length(tmp_path / "evals", name, 1)
+        placed(tmp_path / "evals", name, 0.5, -1)
+    reader, page, _ = report(tmp_path / "evals")
+    assert '<u>"x"' in reader.text
+    assert "<u>" not in page
+    assert "<" not in reader.scripts["charts"]
 
 
 def test_bad_input_writes_nothing(run: Path, tmp_path: Path) -> None:

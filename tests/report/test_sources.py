@@ -31,6 +31,31 @@ def test_without_recipe_and_metrics_stages_are_ordered_by_tokens(tmp_path: Path)
     assert [m.label for m in source.checkpoints] == ["b, step 100", "b, step 500", "a, step 900"]
 
 
+def test_a_checkpoint_is_placed_by_any_of_its_records(tmp_path: Path) -> None:
+    for model, step in (("s-step-7", 7), ("s-step-5", 5)):
+        save(Result(model, "jnli", {"accuracy": 0.5}, 1, {}, 0), tmp_path)  # fine-tuning doesn't know the run
+        place = {"stage": "s", "step": step, "tokens": step}
+        save(Result(model, "retrieval", {"recall_at_10": 0.5}, 1, {}, 0, checkpoint=place), tmp_path)
+    (source,) = read_sources([tmp_path])
+    assert [model.label for model in source.checkpoints] == ["s, step 5", "s, step 7"]
+    assert all(set(model.records) == {"jnli", "retrieval"} for model in source.checkpoints)
+
+
+def test_the_lexical_baselines_are_named_and_come_last(tmp_path: Path) -> None:
+    for model in ("bm25", "zebra", "jaccard", "edit-distance"):
+        save(Result(model, "retrieval", {"recall_at_10": 0.5}, 1, {}, 0), tmp_path)
+    (source,) = read_sources([tmp_path])
+    assert [model.label for model in source.others] == ["zebra", "BM25", "Edit distance", "Jaccard"]
+
+
+def test_the_summary_of_the_training_tokens_is_read(run: Path) -> None:
+    folder = run / "tokens" / "train"
+    folder.mkdir(parents=True)
+    (folder / "summary.json").write_text('{"documents": 3}')
+    (source,) = read_sources([run])
+    assert source.summary == {"documents": 3}
+
+
 def test_models_with_a_slash_are_found_and_hidden_files_are_not_read(tmp_path: Path) -> None:
     save(Result("tohoku-nlp/bert", "retrieval", {"recall_at_10": 0.74}, 9, {}, 0), tmp_path)
     hidden = tmp_path / ".tokens" / "abc" / "header.json"
@@ -75,6 +100,7 @@ def test_an_input_that_is_neither_is_an_error(tmp_path: Path) -> None:
         ("recipe.toml", "name = ", r"recipe\.toml: not a recipe .* accepted: TOML"),
         ("manifest.json", "{", r"manifest\.json: not a manifest .* accepted: a JSON object"),
         ("manifest.json", "[]", r"manifest\.json: \[\] is not a manifest; accepted: a JSON object"),
+        ("tokens/train/summary.json", "[]", r"summary\.json: \[\] is not a summary; accepted: a JSON object"),
         ("evals/m/t.json", "{}", r"t\.json: not an evaluation record"),
         ("evals/m/t.json", RECORD % '{"a": "high"}', r"t\.json: a is 'high'; accepted: a number"),
         ("evals/m/t.json", RECORD % "[]", r"t\.json: not an evaluation record; accepted: objects"),

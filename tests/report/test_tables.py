@@ -53,6 +53,18 @@ def test_latex_is_a_booktabs_float_with_every_special_character_escaped() -> Non
     assert special + r" & 1 {\small 0.5 | x} \\" in lines
 
 
+def test_a_deviation_is_typeset() -> None:
+    table = Table("t", "", (Column("a"),), ((Cell("92.0 ± 0.3", strong=True),),))
+    assert r"\textbf{92.0 $\pm$ 0.3} \\" in latex(table)
+    assert "| **92.0 ± 0.3** |" in markdown(table)
+    assert "<strong>92.0 ± 0.3</strong>" in html(table)
+
+
+def test_a_table_of_many_columns_is_set_closer() -> None:
+    assert "<table>" in html(Table("t", "", (Column("a"),) * 7, ()))
+    assert '<table class="dense">' in html(Table("t", "", (Column("a"),) * 8, ()))
+
+
 def test_a_row_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="a row of 1 cells; accepted: 2"):
         Table("t", "", (Column("a"), Column("b")), ((Cell("1"),),))

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 
 from anaume.report.curves import Column
-from anaume.report.panels import Border, Panel, borders, training_panels
+from anaume.report.panels import Axis, Border, Panel, borders, training_panels
 from anaume.report.sources import Source
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A panel on the page. Charts with the same `axis` zoom together."""
+    """A panel on the page. Charts with the same `zoom` zoom together along x."""
 
     id: str
     panel: Panel
-    axis: str
+    zoom: str
     borders: tuple[Border, ...] = ()
 
 
@@ -43,12 +43,10 @@ def _chart(chart: Chart) -> dict[str, Any]:
     panel = chart.panel
     return {
         "id": chart.id,
-        "axis": chart.axis,
-        "ticks": panel.ticks,
-        "log": panel.log,
-        "zero": panel.from_zero,
-        "form": panel.form,
-        "tick": panel.tick,
+        "zoom": chart.zoom,
+        "hover": panel.hover,
+        "x": _axis(panel.x),
+        "y": _axis(panel.y),
         "levels": panel.levels,
         "borders": [(border.stage, border.start, border.end) for border in chart.borders],
         "lines": [
@@ -56,7 +54,9 @@ def _chart(chart: Chart) -> dict[str, Any]:
                 "name": line.name,
                 "role": line.role,
                 "style": line.style,
-                "x": _steps(line.x),
+                "marker": line.marker,
+                "labels": line.labels,
+                "x": _values(line.x),
                 "y": _values(line.y),
             }
             for line in panel.lines
@@ -64,13 +64,25 @@ def _chart(chart: Chart) -> dict[str, Any]:
     }
 
 
-def _steps(column: Column) -> list[int | None]:
-    return [int(value) if np.isfinite(value) else None for value in column.tolist()]
+def _axis(axis: Axis) -> dict[str, Any]:
+    return {
+        "title": axis.title,
+        "log": axis.log,
+        "zero": axis.from_zero,
+        "form": axis.form,
+        "tick": axis.tick,
+        "ticks": axis.ticks,
+        "span": axis.span,
+    }
 
 
-def _values(column: Column) -> list[float | None]:
-    """Numbers as precise as a picture needs them; null for a gap."""
-    return [float(f"{value:.5g}") if np.isfinite(value) else None for value in column.tolist()]
+def _values(column: Column) -> list[float | int | None]:
+    """Numbers as precise as a picture needs them, whole ones in full; null for a gap."""
+    return [_value(value) if np.isfinite(value) else None for value in column.tolist()]
+
+
+def _value(value: float) -> float | int:
+    return int(value) if value.is_integer() else float(f"{value:.5g}")
 
 
 @cache

@@ -1,14 +1,15 @@
 """Sources → the report's tables. Every function gives None where there is nothing to show."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from anaume.report import jglue
 from anaume.report.formats import MISSING, number
-from anaume.report.sources import Model, Source
+from anaume.report.sources import Model, Source, all_models
 from anaume.report.tables import Cell, Column, Table, strongest
 
-KNOWN_TASKS = ("validation", "fill-mask", "retrieval")
+KNOWN_TASKS = ("validation", "fill-mask", "retrieval", "pseudo-perplexity", "geometry", *jglue.TASKS)
 ROWS = 100  # of the fill-mask list; a page is no place for ten thousand
 LENGTH_BIN = re.compile(r"^(\w+) [\[(](\d+), [^\])]+[\])]$")  # loss (2048, 4096], loss (8192, …)
 TITLES = {
@@ -32,6 +33,11 @@ DYNAMICS = (
     ("retrieval", "recall_at_10", "Recall@10"),
     ("retrieval", "mrr_at_10", "MRR@10"),
 )
+IF_THERE = (
+    ("pseudo-perplexity", "pseudo_perplexity", "Pseudo-perplexity"),
+    ("geometry", "alignment", "Alignment"),
+    ("geometry", "uniformity", "Uniformity"),
+)
 
 
 def compared(sources: Sequence[Source]) -> list[Model]:
@@ -50,7 +56,8 @@ def heading(sources: Sequence[Source], model: Model) -> str:
     return f"End of {model.stage}" if source.train or source.validation else model.label
 
 
-def _numbers(values: Iterable[float | None]) -> list[Cell]:
+def numbers(values: Iterable[float | None]) -> list[Cell]:
+    """A cell for each value, a dash for a missing one."""
     return [Cell(number(value)) for value in values]
 
 
@@ -58,43 +65,61 @@ def _scores(values: Sequence[float | None]) -> list[Cell]:
     """A column's values, all with decimals if one has some: a share may have been written as 0 or 1."""
     if any(isinstance(value, float) for value in values):
         values = [None if value is None else float(value) for value in values]
-    return _numbers(values)
+    return numbers(values)
 
 
-def _metrics_table(name: str, caption: str, models: list[Model], task: str, best: str = "") -> Table | None:
-    """Models × metrics of one task, with the number of examples; `best`: metrics where more is better."""
+def metrics_table(
+    name: str,
+    caption: str,
+    models: Sequence[Model],
+    task: str,
+    shown: Mapping[str, str] | None = None,
+    *,
+    highest: Sequence[str] = (),
+    lowest: Sequence[str] = (),
+) -> Table | None:
+    """Models × metrics of one task, with the number of examples.
+
+    `shown`: metric → title, of those that a model has; all of the records unless given. The `highest` and the `lowest`
+    values of some stand out as the best.
+    """
     models = [model for model in models if task in model.records]
     if not models:
         return None
-    names = list(dict.fromkeys(name for model in models for name in model.records[task].metrics))
+    present = dict.fromkeys(name for model in models for name in model.records[task].metrics)
+    titles = {name: TITLES.get(name, name) for name in present} if shown is None else shown
+    names = [metric for metric in titles if metric in present]
     columns = []
     for metric in names:
         values = [model.records[task].metrics.get(metric) for model in models]
         cells = _scores(values)
-        columns.append(strongest(cells, values) if metric in best.split() else cells)
+        best = metric in highest or metric in lowest
+        columns.append(strongest(cells, values, lowest=metric in lowest) if best else cells)
     counts = [Cell(f"{model.records[task].n:,}") for model in models]
     rows = zip([Cell(model.label) for model in models], *columns, counts, strict=True)
-    heads = [Column(TITLES.get(metric, metric), numeric=True) for metric in names]
+    heads = [Column(titles[metric], numeric=True) for metric in names]
     return Table(name, caption, (Column("Model"), *heads, Column("n", numeric=True)), tuple(rows))
 
 
 def fill_mask_scores(sources: Sequence[Source]) -> Table | None:
     """How often the masked word is the first guess, or among the first five."""
     caption = "Fill-mask: share of questions answered by the first guess (Acc@1) or by one of the first five."
-    return _metrics_table("fill-mask", caption, compared(sources), "fill-mask", "accuracy_at_1 accuracy_at_5 mrr")
+    best = "accuracy_at_1", "accuracy_at_5", "mrr"
+    return metrics_table("fill-mask", caption, compared(sources), "fill-mask", highest=best)
 
 
 def retrieval(sources: Sequence[Source]) -> Table | None:
     """Zero-shot retrieval, the lexical baselines last."""
-    caption = "Zero-shot sentence retrieval, best values in bold; edit distance and Jaccard compare strings only."
-    return _metrics_table("retrieval", caption, compared(sources), "retrieval", "recall_at_10 mrr_at_10")
+    caption = "Zero-shot sentence retrieval, best values in bold; edit distance, Jaccard and BM25 compare strings only."
+    best = "recall_at_10", "mrr_at_10"
+    return metrics_table("retrieval", caption, compared(sources), "retrieval", highest=best)
 
 
 def other_tasks(sources: Sequence[Source]) -> list[Table]:
     """A table of all models for every task that has no section of its own."""
-    models = [m for source in sources for m in (*source.checkpoints, *source.others)]
+    models = all_models(sources)
     tasks = dict.fromkeys(task for m in models for task in m.records if task not in KNOWN_TASKS)
-    tables = [_metrics_table(_stem(task), f"Task: {task}.", models, task) for task in tasks]
+    tables = [metrics_table(_stem(task), f"Task: {task}.", models, task) for task in tasks]
     return [table for table in tables if table is not None]
 
 
@@ -164,12 +189,15 @@ def dynamics(source: Source, suffix: str = "") -> Table | None:
     """Every checkpoint that was evaluated, in the order of the run."""
     if not source.checkpoints:
         return None
+    found = [*IF_THERE, *((score.task, score.metric, score.title) for score in jglue.over_checkpoints(source))]
+    shown = [one for one in found if any(model.metric(*one[:2]) is not None for model in source.checkpoints)]
+    columns = [*DYNAMICS, *shown]
     rows = []
     for model in source.checkpoints:
         tokens = next((r.checkpoint["tokens"] for r in model.records.values() if "tokens" in r.checkpoint), None)
-        values = [model.metric(task, metric) for task, metric, _ in DYNAMICS]
-        rows.append((Cell(model.stage), *_numbers([model.step, tokens, *values])))
-    titles = ["Step", "Tokens", *(title for _, _, title in DYNAMICS)]
+        values = [model.metric(task, metric) for task, metric, _ in columns]
+        rows.append((Cell(model.stage), *numbers([model.step, tokens, *values])))
+    titles = ["Step", "Tokens", *(title for _, _, title in columns)]
     return Table(
         f"dynamics{suffix}",
         "Training dynamics: what every kept checkpoint reached. Loss and accuracy are on validation text.",
@@ -178,9 +206,9 @@ def dynamics(source: Source, suffix: str = "") -> Table | None:
     )
 
 
-def length_bins(models: Iterable[Model], metric: str = "loss") -> list[str]:
+def length_bins(models: Iterable[Model], task: str, metric: str) -> list[str]:
     """The metric's names by length, shortest first: "loss [0, 1024]", "loss (1024, 2048]"."""
-    names = {name for m in models if "validation" in m.records for name in m.records["validation"].metrics}
+    names = {name for model in models if task in model.records for name in model.records[task].metrics}
     found = [match for name in names if (match := LENGTH_BIN.match(name)) and match[1] == metric]
     return [match[0] for match in sorted(found, key=lambda match: int(match[2]))]
 
@@ -188,12 +216,12 @@ def length_bins(models: Iterable[Model], metric: str = "loss") -> list[str]:
 def lengths(sources: Sequence[Source], metric: str = "loss") -> Table | None:
     """Validation loss by the length of the document."""
     models = [model for model in compared(sources) if "validation" in model.records]
-    bins = length_bins(models, metric)
+    bins = length_bins(models, "validation", metric)
     if not bins:
         return None
     rows = []
     for model in models:
-        rows.append((Cell(model.label), *_numbers(model.metric("validation", name) for name in bins)))
+        rows.append((Cell(model.label), *numbers(model.metric("validation", name) for name in bins)))
     heads = [Column(name.removeprefix(f"{metric} "), numeric=True) for name in bins]
     caption = f"Masked-LM {metric} on validation documents, by their length in tokens."
     return Table(f"{metric}-by-length", caption, (Column("Model"), *heads), tuple(rows))

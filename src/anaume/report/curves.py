@@ -6,6 +6,7 @@ where the line had none. Half a million lines pass through here, so columns rath
 
 import json
 from array import array
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,21 @@ def read_metrics(path: Path) -> dict[tuple[str, str], Curve]:
             for column, value in zip(into, values, strict=True):
                 column.append(value)
     return {key: _latest(dict(zip(FIELDS[key[0]], value, strict=True))) for key, value in columns.items()}
+
+
+def last_lines(path: Path, stages: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The last "train" line of each of the stages, whole: its counts are those of all that the stage read."""
+    found: dict[str, dict[str, Any]] = {}
+    for line in reversed(path.read_bytes().splitlines()):
+        if len(found) == len(stages):
+            break
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue  # empty, or the last one, cut off
+        if row["kind"] == "train":
+            found.setdefault(str(row["stage"]), row)
+    return {stage: found[stage] for stage in stages if stage in found}
 
 
 def _parse(line: bytes) -> tuple[str, str, list[float]]:

@@ -1,24 +1,21 @@
-"""The paper figures: panels drawn by matplotlib, as SVG and PNG (200 dpi).
+"""The paper figures: which there are, and how each becomes an SVG and a PNG (200 dpi).
 
 Text in the SVG is paths: it looks the same everywhere, also where the Japanese font is missing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
 import matplotlib
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from anaume.report.formats import number, short
-from anaume.report.palette import light
-from anaume.report.panels import Border, Panel, borders, training_panels
+from anaume.report import geometry, pseudo_perplexity, reading
+from anaume.report.drawing import INK, grid
+from anaume.report.panels import Panel, borders, training_panels
 from anaume.report.sources import Source
 
-INK = light("plain")
 STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans", "IPAexGothic"],  # the second where the first has no glyph: Japanese
     "font.size": 8,
@@ -51,37 +48,49 @@ def training(source: Source) -> Figure | None:
     """The paper's Figure 1: loss, accuracy and retrieval over both stages, with the learning rate."""
     shown = ("loss", "accuracy", "retrieval", "learning-rate")
     panels = [panel for panel in training_panels(source) if panel.id in shown]
-    if not panels:
-        return None
-    rows, columns = -(-len(panels) // 2), min(2, len(panels))
-    figure = Figure(figsize=(3.5 * columns, 2.25 * rows), layout="constrained")
-    for place, panel in enumerate(panels, start=1):
-        _draw(figure.add_subplot(rows, columns, place), panel, borders(source))
-    return figure
+    return grid(panels, columns=2, size=(3.5, 2.25), stages=borders(source)) if panels else None
 
 
-FIGURES: dict[str, Callable[[Source], Figure | None]] = {
-    "figure-1-training": training,
+def one(panel: Panel | None, size: tuple[float, float]) -> Figure | None:
+    """A figure of one panel."""
+    return grid([panel], columns=1, size=size) if panel else None
+
+
+def similarities(sources: Sequence[Source]) -> Figure | None:
+    """The paper's Figure 4: a small histogram a model."""
+    panels = geometry.histograms(sources)
+    return grid(panels, columns=3, size=(2.33, 1.75)) if panels else None
+
+
+# Name → the figures for these sources: one for all of them, or one for each, None where there is nothing to draw.
+FIGURES: dict[str, Callable[[Sequence[Source]], list[Figure | None]]] = {
+    "figure-1-training": lambda sources: [training(source) for source in sources],
+    "figure-2-pseudo-perplexity": lambda sources: [one(pseudo_perplexity.panel(sources), (5.5, 3.5))],
+    "figure-3-alignment-uniformity": lambda sources: [one(geometry.plane(sources), (5.5, 4.0))],
+    "figure-4-similarities": lambda sources: [similarities(sources)],
+    "figure-5-lengths": lambda sources: [one(reading.length_panel(source), (5.5, 2.5)) for source in sources],
 }
 
 
-def render(source: Source, suffix: str = "") -> dict[str, bytes]:
-    """Every figure the source has data for, as file name → content."""
+def render(sources: Sequence[Source]) -> dict[str, bytes]:
+    """Every figure that there is data for, as file name → content; numbered where each source has its own."""
     files = {}
     for name, draw in FIGURES.items():
-        with _style():
-            figure = draw(source)
-            if figure is None:
-                continue
-            for form, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 200})):
-                content = BytesIO()
-                figure.savefig(content, format=form, **options)
-                files[f"{name}{suffix}.{form}"] = content.getvalue()
+        with style():
+            drawn = draw(sources)
+            for number, figure in enumerate(drawn, start=1):
+                if figure is None:
+                    continue
+                suffix = f"-{number}" if len(drawn) > 1 else ""
+                for form, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 200})):
+                    content = BytesIO()
+                    figure.savefig(content, format=form, **options)
+                    files[f"{name}{suffix}.{form}"] = content.getvalue()
     return files
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
     """The figures' settings, and none left after them (importing matplotlib_fontja sets a font for all)."""
     with matplotlib.rc_context():
         import matplotlib_fontja  # noqa: F401  registers IPAexGothic
@@ -89,66 +98,3 @@ def _style() -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
         yield
-
-
-def _draw(axes: Axes, panel: Panel, stages: tuple[Border, ...]) -> None:
-    axes.set_title(panel.title)
-    for line in panel.lines:
-        colour = light(line.role)
-        if line.style == "faint":
-            axes.plot(line.x, line.y, color=colour, alpha=0.25, linewidth=0.5)
-            continue
-        marker = "o" if line.style == "points" else None
-        axes.plot(
-            line.x,
-            line.y,
-            marker=marker,
-            color=colour,
-            linewidth=1.2,
-            markersize=2.6,
-            label=line.name or None,
-            clip_on=False,
-        )
-    for order, (name, value) in enumerate(panel.levels):
-        axes.axhline(value, color=light("baseline"), linewidth=0.8, linestyle=":" if order else "--")
-        place = axes.get_yaxis_transform()
-        axes.text(0.995, value, name, transform=place, ha="right", va="bottom", fontsize=6.5, color=INK)
-    _mark_stages(axes, stages)
-    _scale(axes, panel)
-    if any(line.name and line.style != "faint" for line in panel.lines):
-        axes.legend(loc="best")
-
-
-def _scale(axes: Axes, panel: Panel) -> None:
-    """Round numbers on both axes."""
-    axes.set_xlabel("Step")
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if x < 10_000 else short(x)))
-    if panel.log:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(10, subs=(1, 1.5, 2, 3, 5, 7)))
-        axes.yaxis.set_minor_locator(NullLocator())
-    else:
-        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: number(y) if 0 < y < 0.001 else f"{y:g}"))
-    if panel.from_zero:
-        axes.set_ylim(bottom=0)
-
-
-def _mark_stages(axes: Axes, stages: tuple[Border, ...]) -> None:
-    """A stage's name above its part of the axis, a line where the next one starts."""
-    if stages:
-        axes.set_xlim(0, stages[-1].end)
-    for border in stages[1:]:
-        axes.axvline(border.start, color=INK, linewidth=0.7, linestyle=(0, (2, 2)))
-    for border in stages if len(stages) > 1 else ():
-        axes.text(
-            (border.start + border.end) / 2,
-            1.02,
-            border.stage,
-            transform=axes.get_xaxis_transform(),
-            ha="center",
-            va="bottom",
-            fontsize=6.5,
-            color=INK,
-        )

@@ -22,6 +22,13 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}"
 
 
+def percent(share: float | None, deviation: float | None = None) -> str:
+    """A score in percent, as papers print it: 92.0 ± 0.3, without the sign."""
+    if share is None:
+        return MISSING
+    return f"{100 * share:.1f}" + ("" if deviation is None else f" ± {100 * deviation:.1f}")
+
+
 def short(count: float) -> str:
     """A large count in at most four characters and a letter: 187494646 → 187.5M."""
     for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):

@@ -4,18 +4,46 @@ After Okabe and Ito's colours, which stay apart for the common forms of colour b
 pair is lighter, for dark backgrounds. Lines also differ in width, dashes or markers, so that grey works.
 """
 
+BLUE, ORANGE, GREEN = ("#0072b2", "#5ab4e8"), ("#d55e00", "#ff9a52"), ("#00805c", "#3ecba3")
+PURPLE, AMBER, GREY = ("#a8508a", "#e69bc6"), ("#b58900", "#e3c04b"), ("#4d5663", "#b4bdc9")
+
 COLOURS: dict[str, tuple[str, str]] = {
-    "train": ("#0072b2", "#5ab4e8"),
-    "validation": ("#d55e00", "#ff9a52"),
-    "recall": ("#00805c", "#3ecba3"),
-    "mrr": ("#a8508a", "#e69bc6"),
-    "cloze": ("#0072b2", "#5ab4e8"),
+    "train": BLUE,
+    "validation": ORANGE,
+    "recall": GREEN,
+    "mrr": PURPLE,
+    "cloze": BLUE,
     "cloze5": ("#56a3d9", "#9fcdf0"),
-    "plain": ("#4d5663", "#b4bdc9"),
+    "positive": BLUE,
+    "random": ORANGE,
+    "plain": GREY,
     "baseline": ("#7b8490", "#8a94a2"),
+    "series1": BLUE,
+    "series2": ORANGE,
+    "series3": GREEN,
+    "series4": PURPLE,
+    "series5": AMBER,
+    "series6": GREY,
+}
+SERIES = 6  # that a picture tells apart by colour alone
+
+# A marker's name in plotly → its name in matplotlib, and how a line of text shows it.
+MARKERS = {
+    "circle": ("o", "●"),
+    "square": ("s", "■"),
+    "diamond": ("D", "◆"),
+    "triangle-up": ("^", "▲"),
+    "triangle-down": ("v", "▼"),
+    "cross": ("P", "✚"),
 }
 
 
 def light(role: str) -> str:
     """The role's colour on paper."""
     return COLOURS[role][0]
+
+
+def of_series(number: int) -> tuple[str, str]:
+    """The role and the marker of the series with this number, from 0; no two of the first 36 have the same."""
+    markers = list(MARKERS)
+    return f"series{number % SERIES + 1}", markers[(number + number // SERIES) % len(markers)]

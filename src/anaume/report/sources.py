@@ -14,10 +14,11 @@ from typing import Any
 
 from anaume.errors import UserError
 from anaume.evals.result import Result, load
-from anaume.report.curves import Curve, read_metrics
+from anaume.report.curves import Curve, last_lines, read_metrics
 
 RUN_FILES = ("recipe.toml", "manifest.json", "metrics.jsonl")
-BASELINES = {"edit-distance": "Edit distance", "jaccard": "Jaccard"}  # the lexical pseudo-models of retrieval
+# The lexical pseudo-models of retrieval.
+BASELINES = {"edit-distance": "Edit distance", "jaccard": "Jaccard", "bm25": "BM25"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,10 @@ class Model:
 
 @dataclass(frozen=True)
 class Source:
-    """One input: a run (with curves, a recipe, a manifest, as far as they exist) or a folder of records."""
+    """One input: a run (with what exists of curves, recipe, manifest and so on) or a folder of records.
+
+    `summary` is that of the training tokens, `last_lines` has the last line of training of each stage.
+    """
 
     name: str
     stages: tuple[str, ...] = ()
@@ -51,6 +55,8 @@ class Source:
     recipe_text: str = ""
     recipe: dict[str, Any] = field(default_factory=dict)
     manifest: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    last_lines: dict[str, dict[str, Any]] = field(default_factory=dict)
     checkpoints: tuple[Model, ...] = ()
     others: tuple[Model, ...] = ()
 
@@ -76,6 +82,12 @@ class Source:
         """The first checkpoint and the last one of each stage."""
         last = {model.stage: model for model in self.checkpoints}
         return tuple(m for i, m in enumerate(self.checkpoints) if i == 0 or last[m.stage] is m)
+
+
+def all_models(sources: Sequence[Source]) -> list[Model]:
+    """Every checkpoint of every run, then all other models."""
+    checkpoints = [model for source in sources for model in source.checkpoints]
+    return checkpoints + [model for source in sources for model in source.others]
 
 
 def read_sources(inputs: Sequence[Path]) -> tuple[Source, ...]:
@@ -108,17 +120,21 @@ def _read(path: Path) -> Source:
 
 def _read_run(path: Path) -> Source:
     recipe_text, recipe = _read_recipe(path / "recipe.toml")
-    manifest = _read_manifest(path / "manifest.json")
-    metrics = read_metrics(path / "metrics.jsonl") if (path / "metrics.jsonl").is_file() else {}
+    manifest = _read_object(path / "manifest.json", "a manifest")
+    metrics_file = path / "metrics.jsonl"
+    metrics = read_metrics(metrics_file) if metrics_file.is_file() else {}
+    train = {stage: curve for (kind, stage), curve in metrics.items() if kind == "train"}
     planned = [str(stage["name"]) for stage in recipe.get("stage", []) if "name" in stage]
     source = Source(
         name=str(manifest.get("name") or recipe.get("name") or path.name),
         stages=tuple(dict.fromkeys([*planned, *(stage for _, stage in metrics)])),
-        train={stage: curve for (kind, stage), curve in metrics.items() if kind == "train"},
+        train=train,
         validation={stage: curve for (kind, stage), curve in metrics.items() if kind == "validation"},
         recipe_text=recipe_text,
         recipe=recipe,
         manifest=manifest,
+        summary=_read_object(path / "tokens" / "train" / "summary.json", "a summary"),
+        last_lines=last_lines(metrics_file, list(train)) if train else {},
     )
     return _with_models(source, _read_records(path / "evals"))
 
@@ -133,16 +149,16 @@ def _read_recipe(path: Path) -> tuple[str, dict[str, Any]]:
         raise UserError(f"{path}: not a recipe ({error}); accepted: TOML in UTF-8") from error
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def _read_object(path: Path, what: str) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a manifest ({error}); accepted: a JSON object") from error
-    if not isinstance(manifest, dict):
-        raise UserError(f"{path}: {manifest!r:.40} is not a manifest; accepted: a JSON object")
-    return manifest
+        raise UserError(f"{path}: not {what} ({error}); accepted: a JSON object") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: {found!r:.40} is not {what}; accepted: a JSON object")
+    return found
 
 
 def _read_records(folder: Path) -> list[Result]:
@@ -173,7 +189,7 @@ def _with_models(source: Source, records: list[Result]) -> Source:
     # A stage that neither recipe nor metrics know comes after those they do, by the tokens seen until then.
     tokens: dict[str, float] = {}
     for group in groups.values():
-        place = group[0].checkpoint
+        place = _place(group)
         stage = str(place.get("stage", ""))
         tokens[stage] = min(tokens.get(stage, inf), place.get("tokens") or inf)
     unknown = {model.stage for model in checkpoints} - set(source.stages)
@@ -186,8 +202,13 @@ def _with_models(source: Source, records: list[Result]) -> Source:
     )
 
 
+def _place(records: list[Result]) -> dict[str, Any]:
+    """Where in its run a model stands; JGLUE's records don't say it, and those of the other tasks beside them do."""
+    return next((record.checkpoint for record in records if record.checkpoint.get("stage")), {})
+
+
 def _model(records: list[Result]) -> Model:
-    place = next((record.checkpoint for record in records if record.checkpoint.get("stage")), {})
+    place = _place(records)
     by_task = {record.task: record for record in records}
     if not place:
         name = records[0].model

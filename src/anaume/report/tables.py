@@ -15,11 +15,13 @@ TEX = str.maketrans(
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
         "–": "--",
+        "±": r"$\pm$",
         "\n": " ",
         **{character: f"{{{character}}}" for character in "[]*"},  # after a row's end they would be its options
         **{character: "\\" + character for character in "&%$#_{}"},
     }
 )
+DENSE = 7  # columns that fit on the page with room around them
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ def html(table: Table) -> str:
         "<tr>" + "".join(_html_cell(c, column) for c, column in zip(row, table.columns, strict=True)) + "</tr>"
         for row in table.rows
     )
-    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    dense = ' class="dense"' if len(table.columns) > DENSE else ""
+    return f"<table{dense}>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
 def _html_cell(cell: Cell, column: Column) -> str:

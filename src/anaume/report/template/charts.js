@@ -5,21 +5,34 @@ const place = (chart) => document.getElementById("chart-" + chart.id);
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
 const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;"); // plotly reads some tags
 
-function trace(line) {
+function trace(line, chart) {
   const colour = css(line.role);
-  const points = line.style === "points";
+  const shared = { name: plain(line.name), visible: !line.hidden };
+  if (line.style === "bars") {
+    const bins = line.y.map((_, i) => [line.x[i], line.x[i + 1]]);
+    const [x, y] = [chart.x.form, chart.y.form];
+    return {
+      ...shared, type: "bar", x: bins.map(([low, high]) => (low + high) / 2), y: line.y, width: bins.map(([low, high]) => high - low),
+      customdata: bins, hovertemplate: `%{customdata[0]:${x}} to %{customdata[1]:${x}}: %{y:${y}}<extra>${shared.name}</extra>`,
+      marker: { color: colour, opacity: 0.5, line: { width: 0 } },
+    };
+  }
+  const faint = line.style === "faint";
+  const dots = line.style === "dots";
+  const marked = line.style === "points";
   return {
-    x: line.x, y: line.y, name: plain(line.name), type: "scatter",
-    mode: points ? "lines+markers" : "lines",
-    line: { color: colour, width: line.style === "faint" ? 1 : 2 },
-    marker: { color: colour, size: 5 },
-    opacity: line.style === "faint" ? 0.35 : 1,
-    hoverinfo: line.style === "faint" ? "skip" : "all",
+    ...shared, type: "scatter", x: line.x, y: line.y,
+    mode: dots ? "markers" : marked ? (line.labels.length ? "lines+markers+text" : "lines+markers") : "lines",
+    line: { color: colour, width: faint ? 1 : 2 },
+    marker: { color: colour, symbol: line.marker, size: dots ? 4 : line.marker === "circle" ? 5.5 : 8 },
+    text: line.labels, textposition: "top center", textfont: { size: 11, color: css("muted") }, cliponaxis: !line.labels.length,
+    opacity: faint ? 0.35 : dots ? 0.25 : 1,
+    hoverinfo: faint || !line.name ? "skip" : "all",
   };
 }
 
 function level([, value], number) {
-  const line = { color: css("baseline"), width: 1.5, dash: number ? "dot" : "dash" };
+  const line = { color: css("baseline"), width: 1.5, dash: ["dash", "dot", "dashdot"][number % 3] };
   return { type: "line", xref: "paper", x0: 0, x1: 1, y0: value, y1: value, line };
 }
 
@@ -38,29 +51,50 @@ function stageName([stage, start, end]) {
     font: { size: 11, color: css("muted") } };
 }
 
-function layout(chart) {
-  const axis = { gridcolor: css("rule"), zerolinecolor: css("rule"), linecolor: css("rule"), fixedrange: false };
-  const steps = { title: { text: "step", font: { size: 11 }, standoff: 6 }, tickformat: "~s", hoverformat: ",d",
-    range: chart.borders.length ? [0, chart.borders.at(-1)[2]] : undefined };
-  const named = { tickmode: "array", tickvals: chart.ticks.map((_, i) => i), ticktext: chart.ticks.map(plain) };
-  const round = [0.01, 0.1, 1, 10, 100].flatMap((power) => [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7].map((n) => +(n * power).toPrecision(2)));
-  const scale = chart.log ? { type: "log", tickmode: "array", tickvals: round, ticktext: round.map(String) }
-    : { rangemode: chart.zero ? "tozero" : "normal", tickformat: chart.tick, exponentformat: "e", nticks: 6 };
+function axis(spec) {
+  const ticks = spec.ticks.length
+    ? { tickmode: "array", tickvals: spec.ticks.map(([value]) => value), ticktext: spec.ticks.map(([, name]) => plain(name)) }
+    : { tickformat: spec.tick, exponentformat: "e", nticks: 6 };
   return {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false,
+    ...ticks, title: { text: plain(spec.title), font: { size: 11 }, standoff: 6 }, hoverformat: spec.form,
+    type: spec.log ? "log" : "linear", rangemode: spec.zero ? "tozero" : "normal",
+    range: spec.span?.map((value) => (spec.log ? Math.log10(value) : value)),
+    gridcolor: css("rule"), zerolinecolor: css("rule"), linecolor: css("rule"), fixedrange: false,
+  };
+}
+
+function layout(chart) {
+  const x = { ...axis(chart.x), showgrid: false, zeroline: false };
+  if (chart.borders.length) x.range = [0, chart.borders.at(-1)[2]];
+  return {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, barmode: "overlay",
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: css("muted") },
-    margin: { l: 50, r: 16, t: 22, b: 40 },
-    hovermode: "x unified", hoverlabel: { bgcolor: css("raised"), bordercolor: css("rule"), font: { color: css("ink") } },
+    margin: { l: chart.y.title ? 62 : 50, r: 16, t: chart.borders.length || chart.levels.length ? 22 : 10, b: chart.x.title ? 40 : 24 },
+    hovermode: chart.hover === "x" ? "x unified" : "closest",
+    hoverlabel: { bgcolor: css("raised"), bordercolor: css("rule"), font: { color: css("ink") } },
     dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", // a finger scrolls the page
-    xaxis: { ...axis, showgrid: false, zeroline: false, ...(chart.ticks.length ? named : steps) },
-    yaxis: { ...axis, ...scale, hoverformat: chart.form },
+    uirevision: chart.id, // drawn anew, it stays zoomed
+    xaxis: x,
+    yaxis: axis(chart.y),
     shapes: [...chart.levels.map(level), ...chart.borders.slice(1).map(stageLine)],
     annotations: [...chart.levels.map(levelName), ...(chart.borders.length > 1 ? chart.borders.map(stageName) : [])],
   };
 }
 
 function draw(chart) {
-  return Plotly.react(place(chart), chart.lines.map(trace), layout(chart), { displayModeBar: false, responsive: true });
+  const lines = chart.lines.map((line) => trace(line, chart));
+  return Plotly.react(place(chart), lines, layout(chart), { displayModeBar: false, responsive: true });
+}
+
+// A name in a legend takes its lines away and brings them back, on every chart below that legend.
+function toggle(key) {
+  const hide = key.getAttribute("aria-pressed") === "true";
+  key.setAttribute("aria-pressed", String(!hide));
+  const within = key.closest("figure") ?? key.closest("section");
+  for (const chart of charts.filter((chart) => within.contains(place(chart)))) {
+    chart.lines.filter((line) => line.name === key.dataset.name).forEach((line) => { line.hidden = hide; });
+    draw(chart);
+  }
 }
 
 // Charts of one run show the same steps: zooming one zooms the others.
@@ -70,7 +104,7 @@ function follow(chart, change) {
   if (following || !(range || change["xaxis.autorange"])) return;
   following = true;
   const update = range ? { "xaxis.range": range } : { "xaxis.autorange": true };
-  const others = charts.filter((other) => other.axis === chart.axis && other !== chart);
+  const others = charts.filter((other) => other.zoom === chart.zoom && other !== chart);
   Promise.all(others.map((other) => Plotly.relayout(place(other), update))).finally(() => { following = false; });
 }
 
@@ -88,6 +122,7 @@ async function start() {
     await draw(chart);
     place(chart).on("plotly_relayout", (change) => follow(chart, change));
   }
+  document.querySelectorAll(".key").forEach((key) => key.addEventListener("click", () => toggle(key)));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => charts.forEach(draw));
 }
 

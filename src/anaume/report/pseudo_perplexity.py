@@ -1,0 +1,98 @@
+"""Pseudo-perplexity by length (the paper's Figure 2): its table, and documents and length bins as a panel."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from anaume.report.contents import compared, heading, length_bins, metrics_table
+from anaume.report.curves import Column
+from anaume.report.palette import SERIES
+from anaume.report.panels import Axis, Line, Panel, logarithmic, series_of
+from anaume.report.sources import Model, Source
+from anaume.report.tables import Table
+
+TASK, METRIC, BITS = "pseudo-perplexity", "pseudo_perplexity", "bits_per_character"
+DOTS = 1800  # on one chart; more are a blot, and a heavy picture
+
+
+def table(sources: Sequence[Source]) -> Table | None:
+    """Models × length bins. Only bits per character have a best value: the others depend on the tokenizer."""
+    models = compared(sources)
+    bins = {name: name.removeprefix(METRIC).strip() for name in length_bins(models, TASK, METRIC)}
+    return metrics_table(
+        TASK,
+        "Pseudo-perplexity by document length in tokens, one masked position at a time; n documents. It depends on the "
+        "tokenizer: models with different ones are to be compared by bits per character, where lower is better.",
+        models,
+        TASK,
+        {**bins, METRIC: "all", BITS: "Bits per character"},
+        lowest=[BITS],
+    )
+
+
+def panel(sources: Sequence[Source]) -> Panel | None:
+    """Documents as dots and the length bins as a line, for each of the first models compared."""
+    models = series_of(sources, TASK)[:SERIES]
+    dots, curves = [], []
+    for model, role, marker in models:
+        name = heading(sources, model)
+        x, y = documents(model)
+        if len(x):
+            chosen = np.argsort(x, kind="stable")[:: -(-len(x) * len(models) // DOTS)]
+            dots.append(Line(name, role, "dots", x[chosen], y[chosen]))
+        x, y = binned(model)
+        curves.append(Line(name, role, "points", x, y, marker))
+    if not any(len(line.x) for line in (*dots, *curves)):
+        return None
+    edges = sorted({edge for model, _, _ in models for bin in _bins(model) for edge in _edges(bin)})
+    return Panel(
+        TASK,
+        "Pseudo-perplexity by document length (logarithmic)",
+        (*dots, *curves),
+        x=Axis("Tokens", from_zero=True, form=",d", ticks=tuple((edge, f"{edge:,}") for edge in edges)),
+        y=logarithmic(Axis("Pseudo-perplexity"), (*dots, *curves)),
+        hover="nearest",
+        size="large",
+    )
+
+
+def lead(sources: Sequence[Source]) -> str:
+    """What the panel leaves out is said beside it."""
+    models = series_of(sources, TASK)
+    said = "A dot is a document, a marker a length bin, at the mean length of its documents."
+    if any(len(documents(model)[0]) * min(len(models), SERIES) > DOTS for model, _, _ in models):
+        said += f" At most {DOTS:,} dots are drawn, evenly over the lengths; the bins hold all documents."
+    if len(models) > SERIES:
+        said += f" Drawn are the first {SERIES} of {len(models)} models; the table has all."
+    return said
+
+
+def documents(model: Model) -> tuple[Column, Column]:
+    """(documents,) lengths in tokens and pseudo-perplexities, of those that have both."""
+    rows = [row for row in model.records[TASK].details if row.keys() >= {"tokens", METRIC}]
+    found = np.array([(row["tokens"], row[METRIC]) for row in rows], dtype=np.float64).reshape(-1, 2)
+    found = found[np.isfinite(found).all(1) & (found[:, 1] > 0)]  # what a logarithmic axis can show
+    return found[:, 0], found[:, 1]
+
+
+def binned(model: Model) -> tuple[Column, Column]:
+    """(bins,) the mean length of a bin's documents, else its middle, and the bin's pseudo-perplexity."""
+    lengths, _ = documents(model)
+    points = []
+    for name in _bins(model):
+        value = model.metric(TASK, name)
+        low, high = _edges(name)
+        inside = lengths[(lengths > low) & (lengths <= high)]
+        points.append((inside.mean() if len(inside) else (low + high) / 2, value))
+    found = np.array(points, dtype=np.float64).reshape(-1, 2)
+    return found[:, 0], found[:, 1]
+
+
+def _bins(model: Model) -> list[str]:
+    """The names of the model's bins that have an end."""
+    return [name for name in length_bins([model], TASK, METRIC) if len(_edges(name)) == 2]
+
+
+def _edges(name: str) -> list[int]:
+    return [int(digits) for digits in re.findall(r"\d+", name)]

@@ -1,0 +1,104 @@
+"""Figure 2: documents and bins as the records have them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anaume.evals.result import Result, save
+from anaume.report import pseudo_perplexity
+from anaume.report.contents import other_tasks
+from anaume.report.sources import read_sources
+
+Write = Callable[..., None]
+
+
+def test_the_table_has_the_bins_from_short_to_long_and_bits_per_character(tmp_path: Path, by_length: Write) -> None:
+    by_length(tmp_path, "a", 1)
+    by_length(tmp_path, "b", 2)
+    table = pseudo_perplexity.table(read_sources([tmp_path]))
+    assert table is not None
+    titles = [column.title for column in table.columns]
+    assert titles == ["Model", "[0, 1024]", "(1024, 2048]", "all", "Bits per character", "n"]
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["a", "2.750", "5.500", "4.250", "1.500", "4"],
+        ["b", "5.500", "11.000", "8.500", "3.000", "4"],
+    ]
+    strong = [(row[0].text, titles[i]) for row in table.rows for i, cell in enumerate(row) if cell.strong]
+    assert strong == [("a", "Bits per character")]  # the other columns depend on the tokenizer
+
+
+def test_dots_are_documents_and_the_line_their_bins_at_their_mean_length(tmp_path: Path, by_length: Write) -> None:
+    by_length(tmp_path, "a", 1)
+    by_length(tmp_path, "b", 2)
+    panel = pseudo_perplexity.panel(read_sources([tmp_path]))
+    assert panel is not None
+    assert panel.y.log
+    assert [edge for edge, _ in panel.x.ticks] == [0, 1024, 2048]
+    dots, other_dots, line, other = panel.lines
+    assert [one.style for one in panel.lines] == ["dots", "dots", "points", "points"]
+    assert (dots.role, line.role) == ("series1", "series1")
+    assert (other_dots.role, other.role) == ("series2", "series2")
+    np.testing.assert_array_equal(dots.x, [100, 300, 1200, 2000])
+    np.testing.assert_array_equal(dots.y, [2, 4, 5, 6])
+    np.testing.assert_array_equal(line.x, [200, 1600])
+    np.testing.assert_array_equal(line.y, [2.75, 5.5])
+    np.testing.assert_array_equal(other.y, [5.5, 11])
+
+
+def test_half_a_record_is_drawn_by_half(tmp_path: Path) -> None:
+    details: list[dict[str, Any]] = [
+        {"tokens": 5},
+        {"tokens": 7, "pseudo_perplexity": 3.0},
+        {"tokens": 9, "pseudo_perplexity": None},
+    ]
+    save(Result("dots", "pseudo-perplexity", {}, 1, {}, 0, details=details), tmp_path)
+    metrics = {"pseudo_perplexity (2048, 4096]": 8.0, "pseudo_perplexity (8192, …)": 9.0}
+    save(Result("line", "pseudo-perplexity", metrics, 1, {}, 0), tmp_path)
+    panel = pseudo_perplexity.panel(read_sources([tmp_path]))
+    assert panel is not None
+    found = [(line.name, line.style, line.x.tolist(), line.y.tolist()) for line in panel.lines]
+    assert found == [
+        ("dots", "dots", [7], [3]),
+        ("dots", "points", [], []),
+        ("line", "points", [3072], [8]),  # in the middle of its bin; the last one has none
+    ]
+
+
+def test_many_documents_are_thinned_evenly_and_the_page_says_so(tmp_path: Path) -> None:
+    details = [{"tokens": i, "pseudo_perplexity": 2.0} for i in range(1, 2001)]
+    for name in "abcdefgh":
+        save(Result(name, "pseudo-perplexity", {}, 2000, {}, 0, details=details), tmp_path)
+    sources = read_sources([tmp_path])
+    panel = pseudo_perplexity.panel(sources)
+    assert panel is not None
+    dots = [line for line in panel.lines if line.style == "dots"]
+    assert len(dots) == 6
+    assert sum(len(line.x) for line in dots) <= pseudo_perplexity.DOTS
+    assert (np.diff(dots[0].x) == 7).all()
+    lead = pseudo_perplexity.lead(sources)
+    assert "At most 1,800 dots are drawn" in lead
+    assert "the first 6 of 8 models" in lead
+
+
+def test_step_0_is_in_the_table_only(tmp_path: Path, by_length: Write) -> None:
+    for step in (0, 9):
+        place = {"stage": "s", "step": step, "tokens": step}
+        by_length(tmp_path, f"s-step-{step}", 1 + step, checkpoint=place)
+    sources = read_sources([tmp_path])
+    panel, table = pseudo_perplexity.panel(sources), pseudo_perplexity.table(sources)
+    assert panel is not None
+    assert table is not None
+    assert len(table.rows) == 2
+    assert [line.y.tolist() for line in panel.lines if line.style == "points"] == [[27.5, 55]]
+
+
+@pytest.mark.parametrize("task", ["retrieval", "pseudo-perplexity"])
+def test_nothing_to_show(tmp_path: Path, task: str) -> None:
+    save(Result("a", task, {}, 0, {}, 0), tmp_path)
+    sources = read_sources([tmp_path])
+    assert pseudo_perplexity.panel(sources) is None
+    assert (pseudo_perplexity.table(sources) is None) == (task == "retrieval")
+    assert other_tasks(sources) == []
