@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,11 @@ class Position:
     batches: int = 0
     source_tokens: tuple[int, ...] = ()
     length_tokens: tuple[int, ...] = ()
+
+
+def position_of(table: dict[str, Any]) -> Position:
+    """A position as JSON holds it."""
+    return Position(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from anaume.batches.loader import Position
+from anaume.batches.loader import Position, position_of
 from anaume.files import folder_atomic, sha256, write_json
 from anaume.model.mlm import WEIGHTS, weights_of
 from anaume.recipe import Recipe
@@ -144,10 +144,7 @@ def damage(folder: Path) -> str:
 def read_state(folder: Path) -> State:
     """Where training stood at a checkpoint."""
     table = json.loads((folder / STATE).read_text(encoding="utf-8"))
-    position: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in table["position"].items()
-    }
-    return State(table["stage"], table["step"], table["tokens"], Position(**position))
+    return State(table["stage"], table["step"], table["tokens"], position_of(table["position"]))
 
 
 def load_moments(folder: Path, network: nn.Module, steppers: Sequence[Optimizer]) -> None:
