@@ -42,7 +42,8 @@ class Position:
 
 def position_of(table: dict[str, Any]) -> Position:
     """A position as JSON holds it."""
-    return Position(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    return Position(**values)
 
 
 @dataclass(frozen=True)
