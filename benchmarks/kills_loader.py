@@ -72,7 +72,7 @@ def main() -> None:
         while kills < given.kills:
             process = start(killed, chance.randrange(3))
             before = killed.stat().st_size
-            while killed.stat().st_size == before and process.poll() is None and chance.random() < 0.98:
+            while killed.stat().st_size == before and process.poll() is None and chance.random() < 0.998:
                 time.sleep(0.05)  # mostly until it notes batches again, sometimes while it starts
             time.sleep(chance.uniform(0, seconds / given.kills))
             mid_work += killed.stat().st_size > before
