@@ -22,4 +22,4 @@ export MASTER_ADDR MASTER_PORT=29500
 export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK
 
 # One task is one rank: srun starts them all, and its signals reach each of them.
-srun bash -c 'RANK=$SLURM_PROCID LOCAL_RANK=$SLURM_LOCALID WORLD_SIZE=$SLURM_NTASKS exec anaume pretrain "$RECIPE" --run "$RUN"'
+srun --kill-on-bad-exit=1 bash -c 'RANK=$SLURM_PROCID LOCAL_RANK=$SLURM_LOCALID WORLD_SIZE=$SLURM_NTASKS exec anaume pretrain "$RECIPE" --run "$RUN"'
