@@ -91,8 +91,8 @@ def pretrain(recipe: Recipe, folder: Path, workers: int = 1, loaders: int | None
     if not ranks.is_main:
         wait_for(run.manifest_file)
     try:
-        with locked(run) if ranks.is_main else nullcontext(), StopRequest() as stop:
-            return _pretrain(recipe, run, workers, loaders, ranks, stop)
+        with locked(run) if ranks.is_main else nullcontext():
+            return _pretrain(recipe, run, workers, loaders, ranks)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
@@ -103,13 +103,18 @@ def pretrain(recipe: Recipe, folder: Path, workers: int = 1, loaders: int | None
         ) from error
 
 
-def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks, stop: StopRequest) -> Run:
+def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks) -> Run:
     data = prepare(recipe, run, workers)
     network = mlm.build(recipe.model, data.tokenizer, recipe.seed, ranks.device).train()
     if ranks.is_main:
         begin(run, recipe, _manifest(recipe, data, ranks))
     peak = peak_flops(ranks.device) * ranks.count
-    with joined(ranks), Saver(run, recipe) as saver, Trackers(recipe, run, ranks) as trackers:
+    with (
+        joined(ranks),
+        StopRequest() as stop,  # from here on: before, there is nothing to save
+        Saver(run, recipe) as saver,
+        Trackers(recipe, run, ranks) as trackers,
+    ):
         job = Job(recipe, run, data, network, ranks, loaders, peak, saver, trackers, stop)
         names = [stage.name for stage in recipe.stage]
         state = checkpoint.latest(run) or State(names[0], 0, 0, Position())
