@@ -14,9 +14,9 @@ from typing import Any
 
 from anaume.errors import UserError
 from anaume.evals.encoder import Encoder, special_ids
+from anaume.tokens.unigram import SPACE
 
 PLACEHOLDER = "[MASK]"
-SPACE = "▁"  # what SentencePiece writes for a space, and for the one it imagines before a text
 # Something to stand before a continuation while it is encoded, and be cut off again. A private-use character
 # is in no vocabulary, so nothing merges with it; the others serve where it would become an unknown token.
 SENTINELS = ("\ue000", "。", "、", "の", "ア", "a", "1", "-")

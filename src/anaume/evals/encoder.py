@@ -94,7 +94,7 @@ def load(path_or_id: str, *, masked_lm: bool) -> Encoder:
     try:
         AutoConfig.from_pretrained(path_or_id)  # first: without it the tokenizer's error would be a riddle
         tokenizer = AutoTokenizer.from_pretrained(path_or_id)
-        with _quiet(bars=not folder.is_dir()):
+        with quiet(bars=not folder.is_dir()):
             # float32 whatever the checkpoint holds: half is slow on a CPU, and numbers must compare.
             model, info = kind.from_pretrained(path_or_id, dtype=torch.float32, output_loading_info=True)
     except (OSError, ValueError, ImportError, SafetensorError) as error:
@@ -128,7 +128,7 @@ def check_names(models: Sequence[str]) -> None:
 
 
 @contextmanager
-def _quiet(*, bars: bool) -> Iterator[None]:
+def quiet(*, bars: bool) -> Iterator[None]:
     """Hold back transformers' table of weights left over, as `load` checks what matters of it."""
     verbosity, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
@@ -266,6 +266,11 @@ def embed_counted(encoder: Encoder, texts: Sequence[str], *, batch_tokens: int =
                 show(len(hidden.rows))
             parts.append(vectors)
     return Embedded(torch.cat(parts) if parts else torch.empty(0, encoder.model.config.hidden_size), truncated)
+
+
+def unit_length(vectors: Tensor) -> Tensor:
+    """(texts, hidden) → the same scaled to length 1, in float64, where equal vectors stay equal."""
+    return torch.nn.functional.normalize(vectors.double(), dim=1)
 
 
 def embed(encoder: Encoder, texts: Sequence[str], *, batch_tokens: int = 8192) -> Tensor:

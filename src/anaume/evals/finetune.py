@@ -28,7 +28,7 @@ from transformers import (
 from anaume.errors import UserError
 from anaume.evals import spans
 from anaume.evals.agreement import accuracy, matthews, pearson, spearman
-from anaume.evals.encoder import _quiet, batches
+from anaume.evals.encoder import batches, quiet
 from anaume.evals.jglue import Example, Kind, Task
 from anaume.model.attention import PACKED, layout_of
 from anaume.model.mlm import mixed_precision
@@ -131,7 +131,7 @@ def build(model: str, task: Task, device: torch.device) -> Any:
     """
     labels = {"similarity": 1, "classes": len(task.classes), "choice": 1, "span": 2}[task.kind]
     try:
-        with _quiet(bars=False):
+        with quiet(bars=False):
             network = HEADS[task.kind].from_pretrained(model, num_labels=labels, dtype=torch.float32)
     except ValueError as error:
         reason = " ".join(str(error).split()).split(". ")[0]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from anaume.errors import UserError
-from anaume.evals.encoder import Encoder, embed_counted
+from anaume.evals.encoder import Encoder, embed_counted, unit_length
 from anaume.evals.reservoir import Reservoir
 from anaume.evals.result import Result
 from anaume.evals.retrieval import Pair
@@ -58,7 +58,7 @@ def evaluate(
         raise UserError(f"geometry: {len(pairs)} pairs, expected two at least")
     queries = embed_counted(encoder, [pair.query for pair in pairs], batch_tokens=batch_tokens)
     positives = embed_counted(encoder, [pair.positive for pair in pairs], batch_tokens=batch_tokens)
-    left, right = _unit_length(queries.vectors), _unit_length(positives.vectors)
+    left, right = unit_length(queries.vectors), unit_length(positives.vectors)
     random = np.random.default_rng((seed, 0))
     cut = 0
     if texts is None:
@@ -72,7 +72,7 @@ def evaluate(
         if len(chosen) < 2:
             raise UserError(f"{origin}: {len(chosen)} texts for random pairs, expected two at least")
         embedded = embed_counted(encoder, chosen, batch_tokens=batch_tokens)
-        vectors, groups, cut = _unit_length(embedded.vectors), torch.arange(len(chosen)), embedded.truncated
+        vectors, groups, cut = unit_length(embedded.vectors), torch.arange(len(chosen)), embedded.truncated
         count = len(chosen) // 2
         first, second = torch.arange(count), torch.arange(count, 2 * count)
     close, apart = cosines(left, right), cosines(vectors[first], vectors[second])
@@ -148,7 +148,3 @@ def auc(positive: Floats, random: Floats) -> float:
     below = np.searchsorted(ordered, positive, side="left")
     up_to = np.searchsorted(ordered, positive, side="right")
     return float((below + up_to).sum() / (2 * len(positive) * len(random)))
-
-
-def _unit_length(vectors: Tensor) -> Tensor:
-    return torch.nn.functional.normalize(vectors.double(), dim=1)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from anaume.errors import UserError
 from anaume.evals import bm25
-from anaume.evals.encoder import Encoder, embed_counted
+from anaume.evals.encoder import Encoder, embed_counted, unit_length
 from anaume.evals.lexical import Unit, Units, edit_similarities, jaccard_similarities, units_of
 from anaume.evals.result import Result
 from anaume.evals.rows import data_settings, read_rows, text_of
@@ -120,7 +120,7 @@ def evaluate(
     corpus = embed_counted(encoder, [positive_prefix + pair.positive for pair in pairs], batch_tokens=batch_tokens)
 
     def cosine(rows: slice, columns: slice) -> Tensor:
-        return _unit_length(queries.vectors[rows]) @ _unit_length(corpus.vectors[columns]).T
+        return unit_length(queries.vectors[rows]) @ unit_length(corpus.vectors[columns]).T
 
     ranks = ranks_of(cosine, [pair.positive for pair in pairs])
     settings = {
@@ -184,10 +184,6 @@ def _lexical(kind: Lexical, queries: Sequence[Units], corpus: Sequence[Units]) -
 def _check(pairs: Sequence[Pair]) -> None:
     if not pairs:
         raise UserError("retrieval: no pairs, expected one at least")
-
-
-def _unit_length(vectors: Tensor) -> Tensor:
-    return torch.nn.functional.normalize(vectors.double(), dim=1)
 
 
 def _result(

@@ -2,16 +2,14 @@
 
 import hashlib
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anaume.corpus.readers import documents
 from anaume.corpus.source import Source
+from anaume.tokens.shard import in_batches
 from anaume.tokens.tokenizer import Tokenizer
-
-_BATCH = 64  # documents encoded at a time
 
 
 @dataclass(frozen=True)
@@ -52,8 +50,7 @@ def encode(source: Source, tokenizer: Tokenizer) -> MemoryStore:
     """
     found: list[NDArray[np.uint32]] = []
     characters = 0
-    read = documents(source)
-    while texts := [document.text for document in islice(read, _BATCH)]:
+    for texts in in_batches(documents(source)):
         encoded = [(len(text), ids) for text, ids in zip(texts, tokenizer.encode(texts), strict=True) if len(ids)]
         found += [ids for _, ids in encoded]
         characters += sum(length for length, _ in encoded)

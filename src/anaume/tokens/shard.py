@@ -65,7 +65,7 @@ def _encode(task: Task, tokenizer: Tokenizer, add: Show) -> None:
     reading = Reading()
     characters = without_ids = seen_bytes = seen_tokens = 0
     with store.writing(task.folder, tokenizer.vocab_size, tokenizer.vocabulary_hash) as writer:
-        for texts in _batches(read(task.part, reading)):
+        for texts in in_batches(read(task.part, reading)):
             # Some tokenizers drop control characters, and some texts have nothing else.
             found = [(text, ids) for text, ids in zip(texts, tokenizer.encode(texts), strict=True) if len(ids)]
             if found:
@@ -84,7 +84,8 @@ def _encode(task: Task, tokenizer: Tokenizer, add: Show) -> None:
         }
 
 
-def _batches(documents: Iterable[Document]) -> Iterator[list[str]]:
+def in_batches(documents: Iterable[Document]) -> Iterator[list[str]]:
+    """Texts to be encoded at a time, so that long documents don't add up in memory."""
     batch: list[str] = []
     characters = 0
     for document in documents:

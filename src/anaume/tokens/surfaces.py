@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from anaume.tokens import folder
 from anaume.tokens.tokenizer import Tokenizer
+from anaume.tokens.unigram import SPACE
 
-SPACE = "▁"  # what SentencePiece writes for a space
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 _SENTENCE_ENDS = tuple(mark.encode() for mark in "。．！？!?\n")
 _CLOSING = '」』）】〉》”’")]'.encode()

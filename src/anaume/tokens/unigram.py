@@ -28,7 +28,7 @@ from anaume.errors import UserError
 protobuf: Any = generated  # it carries no types
 Proto = Any  # its ModelProto
 
-SPACE = "▁"
+SPACE = "▁"  # what SentencePiece writes for a space, and for the one it imagines before a text
 GRID = 512
 CUT = 192  # characters: even if the vocabulary has none of them (-137.5 each) the sum stays within 2^15
 
