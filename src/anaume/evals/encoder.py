@@ -253,19 +253,18 @@ def embed_counted(encoder: Encoder, texts: Sequence[str], *, batch_tokens: int =
 
     What the paper's retrieval and sentence-transformers' mean pooling compute.
     """
-    parts: list[Tensor] = []
+    vectors = torch.empty(len(texts), encoder.model.config.hidden_size)
     truncated = 0
     with bar(f"{encoder.name}: embeddings", len(texts)) as show:
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             tokenized = tokenize(encoder, texts[start : start + TEXTS_AT_ONCE])
             truncated += tokenized.truncated
-            vectors = torch.empty(len(tokenized.rows), encoder.model.config.hidden_size)
+            here = vectors[start : start + TEXTS_AT_ONCE]
             for hidden in hidden_states(encoder, tokenized.rows, batch_tokens=batch_tokens):
                 lengths = torch.tensor(hidden.lengths, device=encoder.device)
-                vectors[hidden.rows] = torch.segment_reduce(hidden.states.float(), "mean", lengths=lengths).cpu()
+                here[hidden.rows] = torch.segment_reduce(hidden.states.float(), "mean", lengths=lengths).cpu()
                 show(len(hidden.rows))
-            parts.append(vectors)
-    return Embedded(torch.cat(parts) if parts else torch.empty(0, encoder.model.config.hidden_size), truncated)
+    return Embedded(vectors, truncated)
 
 
 def unit_length(vectors: Tensor) -> Tensor:
