@@ -43,9 +43,10 @@ def test_a_checkpoint_is_placed_by_any_of_its_records(tmp_path: Path) -> None:
 
 def test_the_lexical_baselines_are_named_and_come_last(tmp_path: Path) -> None:
     for model in ("bm25", "zebra", "jaccard", "edit-distance"):
-        save(Result(model, "retrieval", {"recall_at_10": 0.5}, 1, {}, 0), tmp_path)
+        settings = {"unit": "bigrams"} if model in ("bm25", "zebra") else {}
+        save(Result(model, "retrieval", {"recall_at_10": 0.5}, 1, settings, 0), tmp_path)
     (source,) = read_sources([tmp_path])
-    assert [model.label for model in source.others] == ["zebra", "BM25", "Edit distance", "Jaccard"]
+    assert [model.label for model in source.others] == ["zebra", "BM25 (bigrams)", "Edit distance", "Jaccard"]
 
 
 def test_the_summary_of_the_training_tokens_is_read(run: Path) -> None:

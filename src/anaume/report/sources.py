@@ -211,10 +211,17 @@ def _model(records: list[Result]) -> Model:
     place = _place(records)
     by_task = {record.task: record for record in records}
     if not place:
-        name = records[0].model
-        return Model(label=BASELINES.get(name, name), records=by_task)
+        return Model(label=_label(records[0]), records=by_task)
     stage, step = str(place["stage"]), int(place.get("step", 0))
     return Model(label=f"{stage}, step {step:,}", records=by_task, stage=stage, step=step)
+
+
+def _label(record: Result) -> str:
+    """A model's name; a lexical baseline's with its unit, on which its figures depend."""
+    if record.model not in BASELINES:
+        return record.model
+    unit = record.settings.get("unit")
+    return BASELINES[record.model] + (f" ({unit})" if unit else "")
 
 
 def _distinct(names: list[str]) -> list[str]:
