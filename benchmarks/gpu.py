@@ -245,7 +245,7 @@ def speed(model: Model, stage: Stage, device: torch.device, seconds: float, comp
         f"{stage.micro_batch_tokens:,}",
         "yes" if compiled else "no",
         f"{tokens / took:,.0f}",
-        f"{needed / took / peak_flops(device):.1%}",
+        f"{needed / took / peak_flops(device, mlm.product_dtype(device)):.1%}",
         f"{1000 * took / len(ready):,.1f}",
         f"{torch.cuda.max_memory_allocated() / 2**30:.1f}",
         f"{first:,.1f}",

@@ -31,7 +31,7 @@ def chosen(tiny: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     """The tiny recipe's second stage, as the command would choose it."""
     file = tmp_path_factory.mktemp("recipe") / "recipe.toml"
     file.write_text(to_toml(tiny), encoding="utf-8")
-    return bench.chosen(file, ["stage.second.optimizer=adamw"], "", "", "second", 0, 0, 0)
+    return bench.chosen(file, ["stage.second.optimizer=adamw", "precision=bfloat16"], "", "", "second", 0, 0, 0)
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +113,10 @@ def test_the_summary_follows_from_the_steps(result: Any) -> None:
         slots, flops = (sum(step[key] for step in one["steps"]) for key in ("slots", "flops"))
         assert side["tokens_per_second"] == pytest.approx(tokens / seconds)
         assert side["padding_fraction"] == pytest.approx(1 - tokens / slots)
-        assert side["mfu"] == pytest.approx(flops / seconds / result["peak_flops"]["highest"])
+        assert side["mfu"] == pytest.approx(flops / seconds / side["peak_flops"]["highest"])
         assert side["memory"] == one["memory"] > 1e8
-        assert result["peak_flops"]["lowest"] <= min(one["peaks"])
+        assert side["peak_flops"]["lowest"] <= min(one["peaks"])
+        assert side["products"] == {"padded": "float32", "anaume": "bfloat16"}[one["side"]]
     speeds = {name: side["tokens_per_second"] for name, side in result["sides"].items()}
     assert result["speed_ratio"] == pytest.approx(speeds["anaume"] / speeds["padded"])
 

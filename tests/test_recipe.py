@@ -62,7 +62,7 @@ def test_a_change_takes_the_place_of_its_alternatives(recipe_file: Path) -> None
     ("change", "said"),
     [
         ("stage.0.stepps=7", "unknown key 'stage.0.stepps'; accepted: name, length, steps"),
-        ("colour=red", "unknown key 'colour'; accepted: name, seed, compile, trackers, corpus"),
+        ("colour=red", "unknown key 'colour'; accepted: name, seed, compile, precision, trackers, corpus"),
         ("model.depth=7", "unknown key 'model.depth'; accepted: layers"),
         ("corpus.train.0.glob=x", "unknown key 'corpus.train.0.glob'; accepted: path, hub"),
         ("stage.0.steps=many", 'stage.0.steps = "many": Input should be a valid integer'),

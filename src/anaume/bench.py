@@ -59,9 +59,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Round:
-    """What a process found; its first step is left out. `peaks`: FLOP/s of a matrix product, before and after."""
+    """What a process found; its first step is left out. `peaks`: FLOP/s of a matrix product, before and after.
+
+    `products` is the dtype in which the side multiplies matrices, and in which its peaks were found.
+    """
 
     side: str
+    products: str
     steps: list[Step]
     peaks: tuple[float, float]
     memory: int
@@ -166,8 +170,7 @@ def _measure(job: Job) -> Round:
 
 def _result(recipe: Recipe, vocab_size: int, rows: int, found: Sequence[Round]) -> dict[str, Any]:
     """Settings, machine, a summary of each side, their ratios, and every step."""
-    peaks = [peak for one in found for peak in one.peaks]
-    sides = {side: _summary([one for one in found if one.side == side], max(peaks)) for side in SIDES}
+    sides = {side: _summary([one for one in found if one.side == side]) for side in SIDES}
     padded, own = sides["padded"], sides["anaume"]
     stage: Stage = recipe.stage[0]
     return {
@@ -179,7 +182,6 @@ def _result(recipe: Recipe, vocab_size: int, rows: int, found: Sequence[Round]) 
             "rows": rows,
         },
         "environment": environment(found[0].device, found[0].threads),
-        "peak_flops": {"lowest": min(peaks), "highest": max(peaks)},
         "sides": sides,
         "speed_ratio": own["tokens_per_second"] / padded["tokens_per_second"],
         "memory_ratio": own["memory"] / padded["memory"],
@@ -187,15 +189,18 @@ def _result(recipe: Recipe, vocab_size: int, rows: int, found: Sequence[Round]) 
     }
 
 
-def _summary(rounds: Sequence[Round], peak: float) -> dict[str, Any]:
-    """Medians over rounds; memory is the highest."""
+def _summary(rounds: Sequence[Round]) -> dict[str, Any]:
+    """Medians over rounds; memory is the highest, and MFU the share of the highest peak of the rounds."""
+    peaks = [peak for one in rounds for peak in one.peaks]
     steps = [step for one in rounds for step in one.steps]
     return {
         "tokens_per_second": statistics.median(one.tokens_per_second for one in rounds),
         "tokens_per_second_of_rounds": [one.tokens_per_second for one in rounds],
         "tokens_per_second_of_the_median_step": statistics.median(step.tokens / step.seconds for step in steps),
         "padding_fraction": 1 - sum(step.tokens for step in steps) / sum(step.slots for step in steps),
-        "mfu": statistics.median(one.flops_per_second for one in rounds) / peak,
+        "products": rounds[0].products,
+        "peak_flops": {"lowest": min(peaks), "highest": max(peaks)},
+        "mfu": statistics.median(one.flops_per_second for one in rounds) / max(peaks),
         "memory": max(one.memory for one in rounds),
         "steps": len(steps),
         "tokens": sum(step.tokens for step in steps),
@@ -203,7 +208,7 @@ def _summary(rounds: Sequence[Round], peak: float) -> dict[str, Any]:
 
 
 def _show(result: dict[str, Any]) -> None:
-    settings, peak, sides = result["settings"], result["peak_flops"], result["sides"]
+    settings, sides = result["settings"], result["sides"]
     model, stage = settings["model"], settings["stage"]
     table = Table(
         title=f"{model['layers']} layers × {model['hidden']}, {settings['vocab_size']:,} entries,"
@@ -221,6 +226,11 @@ def _show(result: dict[str, Any]) -> None:
     row("tokens of text a second", "tokens_per_second", "{:,.0f}", f"{result['speed_ratio']:.1f} ×")
     row("… of the median step", "tokens_per_second_of_the_median_step", "{:,.0f}")
     row("padding", "padding_fraction", "{:.1%}")
+    table.add_row("matrix products in", *(side["products"] for side in sides.values()), "")
+    ranges = (side["peak_flops"] for side in sides.values())
+    table.add_row(
+        "… of 2,048², GFLOP/s", *(f"{x['lowest'] / 1e9:,.0f} to {x['highest'] / 1e9:,.0f}" for x in ranges), ""
+    )
     row("MFU", "mfu", "{:.1%}")
     row("peak memory, GB", "memory", "{:.2f}", f"{result['memory_ratio']:.2f} ×", unit=1e9)
     row("steps timed", "steps", "{:,.0f}")
@@ -228,7 +238,7 @@ def _show(result: dict[str, Any]) -> None:
     console.print(table)
     place = result["environment"]
     console.print(
-        f"{place['device']}, {place['threads']} threads, {place['cpu']}. A matrix product of 2,048² reached"
-        f" {peak['lowest'] / 1e9:,.0f} to {peak['highest'] / 1e9:,.0f} GFLOP/s, before and after each run; MFU is the"
-        " share of the highest that went into what the text needs: its own tokens, logits where they are scored."
+        f"{place['device']}, {place['threads']} threads, {place['cpu']}. Matrix products were timed before and after"
+        " each run; MFU is the share of the fastest that went into what the text needs: its own tokens, logits where"
+        " they are scored."
     )

@@ -12,7 +12,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from anaume.bench import Job, Round, Step
 from anaume.files import write_json
 from anaume.model import mlm
 from anaume.model.flops import peak_flops, training_flops
+from anaume.pretrain.allocator import keep_freed_memory
 from anaume.pretrain.loop import update
 from anaume.pretrain.objective import shared
 from anaume.pretrain.optim import learning_rate, optimizers
@@ -42,7 +43,13 @@ from anaume.tokens.build import open_stores
 # Steps timed at least, after one that is not: the first one makes the optimizer's moments.
 FEWEST = 2
 
-Trainer = Callable[[int], Step]
+
+@dataclass(frozen=True)
+class Trainer:
+    """A side ready to train: its network, and the function that takes a step; the schedule asks for its number."""
+
+    network: ModernBertForMaskedLM
+    step: Callable[[int], Step]
 
 
 def padded_rows(plan: Plan, rows: int, epoch: int) -> Iterator[list[list[int]]]:
@@ -101,16 +108,18 @@ def padded_trainer(recipe: Recipe, plan: Plan, job: Job, ranks: Ranks) -> Traine
         needed = training_flops(recipe.model, loaded.vocab_size, lengths.cpu().numpy(), scored)
         return Step(seconds, int(lengths.sum()), batch["input_ids"].numel(), needed, value)
 
-    return step
+    return Trainer(network, step)
 
 
 def own_trainer(recipe: Recipe, plan: Plan, job: Job, ranks: Ranks) -> Trainer:
     """What `anaume pretrain` does."""
+    if ranks.device.type == "cpu":
+        keep_freed_memory()
     stage = recipe.stage[0]
     network = mlm.build(recipe.model, plan.tokenizer, recipe.seed, ranks.device).train()
     mlm.set_rope_theta(network, stage.rope_theta)
     mlm.set_gradient_checkpointing(network, stage.gradient_checkpointing)
-    steppers, objective = optimizers(network, stage), shared(network, ranks)
+    steppers, objective = optimizers(network, stage), shared(network, ranks, recipe.compile, recipe.precision)
     loaders = 1 if ranks.device.type == "cuda" else 0
     stream = prepared(plan, Position(epoch=job.round), Share(), loaders)
 
@@ -125,7 +134,7 @@ def own_trainer(recipe: Recipe, plan: Plan, job: Job, ranks: Ranks) -> Trainer:
         needed = training_flops(recipe.model, plan.tokenizer.vocab_size, batch.text_lengths, batch.targets)
         return Step(seconds, batch.tokens, len(batch.input_ids), needed, value)
 
-    return step
+    return Trainer(network, step)
 
 
 TRAINERS = {"padded": padded_trainer, "anaume": own_trainer}
@@ -139,13 +148,16 @@ def measure(job: Job) -> Round:
     data = Data(loaded, {"train": open_stores(run.tokens("train"), loaded)}, {})
     ranks = here()
     trainer = TRAINERS[job.side](recipe, data.plan(recipe, recipe.stage[0], "train"), job, ranks)
-    before = peak_flops(ranks.device)
-    trainer(0)
+    dtype = mlm.product_dtype(ranks.device, recipe.precision if job.side == "anaume" else "auto")
+    before = peak_flops(ranks.device, dtype)
+    trainer.step(0)
     steps: list[Step] = []
     while len(steps) < FEWEST or sum(step.seconds for step in steps) < job.seconds:
-        steps.append(trainer(1 + len(steps)))
-    peaks = before, peak_flops(ranks.device)
-    return Round(job.side, steps, peaks, peak_memory(ranks.device), str(ranks.device), torch.get_num_threads())
+        steps.append(trainer.step(1 + len(steps)))
+    peaks = before, peak_flops(ranks.device, dtype)
+    products = str(dtype).removeprefix("torch.")
+    memory, device, threads = peak_memory(ranks.device), str(ranks.device), torch.get_num_threads()
+    return Round(job.side, products, steps, peaks, memory, device, threads)
 
 
 def peak_memory(device: torch.device) -> int:

@@ -84,7 +84,8 @@ def step(optimizer: str) -> dict[str, Any]:
         stage = STAGE.model_copy(update={"optimizer": optimizer})
         steppers, ranks = optimizers(network, stage), Ranks(0, 1, CUDA)
         batches = [batch(lengths, 60) for lengths in LENGTHS[:2]]
-        loss, norm = update(shared(network, ranks), steppers, stage, 1e-3, batches, torch.ones((), device=CUDA), ranks)
+        objective = shared(network, ranks, False, "auto")
+        loss, norm = update(objective, steppers, stage, 1e-3, batches, torch.ones((), device=CUDA), ranks)
     states = [value for stepper in steppers for state in stepper.state.values() for value in state.values()]
     return {
         "calls": calls,

@@ -5,21 +5,22 @@ import torch
 from torch import Tensor
 from transformers import ModernBertConfig, ModernBertModel
 
+from anaume.model import attention
 from anaume.model.attention import PACKED, REFERENCE, layout_of, packed_attention, reference_attention
 
 HEADS, SIZE = 2, 16
 
 
-def _both(lengths: list[int], reach: int | None) -> list[tuple[Tensor, Tensor]]:
-    """(fast, reference) of the output and of the gradients of query, key and value."""
+def _both(lengths: list[int], reach: int | None, dtype: torch.dtype = torch.float32) -> list[tuple[Tensor, Tensor]]:
+    """(fast in `dtype`, reference in float32) of the output and of the gradients of query, key and value."""
     torch.manual_seed(0)
     tokens = sum(lengths)
     layout = layout_of(lengths, max(lengths))
     weight = torch.randn(1, tokens, HEADS, SIZE)
-    data = torch.randn(3, 1, tokens, HEADS, SIZE)
+    data = torch.randn(3, 1, tokens, HEADS, SIZE).to(dtype)
     results = []
-    for function in (packed_attention, reference_attention):
-        query, key, value = inputs = [x.transpose(1, 2).detach().requires_grad_() for x in data]
+    for function, kind in ((packed_attention, dtype), (reference_attention, torch.float32)):
+        query, key, value = inputs = [x.to(kind).transpose(1, 2).detach().requires_grad_() for x in data]
         window = None if reach is None else reach + 1
         out, _ = function(
             torch.nn.Identity(), query, key, value, attention_mask=layout, scaling=SIZE**-0.5, sliding_window=window
@@ -40,6 +41,18 @@ def _both(lengths: list[int], reach: int | None) -> list[tuple[Tensor, Tensor]]:
 def test_packed_equals_reference(lengths: list[int], reach: int | None) -> None:
     for fast, reference in _both(lengths, reach):
         torch.testing.assert_close(fast, reference, atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("lengths", [[5, 300, 300, 1, 129], [1000], [1025, 40]], ids=str)
+@pytest.mark.parametrize("reach", [None, 64])
+def test_packed_in_bfloat16_is_near_the_reference(
+    lengths: list[int], reach: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bfloat16 has 8 bits. Queries come in parts: of 128, the last one shorter."""
+    monkeypatch.setattr(attention, "SCORES", 1)
+    for fast, reference in _both(lengths, reach, torch.bfloat16):
+        assert fast.dtype == torch.bfloat16
+        assert (fast.float() - reference).norm() < 2**-7 * reference.norm()
 
 
 def test_reference_sees_its_own_document_within_reach_only() -> None:

@@ -7,13 +7,17 @@ from anaume.model import cross_entropy
 from anaume.model.cross_entropy import linear_cross_entropy, reference_cross_entropy
 
 
-def _loss_and_gradients(function: object, rows: int, scale: float) -> list[Tensor]:
+def _loss_and_gradients(
+    function: object, rows: int, scale: float, vocabulary: int = 50, dtype: torch.dtype = torch.float32
+) -> list[Tensor]:
+    """Of the same values, rounded to `dtype`; the tiles get the rows in it."""
     torch.manual_seed(0)
-    hidden, weight, bias = torch.randn(rows, 8), torch.randn(50, 8), torch.randn(50)
-    labels = torch.randint(0, 50, (rows,))
+    hidden, weight, bias = torch.randn(rows, 8), torch.randn(vocabulary, 8), torch.randn(vocabulary)
+    labels = torch.randint(0, vocabulary, (rows,))
     labels[::5] = IGNORE
-    inputs = [x.requires_grad_() for x in (hidden, weight, bias)]
-    loss = function(*inputs, labels)  # type: ignore[operator]
+    inputs = [x.to(dtype).float().requires_grad_() for x in (hidden, weight, bias)]
+    given = inputs[0].to(dtype if function is linear_cross_entropy else torch.float32)
+    loss = function(given, *inputs[1:], labels)  # type: ignore[operator]
     (loss * scale).backward()
     return [loss.detach(), *(x.grad for x in inputs if x.grad is not None)]
 
@@ -29,6 +33,16 @@ def test_tiles_equal_the_reference(rows: int, scale: float, entries: int, monkey
     assert len(ours) == len(theirs) == 4
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-5)
+
+
+def test_tiles_of_bfloat16_rows_are_near_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sums over 500 tiles stay float32, so the error does not grow with their number."""
+    monkeypatch.setattr(cross_entropy, "ROWS", 16)
+    monkeypatch.setattr(cross_entropy, "ENTRIES", 2)
+    ours = _loss_and_gradients(linear_cross_entropy, 40, 1 / 40, 1000, torch.bfloat16)
+    theirs = _loss_and_gradients(reference_cross_entropy, 40, 1 / 40, 1000, torch.bfloat16)
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a - b).norm() < 2**-7 * b.norm()
 
 
 @pytest.mark.parametrize("entries", [3, 2048])

@@ -11,7 +11,7 @@ from anaume.batches.batch import PackedBatch
 from anaume.errors import UserError
 from anaume.model import mlm
 from anaume.model.memory import parameters
-from anaume.recipe import Model
+from anaume.recipe import Model, Precision
 from anaume.tokens.tokenizer import Tokenizer
 
 SMALL = Model(layers=3, hidden=32, heads=2, intermediate=48, positions=128, window=16)
@@ -27,7 +27,8 @@ def test_the_formula_counts_what_is_built(trained: Tokenizer) -> None:
     assert sum(p.numel() for p in network.parameters()) == parameters(SMALL, trained.vocab_size).total
 
 
-def test_gradient_checkpointing_changes_no_gradient(trained: Tokenizer) -> None:
+@pytest.mark.parametrize("precision", ["auto", "bfloat16"])
+def test_gradient_checkpointing_changes_no_gradient(trained: Tokenizer, precision: Precision) -> None:
     network = mlm.build(SMALL, trained, 0).train()
     ids = torch.randint(300, 500, (64,), generator=torch.Generator().manual_seed(0)).numpy()
     batch = PackedBatch(ids, np.arange(64), np.array([64]), np.arange(5, 25), ids[5:25], np.array([64]))
@@ -35,7 +36,7 @@ def test_gradient_checkpointing_changes_no_gradient(trained: Tokenizer) -> None:
     for on in (False, True):
         mlm.set_gradient_checkpointing(network, on)
         assert all(layer.gradient_checkpointing == on for layer in network.model.layers)
-        loss = mlm.loss_sum(network, mlm.to_device(batch, 64, network.device))
+        loss = mlm.loss_sum(network, mlm.to_device(batch, 64, network.device), precision)
         gradients.append(torch.autograd.grad(loss, list(network.parameters())))
     for plain, again in zip(*gradients, strict=True):
         torch.testing.assert_close(plain, again)

@@ -100,6 +100,24 @@ def test_killed_and_resumed_equals_straight(
     _same(straight, pretrain(tiny, tmp_path / "run"))
 
 
+def test_bfloat16_products_learn_as_float32_and_resume_exactly(
+    straight: Run, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = tiny.model_copy(update={"precision": "bfloat16"})
+    whole = pretrain(half, tmp_path / "whole")
+    _die_after(monkeypatch, 4)
+    with pytest.raises(Killed):
+        pretrain(half, tmp_path / "run")
+    monkeypatch.undo()
+    _same(whole, pretrain(half, tmp_path / "run"))
+    ours, theirs = ([line["loss"] for line in _metrics(run)] for run in (whole, straight))
+    assert ours[0] != theirs[0]  # the seeded weights are the same: validation too is in bfloat16
+    assert ours == pytest.approx(theirs, rel=0.01)
+    assert (
+        load_file(whole.checkpoint(whole.checkpoints()[-1]) / "model.safetensors")["decoder.bias"].dtype == np.float32
+    )
+
+
 def test_a_finished_run_has_nothing_left_to_do(straight: Run, tiny: Recipe, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(straight.folder, copy)
@@ -185,7 +203,8 @@ def test_the_step_weighs_every_hidden_token_alike(straight: Run, tiny: Recipe, m
         steppers[0], "step", lambda: kept.extend(p.grad.clone() for p in network.parameters() if p.grad is not None)
     )
     targets = torch.tensor(float(sum(batch.targets for batch in pair)))
-    loss, norm = loop.update(shared(network, ALONE), steppers, stage, 0.0, pair, targets, ALONE)
+    objective = shared(network, ALONE, False, "auto")
+    loss, norm = loop.update(objective, steppers, stage, 0.0, pair, targets, ALONE)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
     assert norm.item() == pytest.approx(torch.stack([g.norm() for g in gradients]).norm().item(), rel=1e-5)
     for ours, theirs in zip(kept, gradients, strict=True):

@@ -25,6 +25,8 @@ REFERENCE = "anaume_reference"
 
 # Queries a block in local layers. With windows of ±64 a block of 128 queries looks at 256 keys.
 BLOCK = 128
+# Scores that global layers hold at a time in bfloat16 on a CPU: 16 MB, which is about what the cache takes.
+SCORES = 1 << 23
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Layout:
     """Where the documents of a packed row begin and end.
 
     `cu_seqlens`  (documents + 1,) int32 on the row's device: 0, end of the first, …, T
-    `lengths`     the documents' lengths as plain integers, for the float32 path
+    `lengths`     the documents' lengths as plain integers, for CPUs and float32
     `max_length`  an upper bound on a document's length, the same for every batch of a stage, so that nothing recompiles
     """
 
@@ -123,7 +125,7 @@ def _varlen(query: Tensor, key: Tensor, value: Tensor, layout: Layout, reach: in
 
 
 def _per_document(query: Tensor, key: Tensor, value: Tensor, layout: Layout, scaling: float) -> Tensor:
-    """float32, global layers: full products, neighbours of one length in one call.
+    """CPU or float32, global layers: full products, neighbours of one length in one call.
 
     `split`, not slices: its backward pass is one concatenation.
     """
@@ -132,12 +134,57 @@ def _per_document(query: Tensor, key: Tensor, value: Tensor, layout: Layout, sca
     out = []
     for (length, count), *parts in zip(runs, *(x[0].split(sizes, dim=1) for x in (query, key, value)), strict=True):
         q, k, v = (x.unflatten(1, (count, length)).transpose(0, 1) for x in parts)  # (count, H, length, D)
-        out.append(F.scaled_dot_product_attention(q, k, v, scale=scaling).transpose(1, 2).flatten(0, 1))
+        if q.dtype == torch.bfloat16:
+            found = _Documents.apply(*(x.flatten(0, 1) for x in (q * scaling, k, v)))  # type: ignore[no-untyped-call]
+        else:
+            found = F.scaled_dot_product_attention(q, k, v, scale=scaling)
+        out.append(found.view(q.shape).transpose(1, 2).flatten(0, 1))
     return torch.cat(out).unsqueeze(0)
 
 
+class _Documents(torch.autograd.Function):
+    """Attention of N whole documents, (N, L, D) each; the query comes scaled. Some queries at a time see all keys.
+
+    For bfloat16 on a CPU, where torch's own runs at a third of what a product reaches. The backward pass makes the
+    shares again, so that what is kept grows with L and not with its square.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        ctx.save_for_backward(query, key, value)
+        out = torch.empty_like(query)
+        for part in _parts(query):
+            out[:, part] = (query[:, part] @ key.mT).softmax(-1) @ value
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        query, key, value = ctx.saved_tensors
+        to_query = torch.empty_like(query)
+        to_key, to_value = (torch.zeros_like(x, dtype=torch.float32) for x in (key, value))
+        for part in _parts(query):
+            out, shares = gradients[0][:, part], (query[:, part] @ key.mT).softmax(-1)
+            scores = _through_softmax(out @ value.mT, shares)
+            to_query[:, part] = scores @ key
+            to_key += scores.mT @ query[:, part]
+            to_value += shares.mT @ out
+        return to_query, to_key.to(key.dtype), to_value.to(value.dtype)
+
+
+def _parts(query: Tensor) -> Iterator[slice]:
+    """Queries so many at a time that their scores against all L keys number about SCORES."""
+    documents, length, _ = query.shape
+    size = max(BLOCK, SCORES // (documents * length))
+    return (slice(start, start + size) for start in range(0, length, size))
+
+
+def _through_softmax(gradient: Tensor, shares: Tensor) -> Tensor:
+    """The gradient of the scores from that of their softmax."""
+    return torch._softmax_backward_data(gradient, shares, -1, shares.dtype)
+
+
 def _banded(query: Tensor, key: Tensor, value: Tensor, layout: Layout, reach: int, scaling: float) -> Tensor:
-    """float32, local layers: blocks of B queries against the K = B + 2 × halo keys around them, over the whole row.
+    """CPU or float32, local layers: blocks of B queries against the K = B + 2 × halo keys around them, over the row.
 
     The halo is the reach rounded up so that it divides the block; the mask takes care of what is too far or foreign.
     """
@@ -148,8 +195,33 @@ def _banded(query: Tensor, key: Tensor, value: Tensor, layout: Layout, reach: in
     q = F.pad(query, (0, 0, 0, tail)).view(query.shape[1], blocks, BLOCK, -1)
     k, v = (_windows(F.pad(x, (0, 0, halo, halo + tail))[0], blocks, halo) for x in (key, value))
     mask = _band_mask(layout, reach, halo, blocks, query.dtype)
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scaling)
+    if query.dtype == torch.bfloat16:
+        out: Tensor = _Blocks.apply(q * scaling, k, v, mask)  # type: ignore[no-untyped-call]
+    else:
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scaling)
     return out.reshape(1, query.shape[1], blocks * BLOCK, -1)[:, :, :tokens].transpose(1, 2)
+
+
+class _Blocks(torch.autograd.Function):
+    """Attention of many small blocks, (H, N, B, D), (H, N, K, D) twice → (H, N, B, D). A mask (1, N, B, K) is added.
+
+    For bfloat16 on a CPU: batched products over all blocks at once, where torch's attention takes one small block after
+    the other and three times as long. The query comes scaled.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+        scores = query @ key.mT
+        shares = scores.add_(mask).softmax(-1)
+        ctx.save_for_backward(query, key, value, shares)
+        return shares @ value
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        query, key, value, shares = ctx.saved_tensors
+        (out,) = gradients
+        scores = _through_softmax(out @ value.mT, shares)
+        return scores @ key, scores.mT @ query, shares.mT @ out, None
 
 
 def _halo(reach: int) -> int:

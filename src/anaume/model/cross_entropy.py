@@ -6,6 +6,8 @@ while it is still in the cache: the largest logit so far stands in for the final
 scaled when a larger one comes (Milakov and Gimelshein, arXiv 1805.02867). The forward pass leaves the gradients behind,
 the backward pass only scales them. After "Cut your losses" (arXiv 2411.09009), without its kernels.
 
+A tile is of the rows' dtype; sums over tiles and over blocks are float32.
+
 Shapes: M rows, C hidden size, V vocabulary; R rows a block, E entries a tile.
 """
 
@@ -18,7 +20,7 @@ from torch import Tensor
 
 from anaume.batches.batch import IGNORE
 
-# Rows a block and entries a tile: a tile takes 4 MB, a block's exponentials R × V × 4 bytes: 204 MB at 99,584 entries.
+# Rows a block and entries a tile: in float32 a tile takes 4 MB and a block's exponentials 204 MB at 99,584 entries.
 ROWS, ENTRIES = 512, 2048
 
 
@@ -39,12 +41,13 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels: T
 class _Tiles(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> Tensor:
-        total = hidden.new_zeros(())
+        total = weight.new_zeros(())
+        entries, offsets = weight.to(hidden.dtype), bias.to(hidden.dtype)
         gradients = torch.empty_like(hidden), torch.zeros_like(weight), torch.zeros_like(bias)
         buffer = hidden.new_empty(min(ROWS, len(hidden)) * len(weight))
         for start in range(0, len(hidden), ROWS):
             here = slice(start, start + ROWS)
-            total += _block(hidden[here], weight, bias, labels[here], buffer, gradients[0][here], *gradients[1:])
+            total += _block(hidden[here], entries, offsets, labels[here], buffer, gradients[0][here], *gradients[1:])
         ctx.save_for_backward(*gradients)
         return total
 
@@ -69,27 +72,28 @@ def _block(
     used = (labels != IGNORE).unsqueeze(1)
     targets = labels.where(used.squeeze(1), 0)
     largest = rows.new_full((len(rows), 1), -torch.inf)
-    exponentials = rows.new_zeros(len(rows), 1)  # the sum so far, of exp(logit − largest)
-    rows_gradient.zero_()
+    exponentials = rows.new_zeros(len(rows), 1, dtype=torch.float32)  # the sum so far, of exp(logit − largest)
+    expected = rows.new_zeros(rows.shape, dtype=torch.float32)  # the sum so far, of exp(logit − largest) × entry
     at_tile: list[Tensor] = []
     for entries, tile in _tiles(len(rows), len(weight), buffer):
         torch.addmm(bias[entries], rows, weight[entries].T, out=tile)
         before, largest = largest, torch.maximum(largest, tile.amax(1, keepdim=True))
         at_tile.append(largest)
         tile.sub_(largest).exp_()
-        rescale = (before - largest).exp_()
-        exponentials.mul_(rescale).add_(tile.sum(1, keepdim=True))
-        rows_gradient.mul_(rescale).addmm_(tile, weight[entries])
+        rescale = (before.float() - largest).exp_()
+        exponentials.mul_(rescale).add_(tile.sum(1, keepdim=True, dtype=torch.float32))
+        expected.mul_(rescale).add_(tile @ weight[entries])
     # The gradient of the logits: the probabilities, less one at the target.
     for (entries, tile), then in zip(_tiles(len(rows), len(weight), buffer), at_tile, strict=True):
-        to_probability = (then - largest).exp_().div_(exponentials).mul_(used)
-        weight_gradient[entries].addmm_(tile.T, rows * to_probability)
-        bias_gradient[entries].addmv_(tile.T, to_probability.squeeze(1))
+        to_probability = (then.float() - largest).exp_().div_(exponentials).mul_(used).to(rows.dtype)
+        weight_gradient[entries].add_(tile.T @ (rows * to_probability))
+        bias_gradient[entries].add_((to_probability.T @ tile).squeeze(0))
     at_target = weight[targets]
-    rows_gradient.div_(exponentials).sub_(at_target).mul_(used)
-    weight_gradient.index_add_(0, targets, rows * used, alpha=-1)
-    bias_gradient.index_add_(0, targets, used.squeeze(1).to(bias.dtype), alpha=-1)
-    target_logits = (rows * at_target).sum(1) + bias[targets]
+    rows_gradient.copy_(expected.div_(exponentials).sub_(at_target).mul_(used))
+    weight_gradient.index_add_(0, targets, (rows * used).float(), alpha=-1)
+    bias_gradient.index_add_(0, targets, used.squeeze(1).float(), alpha=-1)
+    # Rounded as the tiles are, so that a loss is never below 0.
+    target_logits = ((rows.float() * at_target).sum(1) + bias[targets]).to(rows.dtype).float()
     losses = (largest + exponentials.log()).squeeze(1) - target_logits
     return losses.where(used.squeeze(1), 0).sum()
 

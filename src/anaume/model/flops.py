@@ -92,10 +92,10 @@ def _band_pairs(lengths: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
     return pairs
 
 
-def peak_flops(device: "torch.device") -> float:
+def peak_flops(device: "torch.device", dtype: "torch.dtype") -> float:
     """What the device can do at most, in FLOP/s: the data sheet's figure on a known GPU, measured otherwise.
 
-    On a CPU: the best of five fp32 products of 2,048 × 2,048.
+    On a CPU: the best of five products of 2,048 × 2,048 in this `dtype`; a known GPU's figure is for bfloat16.
     """
     import torch
 
@@ -104,7 +104,6 @@ def peak_flops(device: "torch.device") -> float:
         known = [kind.peak for kind in DEVICES.values() if kind.name in name]
         if known:
             return known[0]
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     matrix = torch.ones(2048, 2048, dtype=dtype, device=device)
     seconds = []
     for _ in range(5):

@@ -21,7 +21,7 @@ from anaume.errors import UserError
 from anaume.model.attention import PACKED, Layout, layout_of
 from anaume.model.cross_entropy import ROWS, linear_cross_entropy
 from anaume.model.memory import VOCABULARY_MULTIPLE
-from anaume.recipe import Model
+from anaume.recipe import Model, Precision
 from anaume.tokens.tokenizer import Tokenizer
 
 CPU = torch.device("cpu")
@@ -171,39 +171,43 @@ def set_gradient_checkpointing(network: ModernBertForMaskedLM, on: bool) -> None
 def scored_states(network: ModernBertForMaskedLM, inputs: Inputs) -> Tensor:
     """(M, hidden) what the decoder gets at the scored slots. 30 % of a row are scored: the head costs that share."""
     layouts = {"full_attention": inputs.layout, "sliding_attention": inputs.layout}
-    with mixed_precision(inputs.input_ids.device):
-        states = network.model(
-            input_ids=inputs.input_ids,
-            position_ids=inputs.position_ids,
-            attention_mask=layouts,  # passes through to the attention function
-        ).last_hidden_state[0]
-        scored: Tensor = network.head(states.index_select(0, inputs.scored))
+    states = network.model(
+        input_ids=inputs.input_ids,
+        position_ids=inputs.position_ids,
+        attention_mask=layouts,  # passes through to the attention function
+    ).last_hidden_state[0]
+    scored: Tensor = network.head(states.index_select(0, inputs.scored))
     return scored
 
 
-def mixed_precision(device: torch.device) -> torch.autocast:
-    """bf16 products on CUDA; on a CPU they are the slower ones, so there it does nothing."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+def product_dtype(device: torch.device, precision: Precision = "auto") -> torch.dtype:
+    """What matrices are multiplied in: bfloat16 on CUDA, and on a CPU if the recipe says so; else float32."""
+    return torch.bfloat16 if device.type == "cuda" or precision == "bfloat16" else torch.float32
 
 
-def loss_sum(network: ModernBertForMaskedLM, inputs: Inputs) -> Tensor:
+def mixed_precision(device: torch.device, precision: Precision = "auto") -> torch.autocast:
+    """Multiply matrices in `product_dtype` within this block; weights and the residual stream stay float32."""
+    dtype = product_dtype(device, precision)
+    return torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
+
+
+def loss_sum(network: ModernBertForMaskedLM, inputs: Inputs, precision: Precision = "auto") -> Tensor:
     """The sum of the cross entropies (nats) over the scored tokens; the caller divides by the whole batch's number."""
     decoder = network.decoder
-    states = scored_states(network, inputs)
-    with mixed_precision(states.device):
-        return linear_cross_entropy(states, decoder.weight, decoder.bias, inputs.labels)
+    with mixed_precision(inputs.input_ids.device, precision):
+        return linear_cross_entropy(scored_states(network, inputs), decoder.weight, decoder.bias, inputs.labels)
 
 
 @torch.inference_mode()
-def scores(network: ModernBertForMaskedLM, inputs: Inputs) -> tuple[Tensor, Tensor]:
+def scores(network: ModernBertForMaskedLM, inputs: Inputs, precision: Precision = "auto") -> tuple[Tensor, Tensor]:
     """For each of the M scored slots its cross entropy in nats and whether the first guess is right; 0 where unused."""
     losses, right = [], []
-    blocks = zip(torch.split(scored_states(network, inputs), ROWS), torch.split(inputs.labels, ROWS), strict=True)
-    for states, labels in blocks:
-        with mixed_precision(states.device):
-            logits = network.decoder(states).float()
-        losses.append(F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none"))
-        right.append(logits.argmax(-1) == labels)
+    with mixed_precision(inputs.input_ids.device, precision):
+        states = scored_states(network, inputs)
+        for block, labels in zip(states.split(ROWS), inputs.labels.split(ROWS), strict=True):
+            logits = network.decoder(block).float()
+            losses.append(F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none"))
+            right.append(logits.argmax(-1) == labels)
     return torch.cat(losses), torch.cat(right)
 
 

@@ -28,6 +28,7 @@ from anaume.model import mlm
 from anaume.model.flops import peak_flops, training_flops
 from anaume.model.memory import parameters
 from anaume.pretrain import checkpoint, metrics
+from anaume.pretrain.allocator import keep_freed_memory
 from anaume.pretrain.checkpoint import Saver, State
 from anaume.pretrain.objective import accumulate, shared
 from anaume.pretrain.optim import learning_rate, optimizers
@@ -105,10 +106,12 @@ def pretrain(recipe: Recipe, folder: Path, workers: int = 1, loaders: int | None
 
 def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks) -> Run:
     data = prepare(recipe, run, workers)
+    if ranks.device.type == "cpu":
+        keep_freed_memory()
     network = mlm.build(recipe.model, data.tokenizer, recipe.seed, ranks.device).train()
     if ranks.is_main:
         begin(run, recipe, _manifest(recipe, data, ranks))
-    peak = peak_flops(ranks.device) * ranks.count
+    peak = peak_flops(ranks.device, mlm.product_dtype(ranks.device, recipe.precision)) * ranks.count
     with (
         joined(ranks),
         StopRequest() as stop,  # from here on: before, there is nothing to save
@@ -143,7 +146,7 @@ def _train_stage(job: Job, stage: Stage, state: State) -> State:
     steppers = optimizers(network, stage)
     if state.step:
         checkpoint.load_moments(run.checkpoint(state.name), network, steppers)
-    objective = shared(network, ranks, recipe.compile)
+    objective = shared(network, ranks, recipe.compile, recipe.precision)
     share = Share(ranks.rank, ranks.count)
     stream = prepared(job.data.plan(recipe, stage, "train"), state.position, share, job.loaders)
     held_out = fixed(job.data.plan(recipe, stage, "validation"), stage.validation_tokens)
@@ -241,7 +244,7 @@ def _check(job: Job, unchecked: Sequence[tuple[State, Tensor, Tensor]]) -> None:
 
 def _validate(job: Job, stage: Stage, state: State, held_out: Sequence[PackedBatch]) -> None:
     """Score the validation batches and log the result."""
-    result = validate(job.network, held_out, stage.length, job.ranks)
+    result = validate(job.network, held_out, stage.length, job.ranks, job.recipe.precision)
     job.log({"kind": "validation", "stage": stage.name, "step": state.step, "tokens": state.tokens} | asdict(result))
 
 

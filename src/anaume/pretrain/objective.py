@@ -11,24 +11,26 @@ from transformers import ModernBertForMaskedLM
 from anaume.batches.batch import PackedBatch
 from anaume.model.mlm import Inputs, loss_sum, to_device
 from anaume.pretrain.ranks import Ranks
+from anaume.recipe import Precision
 
 
 class Objective(nn.Module):
     """Inputs → summed cross entropy (nats) over their hidden tokens; compiled on a GPU, where shapes never change."""
 
-    def __init__(self, network: ModernBertForMaskedLM, compiled: bool) -> None:
+    def __init__(self, network: ModernBertForMaskedLM, compiled: bool, precision: Precision) -> None:
         super().__init__()
         self.network = network
+        self.precision: Precision = precision
         self.loss_sum = torch.compile(loss_sum, fullgraph=True, dynamic=False) if compiled else loss_sum
 
     def forward(self, inputs: Inputs) -> Tensor:
         """The sum, ()."""
-        return self.loss_sum(self.network, inputs)
+        return self.loss_sum(self.network, inputs, self.precision)
 
 
-def shared(network: ModernBertForMaskedLM, ranks: Ranks, compiled: bool = False) -> nn.Module:
+def shared(network: ModernBertForMaskedLM, ranks: Ranks, compiled: bool, precision: Precision) -> nn.Module:
     """The objective, its gradients averaged over all ranks on the last micro-batch of a step."""
-    objective = Objective(network, compiled and ranks.device.type == "cuda")
+    objective = Objective(network, compiled and ranks.device.type == "cuda", precision)
     if ranks.count == 1:
         return objective
     # The buffers are rope's frequencies: the same everywhere.

@@ -9,6 +9,7 @@ from transformers import ModernBertForMaskedLM
 from anaume.batches.batch import PackedBatch
 from anaume.model.mlm import scores, to_device
 from anaume.pretrain.ranks import Ranks
+from anaume.recipe import Precision
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,17 @@ class Validation:
     targets: int
 
 
-def validate(network: ModernBertForMaskedLM, batches: Sequence[PackedBatch], length: int, ranks: Ranks) -> Validation:
+def validate(
+    network: ModernBertForMaskedLM,
+    batches: Sequence[PackedBatch],
+    length: int,
+    ranks: Ranks,
+    precision: Precision,
+) -> Validation:
     """Score fixed batches, each rank its part; every hidden token weighs the same."""
     total = torch.zeros(3, dtype=torch.float64, device=ranks.device)
     for batch in batches[ranks.rank :: ranks.count]:
-        losses, right = scores(network, to_device(batch, length, ranks.device))
+        losses, right = scores(network, to_device(batch, length, ranks.device), precision)
         total += torch.stack([losses.double().sum(), right.double().sum(), total.new_tensor(batch.targets)])
     loss, right, targets = ranks.total(total).tolist()
     return Validation(loss / max(1, targets), right / max(1, targets), int(targets))
