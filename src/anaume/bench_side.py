@@ -29,7 +29,6 @@ from anaume.bench import Job, Round, Step
 from anaume.files import write_json
 from anaume.model import mlm
 from anaume.model.flops import peak_flops, training_flops
-from anaume.pretrain.allocator import keep_freed_memory
 from anaume.pretrain.loop import update
 from anaume.pretrain.objective import shared
 from anaume.pretrain.optim import learning_rate, optimizers
@@ -113,8 +112,6 @@ def padded_trainer(recipe: Recipe, plan: Plan, job: Job, ranks: Ranks) -> Traine
 
 def own_trainer(recipe: Recipe, plan: Plan, job: Job, ranks: Ranks) -> Trainer:
     """What `anaume pretrain` does."""
-    if ranks.device.type == "cpu":
-        keep_freed_memory()
     stage = recipe.stage[0]
     network = mlm.build(recipe.model, plan.tokenizer, recipe.seed, ranks.device).train()
     mlm.set_rope_theta(network, stage.rope_theta)

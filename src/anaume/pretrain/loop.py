@@ -28,7 +28,6 @@ from anaume.model import mlm
 from anaume.model.flops import peak_flops, training_flops
 from anaume.model.memory import parameters
 from anaume.pretrain import checkpoint, metrics
-from anaume.pretrain.allocator import keep_freed_memory
 from anaume.pretrain.checkpoint import Saver, State
 from anaume.pretrain.objective import accumulate, shared
 from anaume.pretrain.optim import learning_rate, optimizers
@@ -106,8 +105,6 @@ def pretrain(recipe: Recipe, folder: Path, workers: int = 1, loaders: int | None
 
 def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks) -> Run:
     data = prepare(recipe, run, workers)
-    if ranks.device.type == "cpu":
-        keep_freed_memory()
     network = mlm.build(recipe.model, data.tokenizer, recipe.seed, ranks.device).train()
     if ranks.is_main:
         begin(run, recipe, _manifest(recipe, data, ranks))
