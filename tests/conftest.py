@@ -16,6 +16,8 @@ from anaume.tokens.tokenizer import Tokenizer, adapt, load, train
 
 # Tests multiply tiny matrices: a second thread would only wait for the first. Read by torch, which isn't loaded yet.
 os.environ["OMP_NUM_THREADS"] = "1"
+# A name that is no folder is looked up in the Hub's cache alone: a test neither waits for a network nor depends on one.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 RECIPE = """
 name = "tiny"

@@ -162,6 +162,7 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         endpoint = f"http://127.0.0.1:{server.server_port}"
         download = partial(huggingface_hub.snapshot_download, endpoint=endpoint, cache_dir=tmp_path / "cache")
         monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)  # as conftest set it
         return asked
 
     yield start
