@@ -2,6 +2,7 @@
 
     python benchmarks/gpu.py                  the paper's model: parity, then speed at both lengths
     python benchmarks/gpu.py --parity         parity only
+    torchrun --nproc-per-node 2 benchmarks/gpu.py --parity      several GPUs against one
 
 Written without a GPU at hand and not yet run on one; its checks ran on a CPU, where they compare the CPU's path.
 
@@ -9,6 +10,8 @@ Parity holds the CUDA path (`varlen_attn`, bf16 autocast, torch.compile, fused A
 `anaume_reference`. A bf16 result is judged as flash-attention's own tests judge it: its distance from the reference in
 float32 may be at most twice that of the reference in bf16, plus a small constant. Exit status: 1 if a check fails, 2
 without CUDA.
+
+Both run what `anaume pretrain` runs: its objective (`shared`), its accumulation and its step (`update`).
 
 Speed is that of whole optimizer steps on made-up documents, packed and masked as in training; their lengths follow an
 exponential law. MFU counts what the text needs, as a share of the data sheet's dense bf16 peak.
@@ -21,16 +24,14 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
-from transformers import ModernBertForMaskedLM
 
 from anaume.batches.batch import PackedBatch
 from anaume.batches.loader import batches
@@ -41,8 +42,11 @@ from anaume.model.cross_entropy import reference_cross_entropy
 from anaume.model.flops import peak_flops, training_flops
 from anaume.model.mlm import Inputs
 from anaume.plan import DOCUMENT_TOKENS
+from anaume.pretrain.loop import update
+from anaume.pretrain.objective import accumulate, shared
 from anaume.pretrain.optim import optimizers
-from anaume.recipe import Model, Stage
+from anaume.pretrain.ranks import Ranks, here, joined
+from anaume.recipe import Model, Precision, Stage
 from anaume.tokens.memory import MemoryStore
 from anaume.tokens.tokenizer import Tokenizer
 
@@ -54,6 +58,8 @@ ROWS = ([2048], [1, 2, 3, 1000, 64, 65, 66, 127, 128, 129, 463], [512] * 4, [150
 # What a bf16 result may be off besides twice the reference's own error: of values about 1, and relative.
 VALUE, RELATIVE = 1e-3, 2e-3
 WARM_UP = 5
+COLUMNS = ["length", "slots", "optimizer", "compiled", "checkpointing", "tokens/s", "MFU", "ms a step", "GiB"]
+COLUMNS += [f"first {WARM_UP} steps, s"]
 
 Loss = Callable[[Inputs], Tensor]
 
@@ -96,7 +102,6 @@ def attention_checks(device: torch.device, dtype: torch.dtype, heads: int = 12, 
         data = torch.randn(3, 1, sum(lengths), heads, size, generator=generator, device=device)
         weight = torch.randn(1, sum(lengths), heads, size, generator=generator, device=device)
         layout = layout_of(lengths, 2048, device)
-        empty = replace(layout, cu_seqlens=F.pad(layout.cu_seqlens, (0, 64), value=sum(lengths)))
 
         def results(function: Callable[..., tuple[Tensor, None]], kind: torch.dtype, where: object) -> list[Tensor]:
             query, key, value = inputs = [x.to(kind).transpose(1, 2).detach().requires_grad_() for x in data]  # noqa: B023
@@ -107,11 +112,10 @@ def attention_checks(device: torch.device, dtype: torch.dtype, heads: int = 12, 
 
         truth = results(reference_attention, torch.float32, layout)
         plain = results(reference_attention, dtype, layout)
-        for label, where in (("", layout), (", empty documents behind", empty)):
-            fast = results(packed_attention, dtype, where)
-            for name, a, b, c in zip(("output", "d query", "d key", "d value"), fast, plain, truth, strict=True):
-                what = f"attention, row {number}, {'global' if reach is None else 'local'}, {name}{label}"
-                checks.append(Check(what, _furthest(a, c), 2 * _furthest(b, c) + VALUE))
+        fast = results(packed_attention, dtype, layout)
+        for name, a, b, c in zip(("output", "d query", "d key", "d value"), fast, plain, truth, strict=True):
+            what = f"attention, row {number}, {'global' if reach is None else 'local'}, {name}"
+            checks.append(Check(what, _furthest(a, c), 2 * _furthest(b, c) + VALUE))
     return checks
 
 
@@ -135,32 +139,46 @@ def network_checks(device: torch.device, model: Model, vocab_size: int) -> list[
     truth = _loss_and_gradients(float32, slow, inputs)
     plain = _loss_and_gradients(lambda given: mlm.loss_sum(slow, given), slow, inputs)
     checks = []
-    for label, loss in (("", loss_of(network, compiled=False)), (", compiled", loss_of(network, compiled=True))):
-        fast = _loss_and_gradients(loss, network, inputs)
+    for label, compiled in (("", False), (", compiled", True)):
+        fast = _loss_and_gradients(shared(network, Ranks(0, 1, device), compiled, "auto"), network, inputs)
         for name in truth:
             allowed = 2 * _relative(plain[name], truth[name]) + RELATIVE
             checks.append(Check(f"network{label}, {name}", _relative(fast[name], truth[name]), allowed))
     return checks
 
 
-def loss_of(network: ModernBertForMaskedLM, compiled: bool) -> Loss:
-    """The training path's summed loss; compiled, the number of documents may vary without a new graph."""
-    if not compiled:
-        return lambda inputs: mlm.loss_sum(network, inputs)
-    fast = torch.compile(mlm.loss_sum, fullgraph=True)
+def rank_checks(ranks: Ranks, model: Model, vocab_size: int) -> list[Check]:
+    """All ranks together, compiled, two micro-batches each, against one process that takes all of them."""
+    batches = list(itertools.islice(made_up(1024, 2048, vocab_size), 2 * ranks.count))
+    targets = torch.tensor(float(sum(batch.targets for batch in batches)), device=ranks.device)
+    network = mlm.build(model, tokenizer_of(vocab_size), 0, ranks.device).train()
+    alone = Ranks(0, 1, ranks.device)
 
-    def loss(inputs: Inputs) -> Tensor:
-        torch._dynamo.mark_dynamic(inputs.layout.cu_seqlens, 0)
-        return fast(network, inputs)
+    def found(compiled: bool, precision: Precision, who: Ranks) -> dict[str, Tensor]:
+        objective, mine = shared(network, who, compiled, precision), batches[who.rank :: who.count]
+        network.zero_grad()
+        return _gradients(accumulate(objective, mine, 1024, targets, who), network)
 
-    return loss
+    truth, plain, fast = found(False, "float32", alone), found(False, "auto", alone), found(True, "auto", ranks)
+    return [
+        Check(
+            f"{ranks.count} ranks, {name}",
+            _relative(fast[name], truth[name]),
+            2 * _relative(plain[name], truth[name]) + RELATIVE,
+        )
+        for name in truth
+    ]
 
 
 def _loss_and_gradients(loss: Loss, network: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
     network.zero_grad()
     value = loss(inputs)
     value.backward()
-    found = {"loss": value.detach().float()}
+    return _gradients(value, network)
+
+
+def _gradients(loss: Tensor, network: nn.Module) -> dict[str, Tensor]:
+    found = {"loss": loss.detach().float()}
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None
         found[f"d {name}"] = parameter.grad.clone()
@@ -213,17 +231,16 @@ def speed(model: Model, stage: Stage, device: torch.device, seconds: float, comp
     """A row of the table: optimizer steps of one micro-batch, timed without waiting in between."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
+    ranks = Ranks(0, 1, device)
     network = mlm.build(model, tokenizer_of(VOCABULARY), 0, device).train()
-    loss, steppers = loss_of(network, compiled), optimizers(network, stage)
+    mlm.set_gradient_checkpointing(network, stage.gradient_checkpointing)
+    objective, steppers = shared(network, ranks, compiled, "auto"), optimizers(network, stage)
     stream = made_up(stage.length, stage.micro_batch_tokens, VOCABULARY)
     ready = list(itertools.islice(stream, 16))  # made beforehand: loading is benchmarks/loader.py's
 
     def step(batch: PackedBatch) -> None:
-        (loss(mlm.to_device(batch, stage.length, device)) / batch.targets).backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), stage.gradient_clip)
-        for stepper in steppers:
-            stepper.step()
-            stepper.zero_grad()
+        targets = mlm.onto(torch.tensor(float(batch.targets)), device)
+        update(objective, steppers, stage, stage.learning_rate, [batch], targets, ranks)
 
     start = time.perf_counter()
     for batch in ready[:WARM_UP]:
@@ -243,13 +260,25 @@ def speed(model: Model, stage: Stage, device: torch.device, seconds: float, comp
     return [
         f"{stage.length:,}",
         f"{stage.micro_batch_tokens:,}",
+        stage.optimizer,
         "yes" if compiled else "no",
+        "yes" if stage.gradient_checkpointing else "no",
         f"{tokens / took:,.0f}",
         f"{needed / took / peak_flops(device, mlm.product_dtype(device)):.1%}",
         f"{1000 * took / len(ready):,.1f}",
         f"{torch.cuda.max_memory_allocated() / 2**30:.1f}",
         f"{first:,.1f}",
     ]
+
+
+def variants() -> Iterator[tuple[Stage, bool]]:
+    """The rows of the table: both stages without and with torch.compile, and what a recipe may turn on beside it."""
+    for name, (length, slots) in STAGES.items():
+        stage = Stage(name=name, length=length, batch_tokens=slots, micro_batch_tokens=slots)
+        yield stage, False
+        yield stage, True
+        yield stage.model_copy(update={"gradient_checkpointing": True}), True
+        yield stage.model_copy(update={"optimizer": "muon"}), True
 
 
 def main() -> None:
@@ -262,22 +291,27 @@ def main() -> None:
     if not torch.cuda.is_available():
         print(f"gpu.py: torch {torch.__version__} finds no CUDA device; there is nothing to check", file=sys.stderr)
         sys.exit(2)
-    device = torch.device("cuda")
+    ranks = here()
+    device = ranks.device
     model = Model(
         layers=given.layers, hidden=given.hidden, heads=given.hidden // 64, intermediate=given.hidden * 3 // 2
     )
-    print(f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}", flush=True)
     # Four layers have two of each kind; the reference keeps T² scores of each.
     shallow = model.model_copy(update={"layers": min(4, model.layers)})
-    checks = attention_checks(device, torch.bfloat16) + optimizer_checks(device)
-    passed = report(checks + network_checks(device, shallow, VOCABULARY))
-    if not given.parity:
-        table = Table("length", "slots", "compiled", "tokens/s", "MFU", "ms a step", "GiB", f"first {WARM_UP} steps, s")
-        for name, (length, slots) in STAGES.items():
-            stage = Stage(name=name, length=length, batch_tokens=slots, micro_batch_tokens=slots)
-            for compiled in (False, True):
-                table.add_row(*speed(model, stage, device, given.seconds, compiled))
-        Console(width=100).print(table)
+    with joined(ranks):
+        if ranks.is_main:
+            print(f"{ranks.count} × {torch.cuda.get_device_name(device)}, torch {torch.__version__}", flush=True)
+        if ranks.count > 1:
+            checks = rank_checks(ranks, shallow, VOCABULARY)
+        else:
+            checks = attention_checks(device, torch.bfloat16) + optimizer_checks(device)
+            checks += network_checks(device, shallow, VOCABULARY)
+        passed = report(checks) if ranks.is_main else True
+    if ranks.count == 1 and not given.parity:
+        table = Table(*COLUMNS)
+        for stage, compiled in variants():
+            table.add_row(*speed(model, stage, device, given.seconds, compiled))
+        Console(width=120).print(table)
     sys.exit(0 if passed else 1)
 
 

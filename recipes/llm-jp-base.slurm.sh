@@ -21,5 +21,6 @@ MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 export MASTER_ADDR MASTER_PORT=29500
 export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK
 
-# One task is one rank: srun starts them all, and its signals reach each of them.
-srun --kill-on-bad-exit=1 bash -c 'RANK=$SLURM_PROCID LOCAL_RANK=$SLURM_LOCALID WORLD_SIZE=$SLURM_NTASKS exec anaume pretrain "$RECIPE" --run "$RUN"'
+# One task is one rank: srun starts them all, and its signals reach each of them. It doesn't take the job's cpus-per-task
+# over by itself (since Slurm 22.05), and without them a rank and its loaders would share one core.
+srun --cpus-per-task="$SLURM_CPUS_PER_TASK" --kill-on-bad-exit=1 bash -c 'RANK=$SLURM_PROCID LOCAL_RANK=$SLURM_LOCALID WORLD_SIZE=$SLURM_NTASKS exec anaume pretrain "$RECIPE" --run "$RUN"'

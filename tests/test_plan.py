@@ -21,6 +21,7 @@ from anaume.model.memory import memory, parameters
 from anaume.plan import EVERYWHERE, PACKED, SCORED, Plan, lengths, plan, vocabulary_size
 from anaume.pretrain.optim import optimizers
 from anaume.recipe import Model, Recipe, Stage, TokenizerTable
+from anaume.run import Run
 from anaume.tokens.tokenizer import Tokenizer
 
 ROOT = Path(__file__).parents[1]
@@ -181,6 +182,19 @@ def test_moments_take_what_the_optimizers_hold(optimizer: str, trained: Tokenize
     moments = sum(4 * value.numel() for value in held if value.ndim)
     parts = memory(SMALL, trained.vocab_size, stage)
     assert [size for name, size in parts.items() if "moment" in name] == [moments]
+
+
+def test_checkpoints_take_what_they_take_on_the_disk(straight: Run, tiny: Recipe) -> None:
+    """Of a run that keeps all of them, AdamW's and Muon's; files have headers besides."""
+    files = [path for name in straight.checkpoints() for path in straight.checkpoint(name).glob("*.safetensors")]
+    disk = plan(tiny, 1200, "h100", 1, [0.5]).disk
+    assert disk.checkpoints == len(straight.checkpoints())
+    assert sum(path.stat().st_size for path in files) == pytest.approx(disk.stays, rel=0.02)
+
+
+def test_the_papers_run_keeps_what_its_comment_says(base: Recipe) -> None:
+    disk = plan(base, 99_574, "h100", 16, [0.3]).disk
+    assert f"{disk.checkpoints} checkpoints, {(disk.stays + disk.passes) / 1e9:.0f} GB" in BASE.read_text()
 
 
 def test_a_tokenizer_that_is_there_is_counted(trained: Tokenizer, base: Recipe) -> None:

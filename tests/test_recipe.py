@@ -126,9 +126,46 @@ def test_resolved_recipe_reads_back_as_itself(recipe_file: Path, tmp_path: Path)
 
 def test_first_difference_names_the_key(recipe_file: Path) -> None:
     ours, theirs = load(recipe_file), load(recipe_file, ["stage.0.steps=30000"])
-    assert first_difference(ours, ours) == ""
-    assert "stage.0.steps = 500000 there" in first_difference(ours, theirs)
+    assert first_difference(ours, ours, begun=1) == ""
+    said = "stage.0.steps = 500000 there, stage.0.steps = 30000 here"
+    assert first_difference(ours, theirs, begun=1) == said
     assert fingerprint(ours) != fingerprint(theirs)
+
+
+@pytest.mark.parametrize(
+    ("change", "begun", "said"),
+    [
+        ("seed=5", 0, "seed = 42 there, seed = 5 here"),
+        ("corpus.train.0.weight=2.0", 0, "corpus.train.0.weight = 1.0 there"),
+        ("stage.0.micro_batch_tokens=13312", 1, "stage.0.micro_batch_tokens = 26624 there"),
+        ("stage.0.validation_tokens=7", 1, "stage.0.validation_tokens = 1048576 there"),
+        (
+            "stage.0.length_shares=[1.0,0,0,0]",
+            1,
+            "no stage.0.length_shares.0 there, stage.0.length_shares.0 = 1.0 here",
+        ),
+        ("stage.0.micro_batch_tokens=13312", 0, ""),
+        ("stage.0.gradient_checkpointing=true", 1, ""),
+        ("stage.0.keep_last=1", 1, ""),
+        ("stage.0.validate_every=7", 1, ""),
+        ("compile=false", 1, ""),
+        ("trackers=['wandb']", 1, ""),
+    ],
+)
+def test_a_run_may_change_what_changes_no_number_and_stages_to_come(
+    recipe_file: Path, change: str, begun: int, said: str
+) -> None:
+    found = first_difference(load(recipe_file), load(recipe_file, [change]), begun)
+    assert found.startswith(said)
+    assert bool(found) == bool(said)
+
+
+def test_a_stage_may_follow_those_that_have_begun(recipe_file: Path) -> None:
+    one = load(recipe_file)
+    recipe_file.write_text(MINIMAL + '[[stage]]\nname = "two"\n', encoding="utf-8")
+    two = load(recipe_file)
+    assert first_difference(one, two, begun=1) == first_difference(two, one, begun=1) == ""
+    assert first_difference(two, one, begun=2) == "stage.1.name = 'two' there, no stage.1.name here"
 
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))

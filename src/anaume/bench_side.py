@@ -114,7 +114,7 @@ def own_trainer(recipe: Recipe, plan: Plan, job: Job, ranks: Ranks) -> Trainer:
     """What `anaume pretrain` does."""
     stage = recipe.stage[0]
     network = mlm.build(recipe.model, plan.tokenizer, recipe.seed, ranks.device).train()
-    mlm.set_rope_theta(network, stage.rope_theta)
+    mlm.set_rope_theta(network, stage.rope_theta, stage.local_rope_theta)
     mlm.set_gradient_checkpointing(network, stage.gradient_checkpointing)
     steppers, objective = optimizers(network, stage), shared(network, ranks, recipe.compile, recipe.precision)
     loaders = 1 if ranks.device.type == "cuda" else 0
@@ -123,7 +123,7 @@ def own_trainer(recipe: Recipe, plan: Plan, job: Job, ranks: Ranks) -> Trainer:
     def step(number: int) -> Step:
         start = time.perf_counter()
         batch, _ = next(stream)
-        targets = torch.tensor(float(batch.targets), device=ranks.device)
+        targets = mlm.onto(torch.tensor(float(batch.targets)), ranks.device)
         rate = learning_rate(stage, min(number, stage.steps - 1))
         loss, _ = update(objective, steppers, stage, rate, [batch], targets, ranks)
         value = loss.item()

@@ -1,11 +1,13 @@
 """Files that are whole or absent: written beside their place under a temporary name, then renamed."""
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,19 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically, Japanese readable."""
     write_atomic(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Wait for other processes that make the same `path`.
+
+    A path is a byte of its folder's lock file; the lock goes with the process, however it ends.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / ".lock").open("wb") as file:
+        with suppress(OSError):  # a file system that has no locks
+            fcntl.lockf(file, fcntl.LOCK_EX, 1, zlib.crc32(path.name.encode()))
+        yield
 
 
 @contextmanager

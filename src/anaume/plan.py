@@ -83,6 +83,15 @@ class StagePlan:
 
 
 @dataclass(frozen=True)
+class Disk:
+    """Checkpoints that stay, their bytes, and the bytes of those that come and go beside them while a run trains."""
+
+    checkpoints: int
+    stays: int
+    passes: int
+
+
+@dataclass(frozen=True)
 class Plan:
     """A recipe on `gpus` GPUs of a kind."""
 
@@ -94,6 +103,7 @@ class Plan:
     vocab_size: int
     parameters: Parameters
     stages: tuple[StagePlan, ...]
+    disk: Disk
 
     def to_json(self) -> dict[str, Any]:
         """As nested dictionaries, with the sums that a reader would otherwise have to form."""
@@ -133,7 +143,19 @@ def plan(
         for stage, share, wanted in zip(recipe.stage, shares, given, strict=True)
     ]
     counted = parameters(recipe.model, vocab_size)
-    return Plan(recipe.name, gpus, device, kind.peak, kind.memory, vocab_size, counted, tuple(stages))
+    disk = _disk(recipe, stages)
+    return Plan(recipe.name, gpus, device, kind.peak, kind.memory, vocab_size, counted, tuple(stages), disk)
+
+
+def _disk(recipe: Recipe, stages: Sequence[StagePlan]) -> Disk:
+    """A checkpoint is the weights and the moments; the run's first one has no moments yet."""
+    count, stays, passes = 1, stages[0].memory["weights"], 0
+    for stage, planned in zip(recipe.stage, stages, strict=True):
+        size = sum(part for name, part in planned.memory.items() if name == "weights" or "moment" in name)
+        kept = sum(map(stage.keeps, {*range(stage.save_every, stage.steps, stage.save_every), stage.steps}))
+        count, stays = count + kept, stays + kept * size
+        passes = max(passes, (stage.keep_last + 1) * size)  # and the one that is being written
+    return Disk(count, stays, passes)
 
 
 def vocabulary_size(table: TokenizerTable) -> int:

@@ -27,6 +27,11 @@ def show(plan: Plan) -> None:
         console.print(_total(plan))
     console.print()
     console.print(_memory(plan))
+    disk = plan.disk
+    console.print(
+        f"disk: {disk.checkpoints:,} checkpoints stay, {disk.stays / 1e9:,.1f} GB (keep_every); the newest ones and the"
+        f" one being written take {disk.passes / 1e9:,.1f} GB more at most"
+    )
     console.print()
     for line in _assumptions(plan):
         console.print(line)

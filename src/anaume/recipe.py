@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from anaume.corpus.source import Source
 from anaume.errors import UserError
@@ -22,7 +22,11 @@ from anaume.errors import UserError
 # Upper ends of the bins by which the lengths of documents are compared, in tokens (arXiv 2504.15544, section 4.4).
 LENGTH_BINS = (1024, 2048, 4096, 8192)
 
-Precision = Literal["auto", "bfloat16"]
+# What a run may change when it goes on, for training computes the same (`compile`: but for rounding, on a GPU).
+FREE_KEYS = {"compile", "trackers", "gradient_checkpointing"}
+FREE_KEYS |= {"log_every", "validate_every", "save_every", "keep_every", "keep_last"}
+
+Precision = Literal["auto", "bfloat16", "float32"]
 
 
 class Table(BaseModel):
@@ -85,6 +89,8 @@ class Model(Table):
 class Stage(Table):
     """One stage of training. Batches are counted in token slots, over all ranks.
 
+    A run that goes on may change those keys of `FREE_KEYS`, and everything of a stage that has not begun.
+
     `schedule`       after a linear rise over `warmup_steps`: "linear" or "cosine" falls to `final_learning_rate`; "wsd"
                      (warm-up, stable, decay) stays at its peak and falls over the last `decay_steps`
     `gradient_checkpointing`  compute each layer again in the backward pass: less memory, about a third more time
@@ -99,6 +105,8 @@ class Stage(Table):
     `mask_share`     of those, so many become the mask and `random_share` a random token, the others stay
     `mask_unit`      what is hidden as a whole: "token", "word" (MeCab's, the `words` extra) or "span", of
                      `mask_span_length` tokens in the mean
+    `rope_theta`     base of the rotary positions in global layers; 0 keeps that of `model.init`, and is its default
+    `local_rope_theta`  the same for local layers; 0: as `rope_theta`
     `validation_tokens`  at most so many tokens of the validation corpus are scored each time
     `keep_every`     of the checkpoints made every `save_every` steps, those at a multiple of this are kept, beside the
                      first, the stage's last and the run's `keep_last` newest; 0 keeps all
@@ -129,7 +137,8 @@ class Stage(Table):
     random_share: float = Field(0.1, ge=0, le=1)
     mask_unit: Literal["token", "word", "span"] = "token"
     mask_span_length: float = Field(3.0, ge=1)
-    rope_theta: float = Field(10_000.0, gt=0)
+    rope_theta: float = Field(10_000.0, ge=0)
+    local_rope_theta: float = Field(0.0, ge=0)
     min_document_tokens: int = Field(0, ge=0)
     length_shares: list[float] = []
     validation_tokens: int = Field(1_048_576, ge=1)
@@ -138,6 +147,10 @@ class Stage(Table):
     keep_every: int = Field(0, ge=0)
     keep_last: int = Field(2, ge=1)
     log_every: int = Field(10, ge=1)
+
+    def keeps(self, step: int) -> bool:
+        """Whether the checkpoint of this step stays when newer ones have come."""
+        return step in (0, self.steps) or step % max(1, self.keep_every) == 0
 
     @model_validator(mode="after")
     def _batches_fit(self) -> Self:
@@ -190,7 +203,8 @@ class Recipe(Table):
 
     `compile`    compile the network on a GPU (torch.compile); nothing on a CPU
     `precision`  what matrices are multiplied in: "auto" is bfloat16 on a GPU and float32 on a CPU; "bfloat16" is faster
-                 on a CPU with AVX-512 BF16 or AMX. Weights, their gradients and the residual stream stay float32
+                 on a CPU with AVX-512 BF16 or AMX; "float32" is for comparing, and never compiled. Weights, their
+                 gradients and the residual stream are float32 always
     `trackers`   where metrics also go, through accelerate: "tensorboard", "wandb", "trackio"; each to be installed
     """
 
@@ -204,6 +218,14 @@ class Recipe(Table):
     model: Model = Model()
     stage: list[Stage] = Field(min_length=1)
 
+    @field_validator("stage")
+    @classmethod
+    def _keep_theta(cls, stages: list[Stage], info: ValidationInfo) -> list[Stage]:
+        """A checkpoint to continue from has its own thetas: a stage that gives none keeps them."""
+        if not ("model" in info.data and info.data["model"].init):
+            return stages
+        return [s if "rope_theta" in s.model_fields_set else s.model_copy(update={"rope_theta": 0.0}) for s in stages]
+
     @model_validator(mode="after")
     def _stages_fit(self) -> Self:
         names = [stage.name for stage in self.stage]
@@ -214,6 +236,8 @@ class Recipe(Table):
                 raise ValueError(
                     f"stage {stage.name!r}: length = {stage.length} is above model.positions = {self.model.positions}"
                 )
+            if not stage.rope_theta and not self.model.init:
+                raise ValueError(f"stage {stage.name!r}: rope_theta = 0 keeps that of model.init, which is not given")
         return self
 
 
@@ -353,15 +377,32 @@ def fingerprint(recipe: Recipe) -> str:
     return hashlib.sha256(to_toml(recipe).encode()).hexdigest()
 
 
-def first_difference(ours: Recipe, theirs: Recipe) -> str:
-    """The first key in which two recipes differ, with both values; empty if none does."""
-    for left, right in zip(_flat(ours), _flat(theirs), strict=False):
-        if left != right:
-            return f"{left[0]} = {left[1]!r} there, {right[0]} = {right[1]!r} here"
-    return "" if len(_flat(ours)) == len(_flat(theirs)) else "the number of tables differs"
+def first_difference(ours: Recipe, theirs: Recipe, begun: int) -> str:
+    """The first key in which two recipes differ that a run may not change, with both values; empty if none does.
+
+    A run may change `FREE_KEYS`, and all of the stages after the `begun` ones that it has begun.
+    """
+    for key, (left, right) in differences(ours, theirs).items():
+        parts = key.split(".")
+        if FREE_KEYS.isdisjoint(parts) and not (parts[0] == "stage" and int(parts[1]) >= begun):
+            return f"{_entry(key, left)} there, {_entry(key, right)} here"
+    return ""
 
 
-def _flat(recipe: Recipe) -> list[tuple[str, Any]]:
+def differences(ours: Recipe, theirs: Recipe) -> dict[str, tuple[Any, Any]]:
+    """All keys in which two recipes differ, with both values: None where there is no such key."""
+    left, right = dict(flat(ours)), dict(flat(theirs))
+    pairs = {key: (left.get(key), right.get(key)) for key in left | right}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _entry(key: str, value: Any) -> str:
+    return f"no {key}" if value is None else f"{key} = {value!r}"
+
+
+def flat(recipe: Recipe) -> list[tuple[str, Any]]:
+    """Each key, as `--set` names it, with its value."""
+
     def walk(prefix: str, value: Any) -> list[tuple[str, Any]]:
         if isinstance(value, dict):
             return [pair for key, child in value.items() for pair in walk(f"{prefix}.{key}" if prefix else key, child)]

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -110,22 +111,34 @@ class Run:
         """All complete checkpoints, in the order in which training made them."""
         found = []
         for stage in self.recipe().stage:
-            names = [
-                path.name.removeprefix("step-") for path in (self.folder / "checkpoints" / stage.name).glob("step-*")
-            ]
-            found += [CheckpointName(stage.name, step) for step in sorted(int(n) for n in names if n.isdecimal())]
+            # Not by glob: it takes a folder that can't be read for an empty one.
+            names = _names_in(self.folder / "checkpoints" / stage.name)
+            steps = [name.removeprefix("step-") for name in names if name.startswith("step-")]
+            found += [CheckpointName(stage.name, step) for step in sorted(int(s) for s in steps if s.isdecimal())]
         return found
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"{folder}: cannot read it ({error.strerror})") from error
 
 
 def check(folder: Path, wanted: Recipe) -> Run:
     """The run in `folder`, new or to be continued.
 
     Raises:
-        UserError: the folder holds something else, or a run of another recipe.
+        UserError: the folder holds something else, or a run of another recipe: see `recipe.first_difference`.
     """
     run = Run(folder)
     if run.recipe_file.is_file():
-        difference = recipe.first_difference(run.recipe(), wanted)
+        before = run.recipe()
+        stages, found = [stage.name for stage in before.stage], run.checkpoints()
+        begun = stages.index(found[-1].stage) + 1 if found else 0
+        difference = recipe.first_difference(before, wanted, begun)
         if difference:
             raise UserError(
                 f"{folder}: a run of another recipe ({difference}); give another --run, or the recipe that made it"
@@ -162,17 +175,25 @@ def begin(run: Run, wanted: Recipe, manifest: dict[str, Any]) -> None:
     """Make the folder a run of this recipe. Called once the data is ready, so that a mistake before leaves no run.
 
     The recipe comes first: with it alone, after a kill in between, the folder is a run whose manifest is still to come.
+    In a run that goes on, what the recipe changes (see `check`) comes first, as an entry of the manifest's `changes`.
     """
-    if not run.recipe_file.is_file():
-        write_atomic(run.recipe_file, recipe.to_toml(wanted))
+    now, hashed = datetime.now(UTC).isoformat(timespec="seconds"), recipe.fingerprint(wanted)
     if not run.manifest_file.is_file():
-        facts = {
-            "name": wanted.name,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "anaume": __version__,
-            "recipe_hash": recipe.fingerprint(wanted),
-        }
+        write_atomic(run.recipe_file, recipe.to_toml(wanted))
+        facts = {"name": wanted.name, "created": now, "anaume": __version__, "recipe_hash": hashed}
         write_json(run.manifest_file, facts | manifest)
+    elif changed := recipe.differences(run.recipe(), wanted):
+        facts = json.loads(run.manifest_file.read_text(encoding="utf-8"))
+        last = [name.model for name in run.checkpoints()][-1:]
+        entry = {"when": now, "after": "".join(last), "anaume": __version__, "recipe_hash": hashed, "keys": changed}
+        write_json(run.manifest_file, facts | {"changes": [*facts.get("changes", []), entry]})
+        write_atomic(run.recipe_file, recipe.to_toml(wanted))
+
+
+def identity(run: Run) -> str:
+    """A name that no other run has and that stays: for services which keep many runs."""
+    facts = json.loads(run.manifest_file.read_text(encoding="utf-8"))
+    return sha256(f"{facts['created']} {facts['recipe_hash']}".encode()).hexdigest()[:16]
 
 
 def environment(device: str, threads: int) -> dict[str, Any]:

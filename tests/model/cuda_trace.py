@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -32,13 +33,15 @@ from anaume.pretrain.loop import update  # noqa: E402
 from anaume.pretrain.objective import shared  # noqa: E402
 from anaume.pretrain.optim import optimizers  # noqa: E402
 from anaume.pretrain.ranks import Ranks  # noqa: E402
-from anaume.recipe import Model, Stage  # noqa: E402
+from anaume.recipe import Model, Precision, Stage  # noqa: E402
 from anaume.tokens.tokenizer import Tokenizer  # noqa: E402
 
 CUDA = torch.device("cuda")
 SMALL = Model(layers=2, hidden=32, heads=2, intermediate=48, positions=256, window=16)
 STAGE = Stage(name="stage", length=256, batch_tokens=256, micro_batch_tokens=256)
-LENGTHS = ([100, 56, 100], [200, 50, 6], [128, 128], [50] * 5 + [6], [256])
+LENGTHS = ([100, 56, 100], [200, 50, 6])
+# Rows of 1,024 slots with 1 to 1,000 documents.
+ROWS = ([1024], [500, 524], [4] * 256, [24] + [1] * 1000, [16] * 64, [8] * 64 + [512], [124] + [3] * 300)
 
 
 def batch(lengths: list[int], scored: int) -> PackedBatch:
@@ -95,16 +98,19 @@ def step(optimizer: str) -> dict[str, Any]:
     }
 
 
-def compiled() -> list[int]:
-    """Graphs compiled so far after each batch, forward and backward; `fullgraph` raises where a graph would break."""
+def compiled(precision: Precision) -> list[int]:
+    """Graphs compiled so far after each batch of two stages, forward and backward; `fullgraph` raises on a break."""
     torch._dynamo.reset()
     counters.clear()
     network = network_of(SMALL, 576)
-    loss_sum = torch.compile(mlm.loss_sum, fullgraph=True, backend="aot_eager")
     graphs = []
-    for lengths in LENGTHS:
-        loss_sum(network, mlm.to_device(batch(lengths, 60), STAGE.length, CUDA)).backward()
-        graphs.append(counters["stats"]["unique_graphs"])
+    for slots in (1024, 2048):
+        with patch("torch.compile", partial(torch.compile, backend="aot_eager")):  # the default writes kernels
+            objective = shared(network, Ranks(0, 1, CUDA), True, precision)
+        for lengths in ROWS:
+            rest = [slots - 1024] if slots > 1024 else []
+            objective(mlm.to_device(batch(lengths + rest, slots // 16), slots, CUDA)).backward()
+            graphs.append(counters["stats"]["unique_graphs"])
     return graphs
 
 
@@ -136,7 +142,7 @@ def main() -> None:
         facts = {
             "adamw": step("adamw"),
             "muon": step("muon"),
-            "graphs": compiled(),
+            "graphs": {precision: compiled(precision) for precision in ("auto", "float32")},
             "kept": kept(Model(), 99_584, 26_624, 7_987),
         }
     print(json.dumps(facts))

@@ -61,8 +61,13 @@ def test_attention_is_called_with_what_the_kernel_takes(facts: Any) -> None:
 
 
 def test_loss_and_gradients_are_one_graph(facts: Any) -> None:
-    """`fullgraph=True` traced them, and a batch with other documents, or another number of them, needs no new graph."""
-    assert facts["graphs"] == [1] * 5
+    """`fullgraph=True` traced them: one graph a stage, whether a row holds 1 document or 1,000."""
+    assert facts["graphs"]["auto"] == [1] * 7 + [2] * 7
+
+
+def test_float32_is_not_compiled(facts: Any) -> None:
+    """There attention takes lengths as plain numbers, and each row would be a graph of its own."""
+    assert facts["graphs"]["float32"] == [0] * 14
 
 
 def test_the_plan_counts_what_autograd_keeps(facts: Any) -> None:

@@ -1,18 +1,21 @@
 """What an export must do: open in the libraries that people use, and give the numbers of the checkpoint."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
+from transformers import AutoModelForMaskedLM, AutoTokenizer, ModernBertForMaskedLM, pipeline
 
+from anaume import recipe
 from anaume.batches.batch import IGNORE
 from anaume.batches.loader import batches
 from anaume.errors import UserError
 from anaume.model import mlm
 from anaume.model.export import export, select
+from anaume.pretrain.loop import pretrain
 from anaume.pretrain.prepare import prepare
 from anaume.recipe import Recipe
 from anaume.run import CheckpointName, Run
@@ -79,6 +82,38 @@ def test_config_speaks_to_old_and_new_readers(folder: Path, tiny: Recipe) -> Non
     assert config["architectures"] == ["ModernBertForMaskedLM"]
     assert config["vocab_size"] == tokenizer.load(folder).vocab_size
     assert config["dtype"] == "float32"
+
+
+def test_a_run_carries_on_without_the_checkpoint_it_began_from(tiny: Recipe, tmp_path: Path) -> None:
+    """Thetas 160,000 and 10,000 go in and come out; from its first step on the run holds all that it needs."""
+    loaded = tokenizer.load(Path(tiny.tokenizer.load))
+    torch.manual_seed(3)
+    original = ModernBertForMaskedLM(mlm.config(tiny.model, loaded, loaded.vocab_size)).eval()
+    with torch.no_grad():  # an untrained network's attention is so flat that no theta would show
+        for layer in original.model.layers:
+            layer.attn.Wqkv.weight.mul_(20)
+    original.save_pretrained(tmp_path / "init")
+    table = tiny.model_dump()
+    table["model"]["init"] = str(tmp_path / "init")
+    table["stage"] = [{key: table["stage"][0][key] for key in ("name", "length", "batch_tokens", "micro_batch_tokens")}]
+    table["stage"][0] |= {"steps": 2, "warmup_steps": 1, "save_every": 1, "validation_tokens": 512}
+    wanted = recipe.parse(table, "test")
+    straight = pretrain(wanted, tmp_path / "run")
+    ids = torch.arange(300, 400).unsqueeze(0)
+    shutil.rmtree(tmp_path / "init")
+
+    begun = export(straight, CheckpointName("first", 0), tmp_path / "begun")
+    rope = json.loads((begun / "config.json").read_text(encoding="utf-8"))
+    assert (rope["global_rope_theta"], rope["local_rope_theta"]) == (160_000, 10_000)
+    with torch.inference_mode():
+        logits = AutoModelForMaskedLM.from_pretrained(begun)(input_ids=ids).logits
+        torch.testing.assert_close(logits, original(input_ids=ids).logits, atol=1e-5, rtol=1e-4)
+
+    last = straight.checkpoint(CheckpointName("first", 2)) / mlm.WEIGHTS
+    expected = load_file(last)
+    shutil.rmtree(last.parent)
+    pretrain(wanted, tmp_path / "run")
+    assert all(torch.equal(weight, expected[name]) for name, weight in load_file(last).items())
 
 
 def test_unknown_checkpoints_and_foreign_folders(straight: Run, tmp_path: Path) -> None:

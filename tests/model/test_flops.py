@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import torch
 
-from anaume.model.flops import _band_pairs, training_flops
+from anaume.model import flops
+from anaume.model.flops import _band_pairs, tell_if_slower, training_flops
 from anaume.recipe import Model
 
 MODEL = Model(layers=4, hidden=8, heads=2, intermediate=12, window=4)
@@ -24,3 +26,16 @@ def test_flops_of_a_batch_by_hand() -> None:
 
 def test_packing_many_documents_costs_less_than_one_of_the_same_size() -> None:
     assert training_flops(MODEL, 100, np.full(10, 100), 30) < training_flops(MODEL, 100, np.array([1000]), 30)
+
+
+def test_slow_bfloat16_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(flops, "peak_flops", lambda _, dtype: {torch.float32: 200e9}[dtype])
+    cpu = torch.device("cpu")
+    tell_if_slower(cpu, torch.float32, 100e9)
+    tell_if_slower(cpu, torch.bfloat16, 300e9)
+    tell_if_slower(torch.device("cuda"), torch.bfloat16, 100e9)
+    assert not capsys.readouterr().err
+    tell_if_slower(cpu, torch.bfloat16, 100e9)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "100 GFLOP/s in bfloat16 and at 200 in float32; leave it out" in said

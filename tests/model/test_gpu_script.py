@@ -1,6 +1,7 @@
 """benchmarks/gpu.py without a GPU: its one line, and that its checks tell right from wrong, on the CPU's path."""
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -11,9 +12,27 @@ import torch
 from torch import Tensor
 
 from anaume.model.attention import packed_attention
+from anaume.recipe import Model
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
 CPU = torch.device("cpu")
+SMALL = Model(layers=3, hidden=32, heads=2, intermediate=48)
+# What main() does on several GPUs, on two processes of a CPU; then with a mistake.
+TWO = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import gpu
+ranks, found = gpu.here(), []
+with gpu.joined(ranks):
+    for mistake in (False, True):
+        if mistake:
+            right = gpu.accumulate
+            gpu.accumulate = lambda *given: right(*given[:3], given[3] / given[4].count, given[4])
+        model = gpu.Model(layers=3, hidden=32, heads=2, intermediate=48)
+        found.append(gpu.report(gpu.rank_checks(ranks, model, 600)))
+Path(sys.argv[2], f"rank{ranks.rank}").write_text(str(found))
+"""
 
 
 @pytest.fixture
@@ -42,10 +61,36 @@ def test_without_cuda_it_says_so(
 
 def test_what_is_right_passes(gpu: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     checks = gpu.attention_checks(CPU, torch.float32, 2, 16) + gpu.optimizer_checks(CPU)
+    # Two rows, global and local, output and three gradients; two weights.
+    assert len(checks) == 2 * 2 * 4 + 2
+    checks += gpu.network_checks(CPU, SMALL, 600)
     assert gpu.report(checks)
     assert "FAILED" not in capsys.readouterr().out
-    # Two rows, global and local, without and with empty documents, output and three gradients; two weights.
-    assert len(checks) == 2 * 2 * 2 * 4 + 2
+
+
+def test_ranks_are_held_against_one_process(tmp_path: Path) -> None:
+    """Two processes; the second check must fail, for there each rank counts its own tokens only."""
+    script = tmp_path / "two.py"
+    script.write_text(TWO, encoding="utf-8")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    told = subprocess.run([*launcher, script, SCRIPT.parent, tmp_path], capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    assert [(tmp_path / f"rank{rank}").read_text() for rank in range(2)] == ["[True, False]"] * 2
+
+
+def test_a_row_of_the_table(gpu: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The training step with all that a recipe may turn on; what only a GPU can be asked is left out."""
+    for name, value in (("synchronize", None), ("reset_peak_memory_stats", None), ("max_memory_allocated", 0)):
+        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
+    monkeypatch.setattr(gpu, "VOCABULARY", 600)
+    monkeypatch.setattr(gpu, "peak_flops", lambda *_: 1e12)
+    turned_on = list(gpu.variants())
+    assert [compiled for _, compiled in turned_on] == [False, True, True, True] * 2
+    for stage, compiled in turned_on[1:4]:
+        short = stage.model_copy(update={"length": 128, "micro_batch_tokens": 256})
+        row = gpu.speed(SMALL, short, CPU, 0.0, compiled)
+        assert len(row) == len(gpu.COLUMNS)
+        assert row[:5] == ["128", "256", stage.optimizer, "yes", "yes" if stage.gradient_checkpointing else "no"]
 
 
 @pytest.mark.parametrize("mistake", ["a neighbour too many", "the next document"])

@@ -1,12 +1,16 @@
 """The network around the packed rows: its size, its vocabulary's padding, continuing from another checkpoint."""
 
 import math
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from transformers import ModernBertConfig, ModernBertForMaskedLM
 
+from anaume import recipe
 from anaume.batches.batch import PackedBatch
 from anaume.errors import UserError
 from anaume.model import mlm
@@ -78,6 +82,20 @@ def test_weights_follow_the_seed(trained: Tokenizer) -> None:
     assert not torch.equal(same.head.dense.weight, other.head.dense.weight)
 
 
+def test_products_follow_the_precision() -> None:
+    cuda, cpu = torch.device("cuda"), mlm.CPU
+    assert [mlm.product_dtype(cuda, given) for given in ("auto", "bfloat16", "float32")] == [
+        torch.bfloat16,
+        torch.bfloat16,
+        torch.float32,
+    ]
+    assert [mlm.product_dtype(cpu, given) for given in ("auto", "bfloat16", "float32")] == [
+        torch.float32,
+        torch.bfloat16,
+        torch.float32,
+    ]
+
+
 def test_an_untrained_network_knows_nothing(trained: Tokenizer) -> None:
     network = mlm.build(SMALL, trained, 0)
     logits = network.decoder(network.head(torch.randn(200, 32)))[:, : trained.vocab_size]
@@ -92,6 +110,92 @@ def test_continuing_from_a_folder(trained: Tokenizer, tmp_path: Path) -> None:
     continued = mlm.build(SMALL.model_copy(update={"init": str(tmp_path / "model")}), trained, 0)
     assert torch.equal(continued.head.dense.weight, network.head.dense.weight)
     assert continued.config.vocab_size % 64 == 0
+
+
+def _save(trained: Tokenizer, folder: Path, **changes: Any) -> ModernBertForMaskedLM:
+    """A ModernBERT of SMALL's shape as others publish it, with transformers' own thetas: 160,000 and 10,000."""
+    torch.manual_seed(3)
+    values = mlm.config(SMALL, trained, trained.vocab_size).to_dict()
+    network: ModernBertForMaskedLM = ModernBertForMaskedLM(ModernBertConfig.from_dict(values | changes)).eval()
+    with torch.no_grad():  # an untrained network's attention is so flat that no theta would show
+        for layer in network.model.layers:
+            layer.attn.Wqkv.weight.mul_(20)
+    network.save_pretrained(folder)
+    return network
+
+
+def test_a_checkpoint_keeps_its_thetas_and_its_activation(trained: Tokenizer, tmp_path: Path) -> None:
+    """The logits of one document, by transformers from the folder and by the packed path of what continues from it."""
+    original = _save(trained, tmp_path / "model", hidden_activation="relu", norm_eps=1e-3)
+    continued = mlm.build(SMALL.model_copy(update={"init": str(tmp_path / "model")}), trained, 0).eval()
+    ids = torch.randint(300, 500, (100,), generator=torch.Generator().manual_seed(0)).numpy()
+    batch = PackedBatch(ids, np.arange(100), np.array([100]), np.arange(100), ids, np.array([100]))
+    inputs = mlm.to_device(batch, 128, mlm.CPU)
+
+    def logits() -> torch.Tensor:
+        found: torch.Tensor = continued.decoder(mlm.scored_states(continued, inputs))
+        return found[:, : trained.vocab_size]
+
+    with torch.inference_mode():
+        expected = original(input_ids=inputs.input_ids).logits[0]
+        mlm.set_rope_theta(continued, 10_000)
+        assert (logits() - expected).abs().max() > 1e-3
+        mlm.set_rope_theta(continued, 0)
+        torch.testing.assert_close(logits(), expected, atol=1e-5, rtol=1e-4)
+        mlm.set_rope_theta(continued, 160_000, 10_000)
+        torch.testing.assert_close(logits(), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("init", "given", "thetas"),
+    [
+        ("", {}, (10_000, 0)),
+        ("", {"rope_theta": 20_000.0}, (20_000, 0)),
+        ("somewhere", {}, (0, 0)),
+        ("somewhere", {"rope_theta": 160_000.0, "local_rope_theta": 10_000.0}, (160_000, 10_000)),
+        ("somewhere", {"rope_theta": 10_000.0}, (10_000, 0)),  # as recipes from before local_rope_theta say it
+    ],
+)
+def test_which_thetas_a_stage_has(init: str, given: dict[str, float], thetas: tuple[int, int], tmp_path: Path) -> None:
+    """Written out in a run's folder and read again, too."""
+    texts = [{"path": "a.txt"}]
+    table = {"name": "thetas", "corpus": {"train": texts, "validation": texts}, "tokenizer": {"load": "x"}}
+    wanted = recipe.parse(table | {"model": {"init": init}, "stage": [{"name": "stage"} | given]}, "test")
+    (tmp_path / "recipe.toml").write_text(recipe.to_toml(wanted))
+    for read in (wanted, recipe.load(tmp_path / "recipe.toml")):
+        assert (read.stage[0].rope_theta, read.stage[0].local_rope_theta) == thetas
+
+
+def test_a_theta_can_only_be_kept_from_a_checkpoint() -> None:
+    texts = [{"path": "a.txt"}]
+    table = {"name": "thetas", "corpus": {"train": texts, "validation": texts}, "tokenizer": {"load": "x"}}
+    with pytest.raises(UserError, match=r"stage 'stage': rope_theta = 0 keeps that of model.init, which is not given"):
+        recipe.parse(table | {"stage": [{"name": "stage", "rope_theta": 0.0}]}, "test")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "accepted"),
+    [("decoder_bias", False, "True"), ("tie_word_embeddings", False, "True"), ("mlp_dropout", 0.1, "0")],
+)
+def test_continuing_from_what_we_compute_otherwise(
+    key: str, value: object, accepted: str, trained: Tokenizer, tmp_path: Path
+) -> None:
+    _save(trained, tmp_path / "model", **{key: value})
+    with pytest.raises(UserError, match=f"its {key} is {value}; accepted: {accepted}$"):
+        mlm.build(SMALL.model_copy(update={"init": str(tmp_path / "model")}), trained, 0)
+
+
+def test_a_kept_configuration_stands_for_the_checkpoint(trained: Tokenizer, tmp_path: Path) -> None:
+    _save(trained, tmp_path / "model", norm_eps=1e-3)
+    model = SMALL.model_copy(update={"init": str(tmp_path / "model")})
+    network = mlm.build(model, trained, 0)
+    mlm.keep_config(network, tmp_path / mlm.NETWORK)
+    shutil.rmtree(tmp_path / "model")
+    again = mlm.build(model, trained, 0, kept=tmp_path / mlm.NETWORK)
+    assert again.config.to_dict() == network.config.to_dict()
+    assert {n: p.shape for n, p in again.named_parameters()} == {n: p.shape for n, p in network.named_parameters()}
+    with pytest.raises(UserError, match="can't be opened"):
+        mlm.build(model, trained, 0)
 
 
 def test_continuing_from_what_does_not_fit(trained: Tokenizer, tmp_path: Path) -> None:

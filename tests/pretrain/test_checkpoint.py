@@ -1,6 +1,7 @@
-"""What stays on the disk: pruning, and a disk that is full."""
+"""What stays on the disk: pruning, a disk that is full, and checkpoints that are damaged or can't be read."""
 
 import errno
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from anaume.errors import UserError
-from anaume.pretrain import checkpoint
+from anaume.pretrain import checkpoint, loop
 from anaume.pretrain.loop import pretrain
 from anaume.recipe import Recipe
-from anaume.run import Run
+from anaume.run import CheckpointName, Run
 
 
 def _steps(run: Run) -> list[tuple[str, int]]:
@@ -29,8 +30,9 @@ def test_old_checkpoints_go_by_the_rule(tiny: Recipe, tmp_path: Path) -> None:
     assert _steps(run) == [*(("first", s) for s in (0, 4, 6)), *(("second", s) for s in (4, 5, 6))]
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT], ids=["disk", "quota"])
 def test_a_full_disk_leaves_the_last_checkpoint_whole(
-    straight: Run, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    straight: Run, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     calls = iter(range(100))
 
@@ -39,10 +41,11 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(
             save_file(tensors, file)
             return
         file.write_bytes(b"half")
-        raise SafetensorError(f"I/O error: No space left on device (os error {errno.ENOSPC})")
+        raise SafetensorError(f"I/O error: {os.strerror(number)} (os error {number})")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(UserError, match=r"no space left on the disk; the last whole checkpoint is first-step-0000002"):
+    said = rf"no space left on the disk \({os.strerror(number)}\); the last whole checkpoint is first-step-0000002"
+    with pytest.raises(UserError, match=said):
         pretrain(tiny, tmp_path / "run")
     monkeypatch.undo()
     run = Run(tmp_path / "run")
@@ -63,3 +66,102 @@ def test_what_another_error_says_is_not_hidden(tiny: Recipe, tmp_path: Path, mon
     with pytest.raises(SafetensorError, match="something else"):
         pretrain(tiny, tmp_path / "run")
     shutil.rmtree(tmp_path / "run")
+
+
+def _damage(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+
+
+def _copy(straight: Run, tmp_path: Path) -> Run:
+    shutil.copytree(straight.folder, tmp_path / "copy")
+    return Run(tmp_path / "copy")
+
+
+def _failing(number: int, file: str) -> Any:
+    def fail(*_: Any) -> None:
+        raise OSError(number, os.strerror(number), file)
+
+    return fail
+
+
+def test_what_cannot_be_read_is_not_taken_for_damaged(
+    straight: Run, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that doesn't answer ends the run in one line, before it has changed anything."""
+    run = _copy(straight, tmp_path)
+    before = run.metrics_file.read_bytes()
+    for place, function, number in (
+        (checkpoint, "sha256", errno.EIO),
+        (checkpoint, "read_state", errno.ESTALE),
+        (Path, "iterdir", errno.EACCES),
+    ):
+        monkeypatch.setattr(place, function, _failing(number, "some/file"))
+        with pytest.raises(UserError, match=rf": cannot read it \({os.strerror(number)}\)"):
+            pretrain(tiny, run.folder)
+        monkeypatch.undo()
+        assert run.metrics_file.read_bytes() == before
+        assert _steps(run) == _steps(straight)
+
+
+def test_a_run_of_damaged_checkpoints_is_not_begun_anew_unasked(straight: Run, tiny: Recipe, tmp_path: Path) -> None:
+    run = _copy(straight, tmp_path)
+    before = run.metrics_file.read_bytes()
+    names = run.checkpoints()[1:]
+    for name in names:
+        _damage(run.checkpoint(name))
+    with pytest.raises(
+        UserError, match=rf"no checkpoint is whole \({names[-1].model}, .*{names[0].model} are damaged\)"
+    ):
+        pretrain(tiny, run.folder)
+    assert run.metrics_file.read_bytes() == before
+    shutil.move(run.folder / "checkpoints", tmp_path / "away")
+    pretrain(tiny, run.folder)
+    assert _steps(run) == _steps(straight)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"sha256": {}}', None])
+def test_a_state_that_says_nothing_is_damaged(straight: Run, tmp_path: Path, content: str | None) -> None:
+    run = _copy(straight, tmp_path)
+    file = run.checkpoint(CheckpointName("second", 4)) / "state.json"
+    if content is None:
+        file.unlink()
+    else:
+        file.write_text(content)
+    state = checkpoint.latest(run)
+    assert state
+    assert (state.stage, state.step) == ("second", 2)
+
+
+@pytest.mark.parametrize(("keep_last", "kept"), [(1, [0, 6]), (2, [0, 4, 6])])
+def test_what_a_run_went_back_from_is_not_counted(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep_last: int, kept: list[int]
+) -> None:
+    """Goes on from step 4, because those of steps 10 and 11 are damaged, and dies again after the next checkpoint."""
+
+    def one_stage(**changes: int) -> Recipe:
+        stage = tiny.stage[0].model_copy(update={"steps": 12, **changes})
+        return tiny.model_copy(update={"stage": [stage]})
+
+    run = pretrain(one_stage(save_every=1), tmp_path / "run")
+    for name in run.checkpoints():
+        if name.step in (10, 11):
+            _damage(run.checkpoint(name))
+        elif name.step not in (0, 4):
+            shutil.rmtree(run.checkpoint(name))
+    update, calls = loop.update, iter(range(3))
+
+    def dying(*arguments: Any) -> Any:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return update(*arguments)
+
+    monkeypatch.setattr(loop, "update", dying)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(one_stage(save_every=2, keep_every=100, keep_last=keep_last), run.folder)
+    assert [name.step for name in run.checkpoints()] == kept
+    assert all(not checkpoint.damage(run.checkpoint(name)) for name in run.checkpoints())
+    aside = sorted(path.name for path in run.checkpoint(run.checkpoints()[0]).parent.glob("damaged-*"))
+    assert aside == ["damaged-step-0000010", "damaged-step-0000011"]

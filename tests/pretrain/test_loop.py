@@ -219,6 +219,58 @@ def test_a_run_of_another_recipe_is_left_alone(straight: Run, tiny: Recipe) -> N
     assert straight.metrics_file.read_bytes() == before
 
 
+def _changed(recipe: Recipe, first: dict[str, Any], second: dict[str, Any]) -> Recipe:
+    stages = [stage.model_copy(update=to) for stage, to in zip(recipe.stage, (first, second), strict=True)]
+    return recipe.model_copy(update={"stage": stages})
+
+
+def test_what_changes_no_number_may_change_in_a_run(
+    straight: Run, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an "out of memory" in stage 2: layers computed again give the same bits, and the folder tells of it."""
+    _die_after(monkeypatch, 9)
+    with pytest.raises(Killed):
+        pretrain(tiny, tmp_path / "run")
+    monkeypatch.undo()
+    changed = _changed(tiny, {"gradient_checkpointing": True}, {"gradient_checkpointing": True, "keep_last": 1})
+    run = pretrain(changed, tmp_path / "run")
+    _same(straight, run)
+    assert run.recipe() == changed
+    (change,) = json.loads(run.manifest_file.read_text(encoding="utf-8"))["changes"]
+    assert change["after"] == "second-step-0000002"
+    assert change["keys"] == {
+        "stage.0.gradient_checkpointing": [False, True],
+        "stage.1.gradient_checkpointing": [False, True],
+        "stage.1.keep_last": [2, 1],
+    }
+
+
+def test_a_stage_that_has_not_begun_may_change(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in stage 1, gone on with another stage 2: the run is the one that had it from the start."""
+    changed = _changed(tiny, {}, {"learning_rate": 2e-3, "name": "other", "mask_rate": 0.2})
+    _die_after(monkeypatch, 3)
+    with pytest.raises(Killed):
+        pretrain(tiny, tmp_path / "run")
+    monkeypatch.undo()
+    _same(pretrain(changed, tmp_path / "whole"), pretrain(changed, tmp_path / "run"))
+    with pytest.raises(UserError, match=r"stage.1.name = 'other' there, stage.1.name = 'second' here"):
+        pretrain(tiny, tmp_path / "run")
+
+
+def test_a_stage_that_got_to_no_checkpoint_has_not_begun(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lines of the metrics are taken back, though the recipe no longer knows its name."""
+    changed = _changed(tiny, {}, {"name": "other"})
+    _die_after(monkeypatch, 7)
+    with pytest.raises(Killed):
+        pretrain(tiny, tmp_path / "run")
+    monkeypatch.undo()
+    assert _metrics(Run(tmp_path / "run"))[-1]["stage"] == "second"
+    run = pretrain(changed, tmp_path / "run")
+    assert {line["stage"] for line in _metrics(run)} == {"first", "other"}
+
+
 def test_a_folder_that_is_no_run_is_left_alone(tiny: Recipe, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("important")
     with pytest.raises(UserError, match="neither empty nor a run directory"):

@@ -1,38 +1,90 @@
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from anaume.batches.loader import Position
 from anaume.errors import UserError
+from anaume.pretrain.checkpoint import State
 from anaume.pretrain.ranks import Ranks
 from anaume.pretrain.trackers import Trackers
 from anaume.recipe import Recipe
-from anaume.run import Run
+from anaume.run import Run, begin, identity
 
 MAIN, OTHER = (Ranks(rank, 2, torch.device("cpu")) for rank in (0, 1))
 
 
-def test_tensorboard_gets_every_line_under_one_count_of_steps(tiny: Recipe, tmp_path: Path) -> None:
+@pytest.fixture
+def begun(tiny: Recipe, tmp_path: Path) -> Run:
+    run = Run(tmp_path / "run")
+    begin(run, tiny, {})
+    return run
+
+
+def _with(tiny: Recipe, tracker: str) -> Recipe:
+    return tiny.model_copy(update={"trackers": [tracker]})
+
+
+def _line(stage: str, step: int, loss: float) -> dict[str, Any]:
+    return {"kind": "train", "stage": stage, "step": step, "loss": loss, "source_tokens": (1, 2)}
+
+
+def test_tensorboard_gets_every_line_under_one_count_of_steps_and_each_step_once(tiny: Recipe, begun: Run) -> None:
+    """Killed after step 2 of the second stage, and gone on from its first: the other points of step 2 are hidden."""
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    recipe = tiny.model_copy(update={"trackers": ["tensorboard"]})
-    with Trackers(recipe, Run(tmp_path), MAIN) as trackers:
-        trackers.log({"kind": "train", "stage": "first", "step": 2, "loss": 3.5, "source_tokens": (1, 2)})
-        trackers.log({"kind": "train", "stage": "second", "step": 1, "loss": 2.5, "source_tokens": (1, 2)})
-    events = EventAccumulator(str(tmp_path / "tensorboard" / "tiny"))
+    recipe = _with(tiny, "tensorboard")
+    with Trackers(recipe, begun, MAIN, None) as trackers:
+        trackers.log(_line("first", 2, 3.5))
+        trackers.log(_line("second", 1, 2.5))
+        trackers.log(_line("second", 2, 2.25))
+    with Trackers(recipe, begun, MAIN, State("second", 1, 0, Position())) as trackers:
+        trackers.log(_line("second", 2, 2.125))
+    folder = begun.folder / "tensorboard" / "tiny"
+    events = EventAccumulator(str(folder))
     events.Reload()
     assert events.Tags()["scalars"] == ["train/loss"]
-    assert [(event.step, event.value) for event in events.Scalars("train/loss")] == [(2, 3.5), (7, 2.5)]
+    points = [(event.step, event.value) for event in events.Scalars("train/loss")]
+    assert points == [(2, 3.5), (7, 2.5), (8, 2.125)]
+    (settings,) = folder.glob("*/hparams.yml")
+    assert "stage.0.learning_rate: 0.01" in settings.read_text()
 
 
-def test_only_the_main_process_writes(tiny: Recipe, tmp_path: Path) -> None:
-    with Trackers(tiny.model_copy(update={"trackers": ["tensorboard"]}), Run(tmp_path), OTHER) as trackers:
-        trackers.log({"kind": "train", "stage": "first", "step": 2, "loss": 3.5})
-    assert list(tmp_path.iterdir()) == []
+def test_a_run_goes_on_under_its_name_in_wandb(tiny: Recipe, begun: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Offline, each start leaves a folder of its own; the name they end with is what makes them one run when sent."""
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(begun.folder))
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    for last in (None, State("first", 2, 0, Position())):
+        with Trackers(_with(tiny, "wandb"), begun, MAIN, last) as trackers:
+            trackers.log(_line("first", 3, 3.5))
+            (opened,) = trackers._open
+            assert opened.tracker.config["stage.1.optimizer"] == "muon"
+    names = {folder.name.rpartition("-")[2] for folder in (begun.folder / "wandb").glob("offline-run-*")}
+    assert names == {identity(begun)}
 
 
-def test_a_tracker_that_is_not_installed(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_runs_identity_stays_and_is_its_own(tiny: Recipe, begun: Run, tmp_path: Path) -> None:
+    name = identity(begun)
+    begin(begun, tiny.model_copy(update={"compile": False}), {})
+    assert json.loads(begun.manifest_file.read_text())["changes"]
+    assert identity(begun) == name
+    other = Run(tmp_path / "other")
+    begin(other, tiny.model_copy(update={"seed": 8}), {})
+    assert identity(other) != name
+
+
+def test_only_the_main_process_writes(tiny: Recipe, begun: Run) -> None:
+    with Trackers(_with(tiny, "tensorboard"), begun, OTHER, None) as trackers:
+        trackers.log(_line("first", 2, 3.5))
+    assert not (begun.folder / "tensorboard").exists()
+
+
+def test_a_tracker_that_is_not_installed(tiny: Recipe, begun: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "trackio", None)
     with pytest.raises(UserError, match=r"trackers: trackio is not installed .* accepted: pip install trackio"):
-        Trackers(tiny.model_copy(update={"trackers": ["trackio"]}), Run(tmp_path), MAIN)
+        Trackers(_with(tiny, "trackio"), begun, MAIN, None)

@@ -1,7 +1,10 @@
 """Batches made by worker processes, some ahead of need, in the order in which one process would make them."""
 
+import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from multiprocessing import parent_process
 
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
@@ -11,6 +14,18 @@ from anaume.batches.plan import Plan
 
 # Batches that each worker keeps ready.
 AHEAD = 4
+
+
+def _end_with_parent(worker: int) -> None:  # noqa: ARG001 - the form that DataLoader wants
+    """End this worker when its parent has gone, however it went: SIGKILL leaves it batches that nobody will take."""
+
+    def watch() -> None:
+        parent = parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)  # a usual exit would wait until the last batch is taken
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @dataclass
@@ -25,8 +40,12 @@ class _Stream(IterableDataset[tuple[PackedBatch, Position]]):
         yield from batches(self.plan, self.position, replace(self.share, worker=worker.id, workers=worker.num_workers))
 
 
-def prepared(plan: Plan, position: Position, share: Share, workers: int) -> Iterator[tuple[PackedBatch, Position]]:
+def prepared(
+    plan: Plan, position: Position, share: Share, workers: int, at_once: int = 1
+) -> Iterator[tuple[PackedBatch, Position]]:
     """What `batches` gives, made by so many worker processes; by this one, when asked for, if there are none.
+
+    `at_once` batches are taken in a row, at each step: so many are ready at least.
 
     The loader asks its workers in turn, and each makes every `workers`-th batch of this rank, so their number changes
     nothing but the speed.
@@ -37,7 +56,8 @@ def prepared(plan: Plan, position: Position, share: Share, workers: int) -> Iter
         _Stream(plan, position, share),
         batch_size=None,
         num_workers=workers,
-        prefetch_factor=AHEAD,
+        prefetch_factor=max(AHEAD, at_once),
         multiprocessing_context="spawn",  # a fork would copy torch's threads and the locks that they hold
+        worker_init_fn=_end_with_parent,
     )
     return iter(loader)

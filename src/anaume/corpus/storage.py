@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from anaume.errors import UserError
+from anaume.files import sha256
 
 PIECE = 256 << 20  # bytes: larger files are read in pieces of so many at most
 
@@ -74,6 +75,11 @@ def files(pattern: str) -> list[File]:
     fixed = re.match(r"[^*?\[]*/|", pattern)
     prefix = fixed[0] if fixed else ""
     return [File(name, name.removeprefix(prefix), size, version, 0, size) for name, size, version in sorted(found)]
+
+
+def content(file: File) -> str:
+    """What changes with a file's content: its checksum; of a file far away its size and version."""
+    return f"{file.size} {file.version}" if _is_remote(file.name) else sha256(Path(file.name))
 
 
 def pieces(file: File) -> list[File]:

@@ -46,7 +46,8 @@ class Layout:
     def document_of(self) -> Tensor:
         """(T,) number of the document that holds each token."""
         lengths = torch.tensor(self.lengths, device=self.cu_seqlens.device)
-        return torch.repeat_interleave(torch.arange(len(self.lengths), device=lengths.device), lengths)
+        numbers = torch.arange(len(self.lengths), device=lengths.device)
+        return torch.repeat_interleave(numbers, lengths, output_size=sum(self.lengths))  # else a GPU is asked for it
 
     @cached_property
     def band_masks(self) -> dict[tuple[int, torch.dtype], Tensor]:
@@ -54,10 +55,9 @@ class Layout:
         return {}
 
 
-def layout_of(lengths: list[int], max_length: int, device: torch.device | str = "cpu", documents: int = 0) -> Layout:
-    """Lay out documents of these lengths, in `cu_seqlens` filled up to so many `documents` with empty ones."""
+def layout_of(lengths: list[int], max_length: int, device: torch.device | str = "cpu") -> Layout:
+    """Lay out documents of these lengths."""
     ends = F.pad(torch.tensor(lengths).cumsum(0), (1, 0)).to(torch.int32)
-    ends = F.pad(ends, (0, max(0, documents - len(lengths))), value=sum(lengths))
     return Layout(ends.to(device, non_blocking=True), tuple(lengths), max_length)
 
 

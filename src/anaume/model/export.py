@@ -14,7 +14,7 @@ from anaume.errors import UserError
 from anaume.files import folder_atomic, write_json
 from anaume.model import mlm
 from anaume.recipe import Recipe, Stage
-from anaume.run import CheckpointName, Run
+from anaume.run import STATE, CheckpointName, Run
 from anaume.tokens import tokenizer
 
 # What marks a folder as an export of ours, which another may replace.
@@ -46,7 +46,7 @@ def export(run: Run, name: CheckpointName, out: Path, average: int = 1) -> Path:
     logging.disable_progress_bar()  # one shard is written: a bar that jumps from 0 to 1
     with folder_atomic(out) as temporary:
         network.save_pretrained(temporary)
-        _change(temporary / "config.json", _older_spelling(recipe, stage))
+        _change(temporary / "config.json", _older_spelling(recipe, network))
         for file in run.tokenizer.iterdir():
             if file.name not in _PRIVATE:
                 shutil.copy(file, temporary / file.name)
@@ -59,10 +59,25 @@ def export(run: Run, name: CheckpointName, out: Path, average: int = 1) -> Path:
                 "stage": name.stage,
                 "step": name.step,
                 "average": average,
+                "weights": _checksum_of(run, name),
                 "anaume": __version__,
             },
         )
     return out
+
+
+def is_of(out: Path, run: Run, name: CheckpointName) -> bool:
+    """Whether `out` is the export of this one checkpoint as it is now, and not of weights that were there before."""
+    if not (out / MARK).is_file():
+        return False
+    mark = json.loads((out / MARK).read_text(encoding="utf-8"))
+    wanted = {"stage": name.stage, "step": name.step, "average": 1, "weights": _checksum_of(run, name)}
+    return all(mark.get(key) == value for key, value in wanted.items())
+
+
+def _checksum_of(run: Run, name: CheckpointName) -> str:
+    state = json.loads((run.checkpoint(name) / STATE).read_text(encoding="utf-8"))
+    return str(state["sha256"][mlm.WEIGHTS])
 
 
 def _check_out(out: Path) -> None:
@@ -90,20 +105,22 @@ def select(run: Run, stage: str = "", step: int = -1) -> CheckpointName:
 def _network(run: Run, names: Sequence[CheckpointName], recipe: Recipe, stage: Stage) -> ModernBertForMaskedLM:
     """The mean of the checkpoints' weights, with the padding rows of the vocabulary cut off."""
     loaded = tokenizer.load(run.tokenizer)
-    network = mlm.build(recipe.model, loaded, recipe.seed)
+    network = mlm.build(recipe.model, loaded, recipe.seed, kept=run.folder / mlm.NETWORK)
     mlm.load_weights(network, [run.checkpoint(name) / mlm.WEIGHTS for name in names])
     mlm.resize_vocabulary(network, loaded.vocab_size)
-    mlm.set_rope_theta(network, stage.rope_theta)
+    mlm.set_rope_theta(network, stage.rope_theta, stage.local_rope_theta)
+    network.config.rope_parameters = network.model.rotary_emb.config.rope_parameters
     network.config._attn_implementation = "sdpa"
     network.config.architectures = ["ModernBertForMaskedLM"]
     return network
 
 
-def _older_spelling(recipe: Recipe, stage: Stage) -> dict[str, Any]:
+def _older_spelling(recipe: Recipe, network: ModernBertForMaskedLM) -> dict[str, Any]:
     """transformers 4 reads theta, window and layer pattern under other names, and would take its own defaults."""
+    rope: Any = network.config.rope_parameters
     return {
-        "global_rope_theta": stage.rope_theta,
-        "local_rope_theta": stage.rope_theta,
+        "global_rope_theta": rope["full_attention"]["rope_theta"],
+        "local_rope_theta": rope["sliding_attention"]["rope_theta"],
         "global_attn_every_n_layers": recipe.model.global_every,
         "local_attention": recipe.model.window,
     }

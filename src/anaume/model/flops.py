@@ -4,6 +4,7 @@ A multiply-add counts as two operations, a backward pass as two forward passes (
 attention of a packed row is the sum over its documents, not the square of the row.
 """
 
+import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -111,3 +112,18 @@ def peak_flops(device: "torch.device", dtype: "torch.dtype") -> float:
         (matrix @ matrix)[0, 0].item()
         seconds.append(time.perf_counter() - start)
     return 2 * 2048**3 / min(seconds)
+
+
+def tell_if_slower(device: "torch.device", dtype: "torch.dtype", peak: float) -> None:
+    """Say on standard error if a CPU's bfloat16 products, measured at `peak` FLOP/s, are slower than float32's."""
+    import torch
+
+    if device.type != "cpu" or dtype != torch.bfloat16:
+        return
+    plain = peak_flops(device, torch.float32)
+    if peak < plain:
+        print(
+            f'anaume: precision = "bfloat16": this CPU multiplies at {peak / 1e9:.0f} GFLOP/s in bfloat16 and at'
+            f" {plain / 1e9:.0f} in float32; leave it out",
+            file=sys.stderr,
+        )

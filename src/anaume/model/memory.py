@@ -50,7 +50,8 @@ def scored_slots(stage: Stage, slots: int) -> int:
 def memory(model: Model, vocab_size: int, stage: Stage) -> dict[str, int]:
     """Bytes by part on each GPU: float32 weights, bf16 autocast, a micro-batch at a time.
 
-    On several GPUs the gradients lie in the buckets that are sent (`gradient_as_bucket_view`), so they take no more.
+    On several GPUs add `gradients` once more where a step has several micro-batches: those before the last one leave
+    their sum beside the buckets in which it is sent.
     """
     padded = -(-vocab_size // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
     weights = parameters(model, padded)

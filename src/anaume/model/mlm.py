@@ -3,6 +3,7 @@
 Shapes: T token slots of a micro-batch, M scored slots (a fixed number; unused ones are labelled IGNORE), V vocabulary.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from transformers.models.modernbert.modeling_modernbert import ModernBertRotaryE
 
 from anaume.batches.batch import IGNORE, PackedBatch
 from anaume.errors import UserError
+from anaume.files import write_atomic
 from anaume.model.attention import PACKED, Layout, layout_of
 from anaume.model.cross_entropy import ROWS, linear_cross_entropy
 from anaume.model.memory import VOCABULARY_MULTIPLE
@@ -27,6 +29,8 @@ from anaume.tokens.tokenizer import Tokenizer
 CPU = torch.device("cpu")
 # The file of a checkpoint and of an export that holds the weights.
 WEIGHTS = "model.safetensors"
+# The file of a run that holds the network's configuration as training began with it.
+NETWORK = "network.json"
 # The logit of a padding row: its probability is exactly 0 in float32 and bfloat16, so the loss is the unpadded one.
 PADDING_BIAS = -1e4
 # What a checkpoint to continue from must share with the recipe.
@@ -40,6 +44,15 @@ _SHAPE = (
     "local_attention",
     "layer_types",
 )
+# What our path computes in one way only: no dropout, and a tied decoder with a bias. The rest of a checkpoint's
+# configuration is taken as it is.
+_FIXED = {
+    "attention_dropout": 0,
+    "embedding_dropout": 0,
+    "mlp_dropout": 0,
+    "decoder_bias": True,
+    "tie_word_embeddings": True,
+}
 
 
 @dataclass(frozen=True)
@@ -56,20 +69,22 @@ class Inputs:
 def to_device(batch: PackedBatch, max_length: int, device: torch.device) -> Inputs:
     """Copy a batch to `device`. `max_length` is the stage's, an upper bound on the length of a piece."""
 
-    def copy(array: Any) -> Tensor:
-        tensor = torch.from_numpy(array)
-        # From pinned memory the copy runs beside the host's work.
-        return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
-
-    lengths = batch.lengths.tolist()
-    return Inputs(
-        copy(batch.input_ids).unsqueeze(0),
-        copy(batch.position_ids).unsqueeze(0),
-        copy(batch.scored),
-        copy(batch.labels),
-        # A power of two of documents: nearly all batches of a stage share one shape, so that nothing is compiled again.
-        layout_of(lengths, max_length, device, documents=max(64, 1 << (len(lengths) - 1).bit_length())),
+    ids, positions, scored, labels = (
+        onto(torch.from_numpy(array), device)
+        for array in (batch.input_ids, batch.position_ids, batch.scored, batch.labels)
     )
+    return Inputs(
+        ids.unsqueeze(0),
+        positions.unsqueeze(0),
+        scored,
+        labels,
+        layout_of(batch.lengths.tolist(), max_length, device),
+    )
+
+
+def onto(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on `device`; from pinned memory, so that the host waits for neither the copy nor what runs there."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def config(model: Model, tokenizer: Tokenizer, vocab_size: int) -> ModernBertConfig:
@@ -91,18 +106,24 @@ def config(model: Model, tokenizer: Tokenizer, vocab_size: int) -> ModernBertCon
     )
 
 
-def build(model: Model, tokenizer: Tokenizer, seed: int, device: torch.device = CPU) -> ModernBertForMaskedLM:
+def build(
+    model: Model, tokenizer: Tokenizer, seed: int, device: torch.device = CPU, kept: Path | None = None
+) -> ModernBertForMaskedLM:
     """A new model on `device` with seeded weights, or `model.init`'s; the vocabulary padded to a multiple of 64.
+
+    `kept` is the file of `keep_config` in a run that has a checkpoint, from which the weights are to come: `init` need
+    not be there any more. A run from before that file was kept has none.
 
     Raises:
         UserError: `init` is no ModernBERT, or not of the recipe's shape and the tokenizer's vocabulary.
     """
-    if model.init:
+    known = ModernBertConfig.from_json_file(kept) if kept and kept.is_file() else None
+    if model.init and not known:
         network = _continued(model, tokenizer)
     else:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = ModernBertForMaskedLM(config(model, tokenizer, tokenizer.vocab_size))
+            network = ModernBertForMaskedLM(known or config(model, tokenizer, tokenizer.vocab_size))
     network.config._attn_implementation = PACKED
     _pad_vocabulary(network, tokenizer.vocab_size)
     nn.Module.to(network, device)
@@ -113,23 +134,34 @@ def _continued(model: Model, tokenizer: Tokenizer) -> ModernBertForMaskedLM:
     place = f"model.init = {model.init!r}"
     try:
         found = AutoConfig.from_pretrained(model.init)
-        if found.model_type != "modernbert":
-            raise UserError(f"{place}: its model_type is {found.model_type!r}; accepted: 'modernbert'")
+        _check_config(found, config(model, tokenizer, tokenizer.vocab_size), place)
         loaded: Any = ModernBertForMaskedLM.from_pretrained(model.init, dtype=torch.float32, output_loading_info=True)
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"{place}: can't be opened as a Hugging Face model ({' '.join(str(error).split())})") from error
-    wanted = config(model, tokenizer, tokenizer.vocab_size)
+    network, info = loaded
+    if info["missing_keys"]:
+        raise UserError(f"{place}: lacks the weights {', '.join(sorted(info['missing_keys'])[:3])}")
+    assert isinstance(network, ModernBertForMaskedLM)
+    return network
+
+
+def _check_config(found: Any, wanted: ModernBertConfig, place: str) -> None:
+    if found.model_type != "modernbert":
+        raise UserError(f"{place}: its model_type is {found.model_type!r}; accepted: 'modernbert'")
     for key in _SHAPE:
         if getattr(found, key) != getattr(wanted, key):
             raise UserError(
                 f"{place}: its {key} is {getattr(found, key)},"
                 f" the recipe's model and tokenizer give {getattr(wanted, key)}"
             )
-    network, info = loaded
-    if info["missing_keys"]:
-        raise UserError(f"{place}: lacks the weights {', '.join(sorted(info['missing_keys'])[:3])}")
-    assert isinstance(network, ModernBertForMaskedLM)
-    return network
+    for key, value in _FIXED.items():
+        if getattr(found, key) != value:
+            raise UserError(f"{place}: its {key} is {getattr(found, key)}; accepted: {value}")
+
+
+def keep_config(network: ModernBertForMaskedLM, file: Path) -> None:
+    """Write down what `build` needs to make this network again, every value of its configuration."""
+    write_atomic(file, network.config.to_json_string(use_diff=False))
 
 
 def _pad_vocabulary(network: ModernBertForMaskedLM, vocab_size: int) -> None:
@@ -152,12 +184,17 @@ def resize_vocabulary(network: ModernBertForMaskedLM, vocab_size: int) -> None:
     embedding.num_embeddings = network.decoder.out_features = network.config.vocab_size = vocab_size
 
 
-def set_rope_theta(network: ModernBertForMaskedLM, theta: float) -> None:
-    """Give global and local layers this theta (the paper's are equal); it is no weight, so a stage may change it."""
-    assert network.config.rope_parameters
-    for parameters in network.config.rope_parameters.values():
-        parameters["rope_theta"] = theta
-    network.model.rotary_emb = ModernBertRotaryEmbedding(network.config, device=network.device)
+def set_rope_theta(network: ModernBertForMaskedLM, theta: float, local_theta: float = 0.0) -> None:
+    """Give global and local layers their theta; 0 for the local ones is the same (the paper's are equal).
+
+    0 for both gives what the network was built with. Theta is no weight, so a stage may change it; the network's own
+    configuration stays as it was.
+    """
+    changed: Any = copy.deepcopy(network.config)
+    for kind, value in (("full_attention", theta), ("sliding_attention", local_theta or theta)):
+        if value:
+            changed.rope_parameters[kind]["rope_theta"] = value
+    network.model.rotary_emb = ModernBertRotaryEmbedding(changed, device=network.device)
 
 
 def set_gradient_checkpointing(network: ModernBertForMaskedLM, on: bool) -> None:
@@ -181,8 +218,9 @@ def scored_states(network: ModernBertForMaskedLM, inputs: Inputs) -> Tensor:
 
 
 def product_dtype(device: torch.device, precision: Precision = "auto") -> torch.dtype:
-    """What matrices are multiplied in: bfloat16 on CUDA, and on a CPU if the recipe says so; else float32."""
-    return torch.bfloat16 if device.type == "cuda" or precision == "bfloat16" else torch.float32
+    """What matrices are multiplied in: as `precision` says; "auto" is bfloat16 on CUDA and float32 elsewhere."""
+    half = device.type == "cuda" if precision == "auto" else precision == "bfloat16"
+    return torch.bfloat16 if half else torch.float32
 
 
 def mixed_precision(device: torch.device, precision: Precision = "auto") -> torch.autocast:

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -21,12 +21,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from anaume.batches.loader import Position, position_of
+from anaume.errors import UserError
 from anaume.files import folder_atomic, sha256, write_json
 from anaume.model.mlm import WEIGHTS, weights_of
 from anaume.recipe import Recipe
 from anaume.run import STATE, CheckpointName, Run
 
 OPTIMIZER = "optimizer.safetensors"
+# The disk is full, or the part of it that this user may fill.
+FULL = (errno.ENOSPC, errno.EDQUOT)
+# Before the name of a damaged checkpoint, which is no longer one of the run's; its owner may look at it or remove it.
+ASIDE = "damaged-"
 
 
 @dataclass(frozen=True)
@@ -99,20 +104,23 @@ def _save(tensors: dict[str, Tensor], file: Path) -> None:
     try:
         save_file(tensors, file)
     except SafetensorError as error:
-        if f"os error {errno.ENOSPC}" not in str(error):
-            raise
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from error
+        for number in FULL:
+            if f"os error {number})" in str(error):
+                raise OSError(number, os.strerror(number), str(file)) from error
+        raise
 
 
 def prune(run: Run, recipe: Recipe) -> None:
-    """Remove the checkpoints that no stage's rule keeps: see `recipe.Stage.keep_every`."""
+    """Remove the checkpoints that no stage's rule keeps: see `recipe.Stage.keep_every`.
+
+    The last one is taken for the newest: `set_aside` leaves nothing after the one that training goes on from.
+    """
     found = run.checkpoints()
     stages = {stage.name: stage for stage in recipe.stage}
     newest = {name: age for age, name in enumerate(reversed(found))}
     for name in found:
         stage = stages[name.stage]
-        kept = name.step in (0, stage.steps) or name.step % max(1, stage.keep_every) == 0
-        if not kept and newest[name] >= stage.keep_last:
+        if not stage.keeps(name.step) and newest[name] >= stage.keep_last:
             folder = run.checkpoint(name)
             aside = folder.with_name(f".{folder.name}.old.tmp")  # half a checkpoint must not look like one
             folder.rename(aside)
@@ -120,31 +128,70 @@ def prune(run: Run, recipe: Recipe) -> None:
 
 
 def latest(run: Run) -> State | None:
-    """The last whole checkpoint of a run; a damaged one is named on standard error and passed over."""
-    for name in reversed(run.checkpoints()):
-        problem = damage(run.checkpoint(name))
-        if not problem:
-            return read_state(run.checkpoint(name))
-        print(f"anaume: {problem}; going back to the checkpoint before it", file=sys.stderr)
+    """The last whole checkpoint after step 0, None if there is none; damaged ones are told of and passed over.
+
+    Raises:
+        UserError: there are checkpoints after step 0, but none is whole; or one can't be read, which doesn't tell
+            whether it is whole.
+    """
+    damaged = []
+    try:
+        for name in reversed([name for name in run.checkpoints() if name.step]):
+            problem = damage(run.checkpoint(name))
+            if not problem:
+                return read_state(run.checkpoint(name))
+            print(f"anaume: {problem}; going back to the checkpoint before it", file=sys.stderr)
+            damaged.append(name.model)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or run.folder}: cannot read it ({error.strerror}); nothing was changed; once the disk"
+            " answers again, the same command goes on"
+        ) from error
+    if damaged:
+        raise UserError(
+            f"{run.folder}: no checkpoint is whole ({', '.join(damaged)} are damaged); put copies in their place, or"
+            f" move {run.folder / 'checkpoints'} away to begin anew"
+        )
     return None
 
 
 def damage(folder: Path) -> str:
-    """What is wrong with a checkpoint, in one line; empty if nothing is."""
+    """What is wrong with a checkpoint's content, in one line; empty if nothing is.
+
+    Raises:
+        OSError: it can't be read.
+    """
     try:
-        checksums = json.loads((folder / STATE).read_text(encoding="utf-8"))["sha256"]
-        for name, expected in checksums.items():
+        read_state(folder)
+        for name, expected in _table(folder)["sha256"].items():
             if sha256(folder / name) != expected:
                 return f"{folder / name}: its checksum differs from the one in {STATE}"
-    except (OSError, ValueError, KeyError) as error:
-        return f"{folder}: not a whole checkpoint ({error})"
+    except FileNotFoundError as error:
+        return f"{error.filename}: missing, so the checkpoint is not whole"
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"{folder / STATE}: not the state of a checkpoint ({error})"
     return ""
+
+
+def set_aside(run: Run, last: CheckpointName) -> None:
+    """Rename the damaged checkpoints after `last`, so that nothing counts or evaluates them."""
+    found = run.checkpoints()
+    for name in found[found.index(last) + 1 :]:
+        folder = run.checkpoint(name)
+        aside = folder.with_name(ASIDE + folder.name)
+        if aside.exists():
+            shutil.rmtree(aside)
+        folder.rename(aside)
 
 
 def read_state(folder: Path) -> State:
     """Where training stood at a checkpoint."""
-    table = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    table = _table(folder)
     return State(table["stage"], table["step"], table["tokens"], position_of(table["position"]))
+
+
+def _table(folder: Path) -> Any:
+    return json.loads((folder / STATE).read_text(encoding="utf-8"))
 
 
 def load_moments(folder: Path, network: nn.Module, steppers: Sequence[Optimizer]) -> None:

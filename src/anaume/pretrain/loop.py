@@ -4,7 +4,6 @@ Comes in: a recipe and a run directory, new or interrupted. Goes out: checkpoint
 computed depends on the recipe and on the step alone, so a run that was killed and resumed equals one that was not.
 """
 
-import errno
 import math
 import sys
 import time
@@ -25,16 +24,16 @@ from anaume.batches.loader import Position, Share, fixed
 from anaume.batches.workers import prepared
 from anaume.errors import UserError
 from anaume.model import mlm
-from anaume.model.flops import peak_flops, training_flops
+from anaume.model.flops import peak_flops, tell_if_slower, training_flops
 from anaume.model.memory import parameters
 from anaume.pretrain import checkpoint, metrics
 from anaume.pretrain.checkpoint import Saver, State
-from anaume.pretrain.objective import accumulate, shared
+from anaume.pretrain.objective import accumulate, fetched, shared
 from anaume.pretrain.optim import learning_rate, optimizers
 from anaume.pretrain.prepare import Data, prepare
 from anaume.pretrain.progress import Progress
 from anaume.pretrain.ranks import Ranks, here, joined, wait_for
-from anaume.pretrain.stop import StopRequest
+from anaume.pretrain.stop import StopRequest, shielded
 from anaume.pretrain.trackers import Trackers
 from anaume.pretrain.validation import validate
 from anaume.recipe import Recipe, Stage
@@ -94,60 +93,85 @@ def pretrain(recipe: Recipe, folder: Path, workers: int = 1, loaders: int | None
         with locked(run) if ranks.is_main else nullcontext():
             return _pretrain(recipe, run, workers, loaders, ranks)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in checkpoint.FULL:
             raise
         last = ([name.model for name in run.checkpoints()] if run.recipe_file.is_file() else []) or ["none"]
         raise UserError(
-            f"{error.filename or folder}: no space left on the disk; the last whole checkpoint is {last[-1]}, and the"
-            " same command goes on from it"
+            f"{error.filename or folder}: no space left on the disk ({error.strerror}); the last whole checkpoint is"
+            f" {last[-1]}, and the same command goes on from it"
         ) from error
 
 
 def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks) -> Run:
     data = prepare(recipe, run, workers)
-    network = mlm.build(recipe.model, data.tokenizer, recipe.seed, ranks.device).train()
+    last, network = None, None
     if ranks.is_main:
+        last = checkpoint.latest(run) if run.recipe_file.is_file() else None
+        network = _network(recipe, run, data, ranks, last)
         begin(run, recipe, _manifest(recipe, data, ranks))
-    peak = peak_flops(ranks.device, mlm.product_dtype(ranks.device, recipe.precision)) * ranks.count
-    with (
-        joined(ranks),
-        StopRequest() as stop,  # from here on: before, there is nothing to save
-        Saver(run, recipe) as saver,
-        Trackers(recipe, run, ranks) as trackers,
-    ):
-        job = Job(recipe, run, data, network, ranks, loaders, peak, saver, trackers, stop)
-        names = [stage.name for stage in recipe.stage]
-        state = checkpoint.latest(run) or State(names[0], 0, 0, Position())
-        if ranks.is_main:
-            # The checkpoint of step 0 is the seeded network itself: a run that got no further starts anew.
-            metrics.rewind(run.metrics_file, names, state.name if state.step else None)
-        if state.step:
-            mlm.load_weights(network, [run.checkpoint(state.name) / mlm.WEIGHTS])
-        for stage in recipe.stage[names.index(state.stage) :]:
-            if state.stage != stage.name:
-                state = State(stage.name, 0, state.tokens, Position())
-            state = _train_stage(job, stage, state)
-            if state.step < stage.steps:
-                if ranks.is_main:
-                    moment = f"by {stop.signal or 'another process'} after step {state.step} of {stage.name}"
-                    print(f"anaume: stopped {moment}; the same command goes on", file=sys.stderr)
-                break
+        mlm.keep_config(network, run.folder / mlm.NETWORK)
+        _rewind(recipe, run, last)
+    dtype = mlm.product_dtype(ranks.device, recipe.precision)
+    peak = peak_flops(ranks.device, dtype) * ranks.count
+    if ranks.is_main:
+        tell_if_slower(ranks.device, dtype, peak / ranks.count)
+    with joined(ranks), StopRequest() as stop:  # from here on: before, there is nothing to save
+        last = ranks.told(last)
+        network = network or _network(recipe, run, data, ranks, last)
+        with Saver(run, recipe) as saver, Trackers(recipe, run, ranks, last) as trackers:
+            _train(Job(recipe, run, data, network, ranks, loaders, peak, saver, trackers, stop), last)
     return run
+
+
+def _network(recipe: Recipe, run: Run, data: Data, ranks: Ranks, last: State | None) -> ModernBertForMaskedLM:
+    """The network as training left it at `last`, or before its first step."""
+    kept = run.folder / mlm.NETWORK if last else None
+    network = mlm.build(recipe.model, data.tokenizer, recipe.seed, ranks.device, kept)
+    network.train()
+    if last:
+        mlm.load_weights(network, [run.checkpoint(last.name) / mlm.WEIGHTS])
+    return network
+
+
+def _rewind(recipe: Recipe, run: Run, last: State | None) -> None:
+    """Take back what a run left behind after the checkpoint that it goes on from.
+
+    The checkpoint of step 0 is the network before training: a run that got no further starts anew.
+    """
+    if last:
+        checkpoint.set_aside(run, last.name)
+    metrics.rewind(run.metrics_file, [stage.name for stage in recipe.stage], last.name if last else None)
+
+
+def _train(job: Job, last: State | None) -> None:
+    """Train all stages from `last` on, or as far as the step after which a stop is asked for."""
+    stages = job.recipe.stage
+    state = last or State(stages[0].name, 0, 0, Position())
+    for stage in stages[[stage.name for stage in stages].index(state.stage) :]:
+        if state.stage != stage.name:
+            state = State(stage.name, 0, state.tokens, Position())
+        state = _train_stage(job, stage, state)
+        if state.step < stage.steps:
+            if job.ranks.is_main:
+                moment = f"by {job.stop.signal or 'another process'} after step {state.step} of {stage.name}"
+                print(f"anaume: stopped {moment}; the same command goes on", file=sys.stderr)
+            break
 
 
 def _train_stage(job: Job, stage: Stage, state: State) -> State:
     """Train one stage from `state` to its last step, or to the step after which a stop is asked for."""
     recipe, run, network, ranks = job.recipe, job.run, job.network, job.ranks
-    mlm.set_rope_theta(network, stage.rope_theta)
+    mlm.set_rope_theta(network, stage.rope_theta, stage.local_rope_theta)
     mlm.set_gradient_checkpointing(network, stage.gradient_checkpointing)
     steppers = optimizers(network, stage)
     if state.step:
         checkpoint.load_moments(run.checkpoint(state.name), network, steppers)
     objective = shared(network, ranks, recipe.compile, recipe.precision)
-    share = Share(ranks.rank, ranks.count)
-    stream = prepared(job.data.plan(recipe, stage, "train"), state.position, share, job.loaders)
-    held_out = fixed(job.data.plan(recipe, stage, "validation"), stage.validation_tokens)
     accumulation = stage.batch_tokens // stage.micro_batch_tokens // ranks.count
+    share = Share(ranks.rank, ranks.count)
+    with shielded() if job.loaders else nullcontext():
+        stream = prepared(job.data.plan(recipe, stage, "train"), state.position, share, job.loaders, accumulation)
+    held_out = fixed(job.data.plan(recipe, stage, "validation"), stage.validation_tokens)
 
     if state.step == 0:
         _validate(job, stage, state, held_out)
@@ -165,15 +189,15 @@ def _train_stage(job: Job, stage: Stage, state: State) -> State:
             rate = learning_rate(stage, state.step)
             # One sum over the ranks tells how many tokens are to be predicted and whether one of them is to stop.
             asked = [sum(batch.targets for batch in micro_batches), bool(job.stop.signal)]
-            counts = ranks.total(torch.tensor(asked, dtype=torch.float64, device=ranks.device))
+            counts = ranks.total(mlm.onto(torch.tensor(asked, dtype=torch.float64), ranks.device))
+            told = fetched(counts)
             loss, norm = update(objective, steppers, stage, rate, micro_batches, counts[0].float(), ranks)
             unchecked.append((state, loss, norm))
             tokens = sum(position.source_tokens) - sum(state.position.source_tokens)
             state = State(stage.name, state.step + 1, state.tokens + tokens, position)
-            meter.add(time.perf_counter() - start, tokens, _flops(job, micro_batches) * ranks.count)
 
-            # The sum is known since the step began, so on a GPU this waits for the step before at most.
-            stopping = counts[1].item() > 0 if ranks.count > 1 else bool(job.stop.signal)
+            # Known since the step began: a GPU has this one queued while the host waits for the one before.
+            stopping = told()[1] > 0 if ranks.count > 1 else bool(job.stop.signal)
             last = state.step == stage.steps
             logs = state.step % stage.log_every == 0 or last
             validates = state.step % stage.validate_every == 0 or last
@@ -181,6 +205,8 @@ def _train_stage(job: Job, stage: Stage, state: State) -> State:
             if logs or validates or saves or ranks.device.type == "cpu":
                 _check(job, unchecked)
                 unchecked.clear()
+            # A GPU's steps are counted when they are queued, their time when it is waited for: by each line of the log.
+            meter.add(time.perf_counter() - start, tokens, _flops(job, micro_batches) * ranks.count)
             if logs:
                 record: dict[str, Any] = {
                     "kind": "train",

@@ -23,11 +23,12 @@ def rewind(file: Path, stages: Sequence[str], last: CheckpointName | None) -> No
     """
     if not file.exists():
         return
+    before = stages[: stages.index(last.stage)] if last else ()
     kept = []
     for line in file.read_text(encoding="utf-8").splitlines(keepends=True):
         if last and line.endswith("\n"):
             record = json.loads(line)
-            if (stages.index(record["stage"]), record["step"]) <= (stages.index(last.stage), last.step):
+            if (record["stage"] == last.stage and record["step"] <= last.step) or record["stage"] in before:
                 kept.append(line)
     write_atomic(file, "".join(kept))
 

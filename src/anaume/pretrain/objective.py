@@ -1,6 +1,6 @@
 """The step's loss as a module, for torch's DistributedDataParallel sums the gradients of modules."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 import torch
@@ -9,32 +9,62 @@ from torch.nn.parallel import DistributedDataParallel
 from transformers import ModernBertForMaskedLM
 
 from anaume.batches.batch import PackedBatch
-from anaume.model.mlm import Inputs, loss_sum, to_device
+from anaume.model.mlm import Inputs, loss_sum, product_dtype, to_device
 from anaume.pretrain.ranks import Ranks
 from anaume.recipe import Precision
 
 
 class Objective(nn.Module):
-    """Inputs → summed cross entropy (nats) over their hidden tokens; compiled on a GPU, where shapes never change."""
+    """Inputs → summed cross entropy (nats) over their hidden tokens.
+
+    Compiled, a stage is one graph: of its shapes only the number of documents in a row changes, and that stays open.
+    Graphs are counted for each objective by itself, so that no number of stages reaches torch's limit.
+    """
 
     def __init__(self, network: ModernBertForMaskedLM, compiled: bool, precision: Precision) -> None:
         super().__init__()
         self.network = network
         self.precision: Precision = precision
-        self.loss_sum = torch.compile(loss_sum, fullgraph=True, dynamic=False) if compiled else loss_sum
+        self.compiled = compiled
+        self.loss_sum = loss_sum
+        if compiled:
+            self.loss_sum = torch.compile(  # type: ignore[call-overload]
+                loss_sum, fullgraph=True, dynamic=False, isolate_recompiles=True
+            )
 
     def forward(self, inputs: Inputs) -> Tensor:
         """The sum, ()."""
+        if self.compiled:
+            torch._dynamo.mark_dynamic(inputs.layout.cu_seqlens, 0)
         return self.loss_sum(self.network, inputs, self.precision)
 
 
 def shared(network: ModernBertForMaskedLM, ranks: Ranks, compiled: bool, precision: Precision) -> nn.Module:
-    """The objective, its gradients averaged over all ranks on the last micro-batch of a step."""
-    objective = Objective(network, compiled and ranks.device.type == "cuda", precision)
+    """The objective, its gradients averaged over all ranks on the last micro-batch of a step.
+
+    `compiled` counts on a GPU and in bfloat16; other paths take the documents' lengths as plain numbers, a graph each.
+    """
+    one_graph = ranks.device.type == "cuda" and product_dtype(ranks.device, precision) == torch.bfloat16
+    objective = Objective(network, compiled and one_graph, precision)
     if ranks.count == 1:
         return objective
     # The buffers are rope's frequencies: the same everywhere.
     return DistributedDataParallel(objective, forward_sync_buffers=False, gradient_as_bucket_view=True)
+
+
+def fetched(values: Tensor) -> Callable[[], list[float]]:
+    """Begin to copy `values`, (n,), to the host: the call waits for them, and for nothing that a GPU is given later."""
+    if values.device.type != "cuda":
+        return values.tolist
+    copy = values.to("cpu", non_blocking=True)
+    copied = torch.cuda.Event()
+    copied.record()
+
+    def wait() -> list[float]:
+        copied.synchronize()
+        return copy.tolist()
+
+    return wait
 
 
 def accumulate(

@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,13 @@ class Ranks:
         if self.count > 1:
             dist.all_reduce(values)
         return values
+
+    def told(self, value: T) -> T:
+        """The main process's `value`: a shared disk need not show all processes the same."""
+        values = [value]
+        if self.count > 1:
+            dist.broadcast_object_list(values, src=0)
+        return values[0]
 
 
 def here() -> Ranks:

@@ -4,18 +4,23 @@ from types import TracebackType
 from typing import Any, Self
 
 from anaume.errors import UserError
+from anaume.pretrain.checkpoint import State
 from anaume.pretrain.ranks import Ranks
-from anaume.recipe import Recipe
-from anaume.run import Run
+from anaume.recipe import Recipe, flat
+from anaume.run import Run, identity
 
 # Lists, and what names the line rather than measures something.
 _NOT_CURVES = {"kind", "stage", "step", "source_tokens", "length_tokens"}
 
 
 class Trackers:
-    """The recipe's trackers, on the main process only; a resumed run goes on where it was, step by step."""
+    """The recipe's trackers, on the main process only; a run that goes on from `last` goes on under its own name.
 
-    def __init__(self, recipe: Recipe, run: Run, ranks: Ranks) -> None:
+    TensorBoard hides the earlier points of steps that are taken again. The services have no way to take a point back,
+    and get the same value twice.
+    """
+
+    def __init__(self, recipe: Recipe, run: Run, ranks: Ranks, last: State | None) -> None:
         self._open: list[Any] = []
         self._steps = {
             stage.name: sum(s.steps for s in recipe.stage[:number]) for number, stage in enumerate(recipe.stage)
@@ -26,14 +31,23 @@ class Trackers:
         from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
         PartialState(cpu=ranks.device.type == "cpu")  # the trackers ask it which process they are in
-        for name in recipe.trackers:
-            kind = LOGGER_TYPE_TO_CLASS[name]
+        config, name = dict(flat(recipe)), identity(run)
+        options: dict[str, dict[str, Any]] = {
+            "tensorboard": {
+                "logging_dir": str(run.folder / "tensorboard"),
+                "purge_step": self._steps[last.stage] + last.step + 1 if last else 0,
+            },
+            "wandb": {"id": name, "resume": "allow", "config": config},
+            "trackio": {"name": name, "resume": "allow", "config": config},
+        }
+        for kind in recipe.trackers:
             try:
-                where = [str(run.folder / name)] if kind.requires_logging_directory else []
-                tracker: Any = kind(recipe.name, *where)
+                tracker: Any = LOGGER_TYPE_TO_CLASS[kind](recipe.name, **options[kind])
                 tracker.start()
             except ImportError as error:
-                raise UserError(f"trackers: {name} is not installed ({error}); accepted: pip install {name}") from error
+                raise UserError(f"trackers: {kind} is not installed ({error}); accepted: pip install {kind}") from error
+            if kind == "tensorboard" and not last:  # a table of settings for each start would bury the run's one
+                tracker.store_init_configuration(config)
             self._open.append(tracker)
 
     def __enter__(self) -> Self:

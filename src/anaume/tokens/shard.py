@@ -4,10 +4,7 @@ Whoever runs it (this process, a worker, Slurm, Ray) calls `make`: it writes the
 nothing where the shard is there already, from the same bytes (name, size, version) and the same vocabulary.
 """
 
-import fcntl
-import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from anaume.corpus.document import Document
 from anaume.corpus.readers import Part, Reading, read
 from anaume.corpus.source import Source
 from anaume.errors import UserError
+from anaume.files import alone
 from anaume.tokens import store
 from anaume.tokens.progress import Show
 from anaume.tokens.tokenizer import Tokenizer
@@ -39,7 +37,7 @@ def make(task: Task, tokenizer: Tokenizer, add: Show) -> None:
     Raises:
         UserError: the part can't be read.
     """
-    with _alone(task.folder):
+    with alone(task.folder):
         if is_whole(task, tokenizer.vocabulary_hash):
             add(task.part.bytes, 0)
         else:
@@ -104,16 +102,3 @@ def _made_of(part: Part) -> dict[str, Any]:
         "source": identity(part.source),
         "files": [[f.base, f.size, f.version, *([] if f.is_whole else [f.begin, f.end])] for f in part.files],
     }
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait for whoever makes the same shard: a worker whose parent was killed, a task that Slurm started twice.
-
-    A shard is a byte of its store's lock file; the lock goes with the process, however it ends.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / ".lock").open("wb") as file:
-        with suppress(OSError):  # a file system that has no locks
-            fcntl.lockf(file, fcntl.LOCK_EX, 1, zlib.crc32(folder.name.encode()))
-        yield

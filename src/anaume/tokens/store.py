@@ -11,6 +11,7 @@ sequence of documents. Files are written under a temporary name first: a shard i
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -65,6 +66,12 @@ class Store:
 
     def __len__(self) -> int:
         return int(self.first_document[-1])
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of what the shards' headers say of the ids and of where documents end."""
+        told = [read_header(shard).checksums for shard in self.shards]
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def lengths(self, indices: Integers) -> Integers:
         """Number of ids of each of the documents `indices`, shape (n,) → (n,).
