@@ -1,5 +1,6 @@
 """The contract at the edges: verbs, help, one line and exit status 2 on a mistake, quick starts."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -81,18 +82,36 @@ def test_help_imports_nothing_heavy() -> None:
     assert out.stdout.strip() == "[]"
 
 
-def _readme_commands() -> list[str]:
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    return [line.strip() for line in lines if line.startswith("    anaume ")]  # indented: code, not prose
+def _commands() -> list[str]:
+    """The README's, which are indented or in backticks, and those of the help, after words and a colon."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    helped = Path(cli.__file__).read_text(encoding="utf-8")
+    return [
+        *(line.strip() for line in readme.splitlines() if line.startswith("    anaume ")),
+        *re.findall(r"`(torchrun [^`]+)`", readme),
+        *re.findall(r"^    [A-Z][A-Za-z ]*: ((?:anaume|torchrun) .*)$", helped, re.MULTILINE),
+    ]
 
 
-@pytest.mark.parametrize("command", _readme_commands())
-def test_each_command_of_the_readme_parses(command: str) -> None:
-    """Typer parses the words; the verbs themselves are replaced, so nothing runs."""
+def test_commands_are_found() -> None:
+    assert {"anaume demo --out demo", "anaume batch runs/small --stage stage1 --step 1234"} <= set(_commands())
+    assert sum(command.startswith("torchrun") for command in _commands()) == 2
+
+
+@pytest.mark.parametrize("command", _commands())
+def test_each_command_that_we_show_parses(command: str) -> None:
+    """Typer parses the words, torchrun its own before; the verbs themselves are replaced, so nothing runs."""
     import typer
 
     group = typer.main.get_command(cli.app)
     words = shlex.split(command.split("#")[0])[1:]
+    if command.startswith("torchrun"):
+        from torch.distributed.run import parse_args
+
+        launched = parse_args(words)
+        assert launched.module
+        assert launched.training_script == "anaume"
+        words = launched.training_script_args
     context = group.make_context("anaume", words)
     name, verb, rest = group.resolve_command(context, [*context._protected_args, *context.args])  # type: ignore[attr-defined]
     if hasattr(verb, "resolve_command"):

@@ -165,7 +165,7 @@ def pretrain(
 
     Example: anaume pretrain recipes/small.toml --run runs/small --set stage.0.steps=100
 
-    Several GPUs: torchrun --nproc-per-node 8 -m anaume pretrain recipes/llm-jp-base.toml --run runs/base
+    Several GPUs: torchrun --nproc-per-node 8 -m -- anaume pretrain recipes/llm-jp-base.toml --run runs/base
     """
     from anaume.recipe import load
 
@@ -250,7 +250,7 @@ def evaluate(
     query_prefix: Annotated[str, typer.Option(help="goes before queries; for ruri: 'クエリ: ' (retrieval)")] = "",
     positive_prefix: Annotated[str, typer.Option(help="goes before positives; for ruri: '文章: ' (retrieval)")] = "",
     data: Annotated[Path | None, typer.Option(help="folder with JGLUE's and JCoLA's own files (jglue; all)")] = None,
-    fetch: Annotated[bool, typer.Option("--fetch", help="download what that folder lacks (jglue)")] = False,
+    fetch: Annotated[bool, typer.Option("--fetch", help="download what that folder lacks (jglue; all)")] = False,
     tasks: Annotated[str, typer.Option(help="such as jsts,jnli,jcola; else all in the folder (jglue)")] = "",
     protocol: Annotated[str, typer.Option(help="how a cell is chosen: held-out, paper, both (jglue)")] = "held-out",
     learning_rates: Annotated[str, typer.Option(help="such as 2e-5,5e-5; else the paper's six (jglue)")] = "",
@@ -282,7 +282,8 @@ def evaluate(
 
         show(models, text, top_k)
         return
-    from anaume.evals.dynamics import Inputs, evaluate_models, evaluate_run
+    from anaume.evals.dynamics import evaluate_models, evaluate_run
+    from anaume.evals.tasks import Inputs
 
     inputs = Inputs(
         pairs,
@@ -298,6 +299,7 @@ def evaluate(
         positive_prefix,
         data,
         grid,
+        fetch,
     )
     if task == "all":
         if out and len(models) > 1:

@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from anaume import recipe
-from anaume.evals.dynamics import Inputs, evaluate_run
+from anaume.evals.dynamics import evaluate_run
 from anaume.evals.result import load
+from anaume.evals.tasks import Inputs
 from anaume.pretrain.loop import pretrain
 from anaume.report.page import write_report
 from anaume.run import Run

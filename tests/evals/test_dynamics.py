@@ -4,17 +4,19 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from anaume.corpus import hakoniwa
 from anaume.errors import UserError
-from anaume.evals import dynamics, encoder
-from anaume.evals.dynamics import Inputs, evaluate_models, evaluate_run
+from anaume.evals import dynamics, encoder, tasks
+from anaume.evals.dynamics import evaluate_models, evaluate_run
 from anaume.evals.encoder import Encoder
 from anaume.evals.result import Result, load
-from anaume.report.page import write_report
-from anaume.run import Run
+from anaume.evals.tasks import TASKS, Inputs, Origin
+from anaume.model.export import export
+from anaume.run import CheckpointName, Run
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def evaluated(straight: Run, inputs: Inputs, tmp_path_factory: pytest.TempPathFa
 
 def test_each_checkpoint_has_each_record(evaluated: Run) -> None:
     for name in evaluated.checkpoints():
-        for task in dynamics.TASKS:
+        for task in TASKS:
             result = load(evaluated.evals / name.model / f"{task}.json")
             assert (result.model, result.task) == (name.model, task)
             assert result.checkpoint == {
@@ -67,17 +69,19 @@ def test_what_is_done_is_not_done_again(evaluated: Run, inputs: Inputs, monkeypa
     gone.unlink()
     done: list[tuple[str, str]] = []
     opened: list[str] = []
-    evaluate, open_model = dynamics._evaluate, encoder.load
+    evaluate, open_model = tasks.evaluate, encoder.load
 
-    def counting(task: str, model: Encoder, path: str, inputs: Inputs, out: Path, run: Run | None = None) -> Result:
+    def counting(
+        task: str, model: Encoder, path: str, inputs: Inputs, origin: Origin, out: Path, run: Run | None = None
+    ) -> Result:
         done.append((task, model.name))
-        return evaluate(task, model, path, inputs, out, run)
+        return evaluate(task, model, path, inputs, origin, out, run)
 
     def opening(path_or_id: str, *, masked_lm: bool) -> Encoder:
         opened.append(Path(path_or_id).name)
         return open_model(path_or_id, masked_lm=masked_lm)
 
-    monkeypatch.setattr(dynamics, "_evaluate", counting)
+    monkeypatch.setattr(tasks, "evaluate", counting)
     monkeypatch.setattr(encoder, "load", opening)
     evaluate_run(evaluated.folder, inputs)
     assert done == [("fill-mask", "first-step-0000002")]
@@ -104,9 +108,9 @@ def test_other_amounts_are_measured_anew(evaluated: Run, inputs: Inputs, tmp_pat
     name = evaluated.checkpoints()[-1].model
     shutil.copytree(evaluated.folder, tmp_path / "run")
     evaluate_run(tmp_path / "run", replace(inputs, documents=2, positions=3, random_pairs=30))
-    records = {task: load(tmp_path / "run" / "evals" / name / f"{task}.json") for task in dynamics.TASKS}
-    earlier = {task: load(evaluated.evals / name / f"{task}.json") for task in dynamics.TASKS}
-    assert {task for task in dynamics.TASKS if records[task] != earlier[task]} == {"pseudo-perplexity", "geometry"}
+    records = {task: load(tmp_path / "run" / "evals" / name / f"{task}.json") for task in TASKS}
+    earlier = {task: load(evaluated.evals / name / f"{task}.json") for task in TASKS}
+    assert {task for task in TASKS if records[task] != earlier[task]} == {"pseudo-perplexity", "geometry"}
     settings = records["pseudo-perplexity"].settings
     assert (settings["documents"], settings["positions"]) == (2, 3)
     assert records["geometry"].settings["random_pairs_found"] == 30
@@ -169,6 +173,81 @@ def test_other_inputs_are_measured_anew(evaluated: Run, inputs: Inputs, tmp_path
     assert "jaccard" in records
 
 
+def test_other_texts_under_the_same_name_are_measured_anew(evaluated: Run, tmp_path: Path) -> None:
+    shutil.copytree(evaluated.folder, tmp_path / "run")
+    texts = tmp_path / "texts.jsonl"
+    last = tmp_path / "run" / "evals" / evaluated.checkpoints()[-1].model
+    lines = [json.dumps({"text": f"{town}市は{town}県の県庁所在地です。" * 9}) + "\n" for town in ("岐阜", "奈良")]
+    counts = []
+    for content in (lines[:1], lines):
+        texts.write_text("".join(content), encoding="utf-8")
+        evaluate_run(tmp_path / "run", Inputs(texts=str(texts), positions=2))
+        counts.append([load(last / f"{task}.json").n for task in ("validation", "pseudo-perplexity")])
+    (before, first), (after, both) = counts
+    assert (first, both) == (1, 2)
+    assert after > before
+
+
+def test_other_weights_of_the_same_name_are_measured_anew(evaluated: Run, tmp_path: Path) -> None:
+    """One folder of records for two runs, and a run whose exports were left from another one."""
+    checkpoints = evaluated.checkpoints()
+    names = [name.model for name in checkpoints]
+    shutil.copytree(evaluated.folder, tmp_path / "run")
+    other = Run(tmp_path / "run")
+    for file in evaluated.checkpoint(checkpoints[-1]).iterdir():  # the run seems to have begun with what it ended with
+        shutil.copy(file, other.checkpoint(checkpoints[0]) / file.name)
+    evaluate_run(other.folder, Inputs())
+    losses = [load(other.evals / names[i] / "validation.json").metrics["loss"] for i in (0, -1)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-3)  # the stages' thetas differ
+    evaluate_run(evaluated.folder, Inputs(), other.evals)
+    again = load(other.evals / names[0] / "validation.json")
+    assert again.metrics == load(evaluated.evals / names[0] / "validation.json").metrics
+    assert again.settings["revision"] != load(other.evals / names[-1] / "validation.json").settings["revision"]
+
+
+def test_a_checkpoint_that_training_prunes_meanwhile(
+    evaluated: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(evaluated.folder, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "evals")
+    run, names = Run(tmp_path / "run"), evaluated.checkpoints()
+    shutil.rmtree(tmp_path / "run" / "export")
+
+    def pruning(run: Run, name: CheckpointName, out: Path) -> Path:
+        shutil.rmtree(run.checkpoint(names[1]), ignore_errors=True)
+        return export(run, name, out)
+
+    monkeypatch.setattr(dynamics, "export", pruning)
+    evaluate_run(run.folder, Inputs())
+    assert f"{names[1].model}: pruned meanwhile, left out" in capsys.readouterr().err
+    assert {path.parent.name for path in run.evals.rglob("*.json")} == {name.model for name in names} - {names[1].model}
+
+
+def test_mistakes_are_told_before_anything_is_measured(
+    evaluated: Run, inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any) -> Result:
+        raise AssertionError("measured")
+
+    monkeypatch.setattr(tasks, "evaluate", never)
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"query": "問"}\n', encoding="utf-8")
+    shutil.copytree(evaluated.folder, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "evals")
+    for given, message in (
+        (Inputs(pairs=tmp_path / "absent.jsonl"), "absent.jsonl: no such file"),
+        (Inputs(cloze=tmp_path / "absent.jsonl"), "absent.jsonl: no such file"),
+        (Inputs(pairs=bad), "bad.jsonl:1: lacks 'positive'"),
+        (Inputs(texts=str(tmp_path / "*.txt")), "matches no file"),
+        (Inputs(data=tmp_path), "no task's folder in it"),
+    ):
+        with pytest.raises(UserError, match=message):
+            evaluate_run(tmp_path / "run", given)
+    good = str(evaluated.folder / "export" / "first-step-0000000")
+    with pytest.raises(UserError, match="absent: no such folder"):
+        next(evaluate_models("retrieval", [good, str(tmp_path / "absent")], inputs, tmp_path / "out"))
+
+
 def test_two_models_of_one_name(evaluated: Run, inputs: Inputs, tmp_path: Path) -> None:
     shutil.copytree(evaluated.folder / "export" / "first-step-0000000", tmp_path / "first-step-0000000")
     models = [str(tmp_path / "first-step-0000000"), str(evaluated.folder / "export" / "first-step-0000000")]
@@ -183,10 +262,3 @@ def test_mistakes(tmp_path: Path, inputs: Inputs) -> None:
         next(evaluate_models("fill-mask", ["m"], Inputs(), tmp_path))
     with pytest.raises(UserError, match="not a run directory"):
         evaluate_run(tmp_path, Inputs())
-
-
-def test_the_report_of_a_real_run(evaluated: Run, tmp_path: Path) -> None:
-    page = write_report([evaluated.folder], tmp_path / "report").read_text(encoding="utf-8")
-    assert "second, step 4" in page
-    recall = load(evaluated.evals / "jaccard" / "retrieval.json").metrics["recall_at_10"]
-    assert f"{100 * recall:.1f}" in page or f"{recall:.3f}" in page

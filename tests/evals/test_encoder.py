@@ -164,3 +164,18 @@ def test_a_model_that_cannot_fill_masks(tmp_path: Path, modernbert_folder: Path)
     tokenizer.save_pretrained(tmp_path / "maskless")
     with pytest.raises(UserError, match="no mask token"):
         load(str(tmp_path / "maskless"), masked_lm=True)
+
+
+@pytest.mark.parametrize("folder", ["modernbert_folder", "bert_folder"])
+def test_weights_of_a_training_that_diverged(folder: str, request: pytest.FixtureRequest) -> None:
+    """NaN is neither more nor less than anything, so a metric could make the best of it."""
+    opened = load(str(request.getfixturevalue(folder)), masked_lm=True)
+    with torch.no_grad():
+        opened.model.base_model.embeddings.get_parameter("norm.weight" if "modern" in folder else "LayerNorm.weight")[
+            0
+        ] = torch.nan
+    said = f"{opened.name}: gives NaN; expected numbers"
+    with pytest.raises(UserError, match=said):
+        embed(opened, ["京都"])
+    with pytest.raises(UserError, match=said):
+        list(logits_at(opened, [[1, 2, 3]], [[1]]))

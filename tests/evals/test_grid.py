@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import select
 import shutil
+import signal
 import statistics
 import sys
 import time
@@ -15,15 +16,18 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from anaume import cli
 from anaume.errors import UserError
-from anaume.evals import cells, grid, processes
-from anaume.evals.cells import Cell, hold_out, path_of, studies
+from anaume.evals import cells, encoder, finetune, grid, processes
+from anaume.evals.cells import Cell, path_of, studies
 from anaume.evals.finetune import Settings
 from anaume.evals.grid import EPOCHS, LEARNING_RATES, Grid, evaluate_jglue, parse
-from anaume.evals.jglue import TASKS, Example, read
+from anaume.evals.jglue import TASKS
+from anaume.evals.origin import revision
 from anaume.evals.result import Result, load
+from anaume.files import alone, write_atomic
 
 SMALL = Grid(tasks=("jcola",), learning_rates=(1e-3, 4e-3), epochs=(1,), seeds=2)
 CPU = torch.device("cpu")
@@ -84,6 +88,8 @@ def test_both_protocols(modernbert_folder: Path, small: Path, tmp_path: Path, tr
         assert result.metrics[name] == pytest.approx(statistics.mean(values))
         assert result.metrics[f"{name}_std"] == pytest.approx(statistics.stdev(values))
     assert result.metrics["best_cell_accuracy"] == max(row["accuracy"] for row in paper)
+    assert result.settings["precision"] == "float32"
+    assert result.settings["revision"] == revision(str(modernbert_folder))
     assert (result.model, result.task, result.n, result.seed) == ("tiny-modernbert", "jcola", 24, 0)
     assert result.settings["train"] == 24
     assert result.settings["held_out"] == 3  # the first whole number from a tenth on
@@ -160,27 +166,6 @@ def test_other_inputs_are_trained_anew(
     assert len(trained) == 3
 
 
-def test_what_is_held_out(jglue_folder: Path) -> None:
-    examples = read(TASKS["jsts"], jglue_folder).splits["train"]
-    parts = hold_out(examples, 0)
-    assert len(set(parts["train"]) | set(parts["held_out"])) == len(parts["train"] + parts["held_out"]) == 80
-    assert len(parts["held_out"]) == 8
-    assert hold_out(examples, 0) == parts
-    assert set(hold_out(examples, 1)["held_out"]) != set(parts["held_out"])
-
-
-def test_questions_on_one_article_stay_together() -> None:
-    sizes = [40, 1, 3, 7, 2, 9, 8, 30]
-    examples = [Example((f"{i}",), group=str(a)) for a, size in enumerate(sizes) for i in range(size)]
-    for seed in range(8):
-        parts = hold_out(examples, seed)
-        groups = {part: {example.group for example in parts[part]} for part in parts}
-        assert not groups["train"] & groups["held_out"]
-        assert len(parts["held_out"]) >= 10
-    with pytest.raises(UserError, match="40 examples are too few to hold a tenth out"):
-        hold_out(examples[:40], 0)
-
-
 def test_ties_go_to_fewer_epochs_and_lower_rates() -> None:
     options = Grid(learning_rates=(4e-3, 1e-3), epochs=(3, 1))
     assert [(s.epochs, s.learning_rate) for s in options.settings()] == [(1, 1e-3), (1, 4e-3), (3, 1e-3), (3, 4e-3)]
@@ -193,7 +178,7 @@ def test_the_papers_grid() -> None:
     assert len(Grid().settings()) == 36 == len(LEARNING_RATES) * len(EPOCHS)
 
 
-def test_a_worker_makes_what_the_process_itself_makes(modernbert_folder: Path, small: Path) -> None:
+def test_a_worker_makes_what_the_process_itself_makes(modernbert_folder: Path, small: Path, tmp_path: Path) -> None:
     """The functions that a process of the pool runs, in this one; it counts the steps that it makes."""
     (task,) = studies([str(modernbert_folder)], small, [TASKS["jcola"]])
     cell = Cell(Settings(1e-3, 2, 0))
@@ -201,10 +186,10 @@ def test_a_worker_makes_what_the_process_itself_makes(modernbert_folder: Path, s
     free, counter = context.SimpleQueue(), context.Value("q", 0)
     free.put("cpu")
     processes._start_worker(free, counter, torch.get_num_threads())
-    made, own = processes._make_here(task, cell), cells.make(task, cell, CPU, lambda _: None)
+    made, own = processes._make_here(task, cell, tmp_path), cells.make(task, cell, CPU, lambda _: None)
     assert counter.value == made["steps"] == 2
     assert {**made, "seconds": 0} == {**own, "seconds": 0}
-    assert json.loads(json.dumps(made)) == made
+    assert json.loads(path_of(task, cell, tmp_path).read_text(encoding="utf-8")) == made
     assert path_of(task, cell, Path("x")).parent == Path("x/tiny-modernbert/jcola")
 
 
@@ -224,6 +209,39 @@ def test_a_process_that_dies(
     monkeypatch.setattr(cells, "make", lambda *_: os._exit(9))
     with pytest.raises(UserError, match="jcola: a process died, of memory perhaps; the same command again goes on"):
         run(modernbert_folder, small, tmp_path, replace(SMALL, workers=2))
+
+
+def _other_process(path: Path, until: Path, content: bytes, claimed: Any) -> None:
+    """Make a cell's file at the same time: begun first, and not done before another cell is there."""
+    with alone(path):
+        claimed.set()
+        while not until.exists():
+            time.sleep(0.01)
+        if not content:
+            os.kill(os.getpid(), signal.SIGKILL)
+        write_atomic(path, content)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_two_processes_make_no_cell_twice(
+    killed: bool, modernbert_folder: Path, small: Path, tmp_path: Path, trained: list[Cell]
+) -> None:
+    """One that is killed before its cell is made leaves it to the other."""
+    (task,) = studies([str(modernbert_folder)], small, [TASKS["jcola"]])
+    first, second = (Cell(Settings(1e-3, 1, seed)) for seed in (0, 1))
+    whole = processes.run_cells(task, [first, second], tmp_path / "whole")
+    made = b"" if killed else path_of(task, second, tmp_path / "whole").read_bytes()
+    paths = [path_of(task, cell, tmp_path / "out") for cell in (second, first)]
+    context = multiprocessing.get_context("fork")
+    claimed = context.Event()
+    other = context.Process(target=_other_process, args=(*paths, made, claimed), daemon=True)
+    other.start()
+    assert claimed.wait(20)
+    trained.clear()
+    contents = processes.run_cells(task, [first, second], tmp_path / "out")
+    other.join()
+    assert trained == ([first, second] if killed else [first])
+    assert [{**each, "seconds": 0} for each in contents] == [{**each, "seconds": 0} for each in whole]
 
 
 def _idle_worker() -> None:
@@ -267,6 +285,74 @@ def test_the_forecast_counts_what_is_to_be_done(
     assert "1 of 4 trainings to do" in capsys.readouterr().err
     run(modernbert_folder, small, tmp_path, SMALL)
     assert capsys.readouterr().err == ""
+
+
+def test_each_training_is_counted_once(
+    modernbert_folder: Path, small: Path, tmp_path: Path, trained: list[Cell], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A seed of the chosen cell is a cell of the paper's grid, too."""
+    run(modernbert_folder, small, tmp_path, replace(SMALL, protocol="both"))
+    assert len(trained) == 2 + 2 + 2 - 1
+    assert "jcola, tiny-modernbert: 5 of 5 trainings to do, about " in capsys.readouterr().err
+
+
+def test_checkpoints_are_prepared_together(
+    modernbert_folder: Path,
+    bert_folder: Path,
+    small: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One forecast for all, from one of those that are alike; then each is evaluated without being opened again."""
+    models = [shutil.copytree(modernbert_folder, tmp_path / f"step-{i}") for i in range(3)]
+    weights = load_file(models[1] / "model.safetensors")
+    save_file(
+        {name: tensor * 1.1 for name, tensor in weights.items()}, models[1] / "model.safetensors", {"format": "pt"}
+    )
+    options, out = replace(SMALL, learning_rates=(1e-3,)), tmp_path / "out"
+    timed: list[str] = []
+
+    def counting(model: str, *arguments: Any) -> Any:
+        timed.append(model)
+        return finetune.train(model, *arguments)
+
+    monkeypatch.setattr(processes, "train", counting)
+    every = grid.prepare([*map(str, models), str(bert_folder)], small, out, options)
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(", about")[0] for line in said[:2]] == [
+        "jcola, 3 models: 6 of 6 trainings to do",
+        "jcola, tiny-bert: 2 of 2 trainings to do",
+    ]
+    assert timed == [str(models[0]), str(bert_folder)]
+    assert [(study.model, study.task.name) for study in every] == [
+        (str(model), "jcola") for model in (*models, bert_folder)
+    ]
+
+    monkeypatch.setattr(encoder, "load", lambda *_, **__: pytest.fail("opened again"))
+    results = [grid.evaluate(study, options, out) for study in every[:2]]
+    assert [result.model for result in results] == ["step-0", "step-1"]
+    assert results[0].settings["revision"] != results[1].settings["revision"]
+    monkeypatch.undo()
+    assert replace(run(models[1], small, tmp_path / "alone", options), software={}) == results[1]
+
+
+def test_the_precision_is_the_devices(modernbert_folder: Path, small: Path, tmp_path: Path) -> None:
+    options = replace(SMALL, learning_rates=(1e-3,), seeds=1)
+    (study,) = studies([str(modernbert_folder)], small, [TASKS["jcola"]])
+    on_gpu = replace(study, identity={**study.identity, "device": "cuda"})
+    assert grid.evaluate(on_gpu, options, tmp_path).settings["precision"] == "bfloat16"
+
+
+def test_data_that_change_under_way(modernbert_folder: Path, small: Path, tmp_path: Path) -> None:
+    """No cell may be kept under the name of other data; what it doesn't read may change."""
+    (study,) = studies([str(modernbert_folder)], small, [TASKS["jcola"]])
+    with (small / "jcola-v1.0" / "in_domain_valid-v1.0.json").open("a", encoding="utf-8") as file:
+        file.write('{"uid": 99, "label": 1, "sentence": "東京は首都である。京都は古都である。"}\n')
+    with pytest.raises(UserError, match=r"jglue: jcola-v1.0/in_domain_valid-v1.0.json changed since this began"):
+        grid.evaluate(study, SMALL, tmp_path)
+    made = {path.name.partition("-0.0")[0] for path in (tmp_path / ".cells").rglob("*.json")}
+    assert made == {"held-out-0"}
 
 
 @pytest.mark.parametrize(

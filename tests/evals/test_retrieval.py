@@ -68,6 +68,12 @@ def test_one_embedding_for_everything_finds_nothing() -> None:
     assert result.metrics == {"recall_at_10": 0.0, "mrr_at_10": 0.0}
 
 
+def test_nan_finds_nothing() -> None:
+    similarities = torch.full((20, 20), torch.nan, dtype=torch.float64)
+    ranks = ranks_of(lambda rows, columns: similarities[rows, columns].clone(), [str(i) for i in range(20)])
+    assert metrics_of(ranks) == {"recall_at_10": 0, "mrr_at_10": 0}
+
+
 def test_another_entry_with_the_right_text_is_right() -> None:
     similarities = torch.tensor([[0.1, 0.9, 0.5], [0.9, 0.1, 0.5], [0.0, 0.0, 1.0]], dtype=torch.float64)
     ranks = ranks_of(lambda rows, columns: similarities[rows, columns].clone(), ["same", "same", "other"])

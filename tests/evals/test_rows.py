@@ -1,6 +1,5 @@
 """Reading of pairs and cloze questions: what a wrong file gets."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import pytest
 from anaume.errors import UserError
 from anaume.evals.fill_mask import Cloze, read_cloze
 from anaume.evals.retrieval import Pair, read_pairs
-from anaume.evals.rows import data_settings
 
 GOOD_PAIR = '{"query": "問", "positive": "答", "title": "題"}'
 GOOD_CLOZE = '{"text": "首都は[MASK]。", "answers": ["東京", "とうきょう"]}'
@@ -21,8 +19,6 @@ def test_good_files(tmp_path: Path) -> None:
     assert read_pairs(file) == [Pair("問", "答", "題"), Pair("q", "p")]
     file.write_text(GOOD_CLOZE, encoding="utf-8")
     assert read_cloze(file) == [Cloze("首都は[MASK]。", ("東京", "とうきょう"))]
-    digest = hashlib.sha256(GOOD_CLOZE.encode()).hexdigest()
-    assert data_settings(file) == {"data": "rows.jsonl", "sha256": digest}
 
 
 @pytest.mark.parametrize(

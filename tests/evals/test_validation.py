@@ -16,9 +16,10 @@ from anaume.batches.masking import Masking
 from anaume.batches.plan import Plan
 from anaume.corpus.source import Source
 from anaume.errors import UserError
-from anaume.evals.dynamics import Inputs, evaluate_models
+from anaume.evals.dynamics import evaluate_models
 from anaume.evals.encoder import load
 from anaume.evals.result import load as load_result
+from anaume.evals.tasks import Inputs
 from anaume.evals.validation import _packed_scores, _padded_scores, evaluate, tokenizer_of
 from anaume.tokens.build import build, open_stores
 from anaume.tokens.store import Store

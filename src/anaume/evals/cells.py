@@ -21,26 +21,27 @@ from anaume.errors import UserError
 from anaume.evals import encoder
 from anaume.evals.finetune import BATCH, MAX_LENGTH, Encoded, Settings, encode, measure, predict, steps_of, train
 from anaume.evals.jglue import Example, Task, read
-from anaume.files import sha256
 
 # To be raised when the same inputs begin to give other numbers.
 FORMAT = 1
 HELD_OUT = 0.1
-# What a model's numbers depend on; its README does not count.
-MODEL_FILES = ("config.json", "*.safetensors", "*.bin", "*.model", "vocab*", "tokenizer*", "special_tokens_map.json")
 
 
 @dataclass(frozen=True)
 class Study:
     """What the cells of one model on one task share.
 
-    `name`      the model's in its records
-    `identity`  which model, data and device these are, by checksums
-    `notes`     what the data's reader must know
+    `name`          the model's in its records
+    `max_length`    tokens that it can read
+    `architecture`  its config, by a checksum: models alike take equally long
+    `identity`      which model, data and device these are, by checksums
+    `notes`         what the data's reader must know
     """
 
     model: str
     name: str
+    max_length: int
+    architecture: str
     data: Path
     task: Task
     identity: dict[str, Any] = field(hash=False)
@@ -66,18 +67,26 @@ def studies(models: Sequence[str], data: Path, tasks: Sequence[Task]) -> list[St
     made = []
     for model in models:
         opened = encoder.load(model, masked_lm=False)
-        identity = {"model": _revision(model, opened), "device": opened.device.type}
-        made += [Study(model, opened.name, data, f.task, {**identity, "data": f.sha256}, f.notes) for f in found]
+        identity = {"model": opened.revision, "device": opened.device.type}
+        made += [
+            Study(
+                model,
+                opened.name,
+                opened.max_length,
+                _architecture(opened.model.config),
+                data,
+                each.task,
+                {**identity, "data": each.sha256},
+                each.notes,
+            )
+            for each in found
+        ]
     return made
 
 
-def _revision(model: str, opened: encoder.Encoder) -> str:
-    """The commit of a Hub id; of a folder, a checksum of its files."""
-    folder = Path(model)
-    if not folder.is_dir():
-        return str(opened.model.config._commit_hash)
-    files = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()})
-    return hash_of("".join(f"{path.name} {sha256(path)}\n" for path in files).encode()).hexdigest()
+def _architecture(config: Any) -> str:
+    settings = {name: value for name, value in config.to_diff_dict().items() if name[0] != "_"}
+    return hash_of(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def path_of(study: Study, cell: Cell, folder: Path) -> Path:
@@ -91,7 +100,16 @@ def path_of(study: Study, cell: Cell, folder: Path) -> Path:
 
 def _inputs(study: Study, cell: Cell) -> dict[str, Any]:
     shared = {"format": FORMAT, "task": study.task.name, "batch": BATCH, "max_length": MAX_LENGTH}
-    return {**shared, **study.identity, **asdict(cell.settings), "split_seed": cell.split_seed}
+    identity = {**study.identity, "data": _read_by(study.task, study.identity["data"], cell.split_seed)}
+    return {**shared, **identity, **asdict(cell.settings), "split_seed": cell.split_seed}
+
+
+def _read_by(task: Task, files: dict[str, str], split_seed: int | None) -> dict[str, str]:
+    """Those of a task's files that decide what is in a cell's: for a held-out tenth the training split alone."""
+    if split_seed is None:
+        return files
+    stem = dict(task.stems)["train"]
+    return {name: checksum for name, checksum in files.items() if Path(name).name.startswith(f"{stem}-")}
 
 
 def missing(study: Study, cells: Sequence[Cell], folder: Path) -> list[Cell]:
@@ -122,35 +140,70 @@ def make(study: Study, cell: Cell, device: torch.device, advance: Callable[[int]
 
 @lru_cache(maxsize=2)
 def encoded(study: Study, split_seed: int | None) -> tuple[dict[str, Encoded], int]:
-    """The splits of a cell as ids, and the longest row allowed; kept, for many cells have the same."""
-    opened = encoder.load(study.model, masked_lm=False)
-    max_length = min(MAX_LENGTH, opened.max_length)
-    splits = read(study.task, study.data).splits
-    if split_seed is not None:
-        splits = hold_out(splits["train"], split_seed)
-    return {name: encode(opened.tokenizer, study.task, split, max_length) for name, split in splits.items()}, max_length
+    """The splits of a cell as ids, and the longest row allowed; kept, for many cells have the same.
+
+    Raises:
+        UserError: a file is no longer the one that the cells are named by.
+    """
+    found = read(study.task, study.data)
+    wanted, there = (_read_by(study.task, files, split_seed) for files in (study.identity["data"], found.sha256))
+    if changed := sorted({name for name, _ in wanted.items() ^ there.items()}):
+        raise UserError(
+            f"{study.data}: {changed[0]} changed since this began; the same command again takes it as it is"
+        )
+    splits = found.splits if split_seed is None else hold_out(study.task, found.splits["train"], split_seed)
+    tokenizer, max_length = encoder.open_tokenizer(study.model, masked_lm=False), min(MAX_LENGTH, study.max_length)
+    return {name: encode(tokenizer, study.task, split, max_length) for name, split in splits.items()}, max_length
 
 
-def hold_out(examples: Sequence[Example], seed: int) -> dict[str, tuple[Example, ...]]:
+def hold_out(task: Task, examples: Sequence[Example], seed: int) -> dict[str, tuple[Example, ...]]:
     """The training split without a tenth ("train"), and that tenth ("held_out"): the same for every model.
 
-    Questions on one article stay on one side.
+    No sentence of the tenth is in the rest: JNLI has most of its pairs in both directions, and JSTS has many a sentence
+    in several pairs. Questions on one article stay on one side, too. Choices bind nothing, for many questions have the
+    same.
 
     Raises:
         UserError: nothing would be left to train on.
     """
-    groups = [example.group or str(i) for i, example in enumerate(examples)]
+    groups = _components([_bonds(task, example) for example in examples])
     sizes = Counter(groups)
     names = list(sizes)
     order = [names[i] for i in np.random.default_rng((seed, len(examples))).permutation(len(names))]
     enough = np.searchsorted(np.cumsum([sizes[name] for name in order]), HELD_OUT * len(examples))
     held = set(order[: int(enough) + 1])
     if len(held) == len(names):
-        raise UserError(f"{len(examples)} examples are too few to hold a tenth out; accepted: --protocol paper")
+        raise UserError(
+            f"{task.name}: {len(examples)} examples (groups without a common text: {len(names)}) are too few to hold a"
+            " tenth out; accepted: --protocol paper"
+        )
     return {
         part: tuple(example for example, group in zip(examples, groups, strict=True) if (group in held) is side)
         for part, side in (("train", False), ("held_out", True))
     }
+
+
+def _bonds(task: Task, example: Example) -> tuple[str, ...]:
+    """What no two examples may have in common if they are to be on two sides."""
+    if task.kind == "span":
+        return (example.group,)
+    return example.texts[:1] if task.kind == "choice" else example.texts
+
+
+def _components(keys: Sequence[Sequence[str]]) -> list[int]:
+    """The group of each, as the number of one in it: two with a key in common are in one, and so on along a chain."""
+    parents = list(range(len(keys)))
+
+    def root(i: int) -> int:
+        while parents[i] != i:
+            parents[i] = i = parents[parents[i]]
+        return i
+
+    first: dict[str, int] = {}
+    for i, own in enumerate(keys):
+        for key in own:
+            parents[root(i)] = root(first.setdefault(key, i))
+    return [root(i) for i in range(len(keys))]
 
 
 def sizes_of(study: Study, cell: Cell) -> tuple[int, int]:

@@ -26,6 +26,7 @@ from transformers import (
 from transformers.utils import logging
 
 from anaume.errors import UserError
+from anaume.evals.origin import revision
 from anaume.evals.progress import bar
 from anaume.model.attention import layout_of, packed_rows
 
@@ -41,6 +42,7 @@ class Encoder:
     `tokenizer`   a transformers tokenizer (fast or slow)
     `model`       AutoModelForMaskedLM if loaded with `masked_lm`, else AutoModel
     `max_length`  tokens, special ones included; what is longer is truncated and counted
+    `revision`    which weights: see `origin.revision`; empty for a model made in memory
     """
 
     name: str
@@ -48,6 +50,7 @@ class Encoder:
     model: Any
     max_length: int
     device: torch.device
+    revision: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,27 +90,45 @@ def load(path_or_id: str, *, masked_lm: bool) -> Encoder:
         UserError: it doesn't exist or can't be opened, weights are missing from it (without a masked-LM
             head it would run with a random one), or its tokenizer has no mask token though `masked_lm`.
     """
-    folder = Path(path_or_id)
-    if not folder.is_dir() and (folder.is_absolute() or path_or_id.startswith(".") or path_or_id.count("/") > 1):
-        raise UserError(f"{path_or_id}: no such folder; expected a model's folder or a Hub id (owner/name)")
+    tokenizer = open_tokenizer(path_or_id, masked_lm=masked_lm)
     kind = AutoModelForMaskedLM if masked_lm else AutoModel
-    try:
-        AutoConfig.from_pretrained(path_or_id)  # first: without it the tokenizer's error would be a riddle
-        tokenizer = AutoTokenizer.from_pretrained(path_or_id)
-        with quiet(bars=not folder.is_dir()):
-            # float32 whatever the checkpoint holds: half is slow on a CPU, and numbers must compare.
-            model, info = kind.from_pretrained(path_or_id, dtype=torch.float32, output_loading_info=True)
-    except (OSError, ValueError, ImportError, SafetensorError) as error:
-        reason = " ".join(str(error).split()).split(". ")[0]
-        raise UserError(f"{path_or_id}: can't be opened as a model's folder or Hub id: {reason}") from error
-    if masked_lm and tokenizer.mask_token_id is None:
-        raise UserError(f"{path_or_id}: its tokenizer has no mask token; expected a masked language model")
+    with _opening(path_or_id), quiet(bars=not Path(path_or_id).is_dir()):
+        # float32 whatever the checkpoint holds: half is slow on a CPU, and numbers must compare.
+        model, info = kind.from_pretrained(path_or_id, dtype=torch.float32, output_loading_info=True)
     missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)  # mean pooling needs no pooler
     if missing:
         what = "a masked language model" if masked_lm else "an encoder"
         raise UserError(f"{path_or_id}: lacks weights of {what}: {', '.join(missing[:3])}")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return Encoder(name_of(path_or_id), tokenizer, model.to(device).eval(), _max_length(tokenizer, model), device)
+    length = _max_length(tokenizer, model)
+    return Encoder(name_of(path_or_id), tokenizer, model.to(device).eval(), length, device, revision(path_or_id))
+
+
+def open_tokenizer(path_or_id: str, *, masked_lm: bool) -> Any:
+    """A model's tokenizer, after a look at its config: what most mistakes show in, before any weights are read.
+
+    Raises:
+        UserError: as `load`.
+    """
+    folder = Path(path_or_id)
+    if not folder.is_dir() and (folder.is_absolute() or path_or_id.startswith(".") or path_or_id.count("/") > 1):
+        raise UserError(f"{path_or_id}: no such folder; expected a model's folder or a Hub id (owner/name)")
+    with _opening(path_or_id):
+        AutoConfig.from_pretrained(path_or_id)  # first: without it the tokenizer's error would be a riddle
+        tokenizer = AutoTokenizer.from_pretrained(path_or_id)
+    if masked_lm and tokenizer.mask_token_id is None:
+        raise UserError(f"{path_or_id}: its tokenizer has no mask token; expected a masked language model")
+    return tokenizer
+
+
+@contextmanager
+def _opening(path_or_id: str) -> Iterator[None]:
+    """What transformers says when it can't open something, in one line."""
+    try:
+        yield
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
+        reason = " ".join(str(error).split()).split(". ")[0]
+        raise UserError(f"{path_or_id}: can't be opened as a model's folder or Hub id: {reason}") from error
 
 
 def name_of(path_or_id: str) -> str:
@@ -263,8 +284,19 @@ def embed_counted(encoder: Encoder, texts: Sequence[str], *, batch_tokens: int =
             for hidden in hidden_states(encoder, tokenized.rows, batch_tokens=batch_tokens):
                 lengths = torch.tensor(hidden.lengths, device=encoder.device)
                 here[hidden.rows] = torch.segment_reduce(hidden.states.float(), "mean", lengths=lengths).cpu()
+                check_numbers(encoder, here[hidden.rows])
                 show(len(hidden.rows))
     return Embedded(vectors, truncated)
+
+
+def check_numbers(encoder: Encoder, outputs: Tensor) -> None:
+    """Refuse NaN, which compares with nothing: every metric would make something else of it, some of them a 1.
+
+    Raises:
+        UserError: naming the model.
+    """
+    if outputs.isnan().any():
+        raise UserError(f"{encoder.name}: gives NaN; expected numbers (weights of a training that diverged?)")
 
 
 def unit_length(vectors: Tensor) -> Tensor:
@@ -296,6 +328,7 @@ def logits_at(
         with torch.inference_mode():
             chosen = hidden.states[torch.tensor(flat, device=encoder.device)]
             logits = encoder.model.decoder(encoder.model.head(chosen)).float().cpu()
+        check_numbers(encoder, logits)
         counts = [len(positions[row]) for row in hidden.rows]
         yield from zip(hidden.rows, logits.split(counts), strict=True)
 
@@ -323,4 +356,5 @@ def _logits_padded(
             if hook:
                 hook.remove()
         logits = (logits if narrow else logits.flatten(0, 1)[wanted]).float().cpu()
+        check_numbers(encoder, logits)
         yield from zip(batch, logits.split([len(positions[i]) for i in batch]), strict=True)

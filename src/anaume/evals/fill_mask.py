@@ -28,9 +28,10 @@ from torch import Tensor
 from anaume.errors import UserError
 from anaume.evals.blanks import PLACEHOLDER, Form, answer_ids, careful, naive
 from anaume.evals.encoder import Encoder, check_names, load, logits_at
+from anaume.evals.origin import data_settings
 from anaume.evals.progress import bar
 from anaume.evals.result import Result
-from anaume.evals.rows import data_settings, read_rows, text_of
+from anaume.evals.rows import read_rows, text_of
 from anaume.tokens.unigram import SPACE
 
 BOUNDARY_MARKS = (SPACE, "##", "Ġ")  # SentencePiece, WordPiece, byte-level BPE

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from anaume.errors import UserError
 from anaume.evals.encoder import Encoder, embed_counted, unit_length
+from anaume.evals.origin import data_settings
 from anaume.evals.reservoir import Reservoir
 from anaume.evals.result import Result
 from anaume.evals.retrieval import Pair
-from anaume.evals.rows import data_settings
 
 RANDOM_PAIRS = 2_000  # the paper's
 OTHER_PAIRS = "texts of different pairs"

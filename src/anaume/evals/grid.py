@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+import torch
 
 from anaume.errors import UserError
 from anaume.evals import finetune
@@ -23,6 +24,7 @@ from anaume.evals.jglue import named, present, public
 from anaume.evals.jglue_fetch import fetch as fetch_files
 from anaume.evals.processes import devices_of, duration, forecast, run_cells
 from anaume.evals.result import Result, save
+from anaume.model.mlm import product_dtype
 
 Protocol = Literal["held-out", "paper", "both"]
 # The paper's grid.
@@ -94,16 +96,16 @@ def parse(
 def evaluate_jglue(
     models: Sequence[str], data: Path, out: Path, grid: Grid = PAPERS, *, fetch: bool = False
 ) -> Iterator[Path]:
-    """Fine-tune models on the tasks of a folder and save the records; gives their paths. See `results`."""
-    for result in results(models, data, out, grid, fetch=fetch):
-        yield save(result, out)
+    """Fine-tune models on the tasks of a folder and save the records; gives their paths. See `prepare`, `evaluate`."""
+    for study in prepare(models, data, out, grid, fetch=fetch):
+        yield save(evaluate(study, grid, out), out)
 
 
-def results(models: Sequence[str], data: Path, out: Path, grid: Grid, *, fetch: bool = False) -> Iterator[Result]:
-    """Fine-tune models on the tasks of a folder.
+def prepare(models: Sequence[str], data: Path, out: Path, grid: Grid, *, fetch: bool = False) -> list[Study]:
+    """What `evaluate` takes, model by model and in each task by task; nothing is trained yet.
 
-    Cells are kept in `out`/.cells, so the same call again makes only what is missing. All models and data are looked
-    at before anything is trained. With `fetch`, files that the folder lacks are downloaded first.
+    All models and data are looked at, and standard error hears how long all of it will take. With `fetch`, files that
+    the folder lacks are downloaded first.
 
     Raises:
         UserError: an unknown task, data or a model that can't be read, two models of one name.
@@ -112,32 +114,42 @@ def results(models: Sequence[str], data: Path, out: Path, grid: Grid, *, fetch: 
     if fetch:
         fetch_files(tasks or public(), data)
     every = studies(models, data, tasks or present(data))
-    announce(every, grid, out)
-    for study in every:
-        yield evaluate(study, grid, out)
+    _announce(every, grid, out)
+    return every
 
 
-def announce(every: Sequence[Study], grid: Grid, out: Path) -> None:
-    """Say on standard error how many trainings are missing, and about how long they take.
-
-    Where a cell is not chosen yet, its trainings are taken to be the longest.
+def _announce(every: Sequence[Study], grid: Grid, out: Path) -> None:
+    """Say how many trainings are missing, and about how long they take: a line for models that are alike, such as the
+    checkpoints of a run, of which one is timed.
     """
     devices, total = devices_of(grid.workers), 0.0
+    alike: dict[tuple[str, str], list[Study]] = {}
     for study in every:
-        settings, cells = grid.settings(), []
-        if grid.protocol != "paper":
-            cells = grid.selection() if len(settings) > 1 else []
-            known = not missing(study, cells, out / CELLS)
-            cells += grid.again(_chosen(study, grid, out) if known else settings[-1])
-        if grid.protocol != "held-out":
-            cells += [Cell(each) for each in settings]
-        if todo := missing(study, cells, out / CELLS):
-            seconds = forecast(study, todo, devices)
+        alike.setdefault((study.task.name, study.architecture), []).append(study)
+    for group in alike.values():
+        cells = [_cells(study, grid, out) for study in group]
+        todo = [missing(study, own, out / CELLS) for study, own in zip(group, cells, strict=True)]
+        if any(todo):
+            seconds = forecast(group[0], todo, devices)
             total += seconds
-            said = f"{len(todo)} of {len(cells)} trainings to do, about {duration(seconds)}"
-            print(f"{study.task.name}, {study.name}: {said}", file=sys.stderr)
+            who = group[0].name if len(group) == 1 else f"{len(group)} models"
+            of = f"{sum(map(len, todo))} of {sum(map(len, cells))}"
+            said = f"{group[0].task.name}, {who}: {of} trainings to do, about {duration(seconds)}"
+            print(said, file=sys.stderr)
     if total:
         print(f"processes: {len(devices)} ({devices[0].type}); in all about {duration(total)}", file=sys.stderr)
+
+
+def _cells(study: Study, grid: Grid, out: Path) -> list[Cell]:
+    """All that a record is made from, each once. Where a cell is not chosen yet, it is taken to be the longest."""
+    settings, cells = grid.settings(), []
+    if grid.protocol != "paper":
+        cells = grid.selection() if len(settings) > 1 else []
+        known = not missing(study, cells, out / CELLS)
+        cells += grid.again(_chosen(study, grid, out) if known else settings[-1])
+    if grid.protocol != "held-out":
+        cells += [Cell(each) for each in settings]
+    return list(dict.fromkeys(cells))
 
 
 def _chosen(study: Study, grid: Grid, out: Path) -> Settings:
@@ -156,7 +168,11 @@ def _train(study: Study, grid: Grid, out: Path, protocol: Protocol, split: str, 
 
 
 def evaluate(study: Study, grid: Grid, out: Path) -> Result:
-    """Make the cells of one model on one task that aren't there, and the record from all."""
+    """Make the cells of one model on one task that aren't in `out`/.cells, and the record from all.
+
+    Raises:
+        UserError: data that changed since `prepare`, and as `run_cells`.
+    """
     parts: list[Trained] = []
     metrics: dict[str, float] = {}
     said: dict[str, Any] = {}
@@ -198,6 +214,8 @@ def evaluate(study: Study, grid: Grid, out: Path) -> Result:
             "optimizer": OPTIMIZER,
             "attention": one["attention"],
             "device": study.identity["device"],
+            "precision": str(product_dtype(torch.device(study.identity["device"]))).removeprefix("torch."),
+            "revision": study.identity["model"],
         },
         grid.seed,
         details=[row for part in parts for row in part.rows],

@@ -193,9 +193,9 @@ def read(task: Task, data: Path) -> Data:
 
 
 def _shared(examples: Sequence[Example], others: Sequence[Example]) -> float:
-    """The share of examples whose texts are those of one of the others."""
-    known = {example.texts for example in others}
-    return sum(example.texts in known for example in examples) / len(examples)
+    """The share of examples whose texts are those of one of the others, in whatever order."""
+    known = {tuple(sorted(example.texts)) for example in others}
+    return sum(tuple(sorted(example.texts)) in known for example in examples) / len(examples)
 
 
 def _read_lines(task: Task, path: Path) -> tuple[Example, ...] | None:

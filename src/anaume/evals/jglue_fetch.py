@@ -1,7 +1,8 @@
 """What a folder of JGLUE and JCoLA lacks, from the repositories of their authors.
 
-The rule: a file is in the folder only if its checksum is the published one. Where that isn't known, and for all others
-too, the checksum stands in SHA256SUMS beside the tasks' folders, for `sha256sum --check`.
+The rule: nothing is written that differs from the published file, where its checksum is known (`jglue.PUBLISHED`). A
+file that is there already stays as it is. After each download the checksums of all files, whoever put them there,
+stand in SHA256SUMS beside the tasks' folders, for `sha256sum --check`.
 """
 
 import hashlib

@@ -9,7 +9,6 @@ the same name, and would answer for a second one from the results that it cached
 model and its weights, takes prefixes, and embeds without padding. The rule: embeddings are those of `encoder.embed`.
 """
 
-from pathlib import Path
 from typing import Unpack
 
 from mteb.abstasks.task_metadata import TaskMetadata
@@ -20,7 +19,6 @@ from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from anaume.evals import encoder
-from anaume.files import sha256
 
 
 class MtebEncoder(AbsEncoder):
@@ -49,7 +47,7 @@ class MtebEncoder(AbsEncoder):
         self.mteb_model_meta = ModelMeta.create_empty(
             {
                 "name": name if "/" in name else f"local/{name}",
-                "revision": _checksum(model_name) or self.opened.model.config._commit_hash,
+                "revision": self.opened.revision,
                 "max_tokens": self.opened.max_length,
                 "embed_dim": self.opened.model.config.hidden_size,
                 "similarity_fn_name": ScoringFunction.COSINE,
@@ -72,8 +70,3 @@ class MtebEncoder(AbsEncoder):
         prefix = self.positive_prefix if prompt_type == PromptType.document else self.query_prefix
         texts = [prefix + text for batch in inputs for text in batch["text"]]
         return encoder.embed(self.opened, texts, batch_tokens=self.batch_tokens).numpy()
-
-
-def _checksum(folder: str) -> str:
-    """The beginning of the weights' checksum; empty for a Hub id."""
-    return "-".join(sha256(file)[:12] for file in sorted(Path(folder).glob("*.safetensors")))

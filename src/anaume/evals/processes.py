@@ -1,6 +1,7 @@
 """Cells on devices: those whose files are missing are made, as many at a time as there are processes.
 
-The rule: a file is written as soon as its cell is made, whole; a grid that was killed goes on where it stopped.
+The rule: a file is written as soon as its cell is made, whole; a grid that was killed goes on where it stopped, and
+no two processes make the same cell.
 """
 
 import json
@@ -26,7 +27,7 @@ from anaume.errors import UserError
 from anaume.evals import cells
 from anaume.evals.cells import Cell, Study, encoded, missing, path_of, sizes_of
 from anaume.evals.finetune import BATCH, Settings, predict, train
-from anaume.files import write_json
+from anaume.files import alone, write_json
 
 # Steps that are timed before a grid begins.
 WARM_UP, TIMED = 2, 6
@@ -52,15 +53,31 @@ def run_cells(study: Study, wanted: Sequence[Cell], folder: Path, workers: int =
         devices = devices_of(workers)
         with _bar(f"{study.task.name}, {study.name}", sum(sizes_of(study, cell)[0] for cell in todo)) as bar:
             made = _in_turn if len(devices) == 1 else _in_parallel
-            for cell, content in made(study, todo, devices, bar.advance):
-                write_json(path_of(study, cell, folder), content)
+            for cell, content in made(study, todo, folder, devices, bar.advance):
                 bar.show(cell, content)
     return [json.loads(path_of(study, cell, folder).read_text(encoding="utf-8")) for cell in wanted]
 
 
-def forecast(study: Study, todo: Sequence[Cell], devices: Sequence[torch.device]) -> float:
-    """About how many seconds these cells take on the devices, by timing a few steps."""
-    splits, _ = encoded(study, todo[0].split_seed)
+def _make(study: Study, cell: Cell, folder: Path, device: torch.device, advance: Advance) -> dict[str, Any]:
+    """What a cell's file holds, which is made now unless a process of another call is at it: then it is waited for."""
+    path = path_of(study, cell, folder)
+    with alone(path):
+        if path.exists():
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            advance(content["steps"])
+        else:
+            content = cells.make(study, cell, device, advance)
+            write_json(path, content)
+    return content
+
+
+def forecast(study: Study, todo: Sequence[Sequence[Cell]], devices: Sequence[torch.device]) -> float:
+    """About how many seconds these cells take on the devices, by timing a few steps.
+
+    `todo` has the cells of each of several studies that differ from this one in their weights only.
+    """
+    lists = [each for each in todo if each]
+    splits, _ = encoded(study, lists[0][0].split_seed)
     items = splits["train"].items
     sample = np.random.default_rng(0).integers(len(items), size=(WARM_UP + TIMED) * BATCH)
     few = {"train": replace(splits["train"], items=[items[i] for i in sample])}
@@ -82,8 +99,11 @@ def forecast(study: Study, todo: Sequence[Cell], devices: Sequence[torch.device]
     tick()
     a_step = (times[-2] - times[WARM_UP - 1]) / TIMED
     an_item = (times[-1] - times[-2]) / (BATCH * TIMED)
-    sizes = np.array([sizes_of(study, cell) for cell in todo])
-    return float((sizes @ [a_step, an_item]).sum()) / min(len(devices), len(todo))
+    sizes = {cell: sizes_of(study, cell) for each in lists for cell in each}
+    return sum(
+        float((np.array([sizes[cell] for cell in each]) @ [a_step, an_item]).sum()) / min(len(devices), len(each))
+        for each in lists
+    )
 
 
 def duration(seconds: float) -> str:
@@ -107,12 +127,16 @@ def _threads(devices: Sequence[torch.device]) -> int:
     return max(1, torch.get_num_threads() // len(devices))
 
 
-def _in_turn(study: Study, todo: Sequence[Cell], devices: Sequence[torch.device], advance: Advance) -> Made:
+def _in_turn(
+    study: Study, todo: Sequence[Cell], folder: Path, devices: Sequence[torch.device], advance: Advance
+) -> Made:
     for cell in todo:
-        yield cell, cells.make(study, cell, devices[0], advance)
+        yield cell, _make(study, cell, folder, devices[0], advance)
 
 
-def _in_parallel(study: Study, todo: Sequence[Cell], devices: Sequence[torch.device], advance: Advance) -> Made:
+def _in_parallel(
+    study: Study, todo: Sequence[Cell], folder: Path, devices: Sequence[torch.device], advance: Advance
+) -> Made:
     """A process a device; they count their steps in one shared number."""
     context = multiprocessing.get_context(START)
     free = context.SimpleQueue()
@@ -122,7 +146,7 @@ def _in_parallel(study: Study, todo: Sequence[Cell], devices: Sequence[torch.dev
     start = (free, counter, _threads(devices))
     pool = ProcessPoolExecutor(len(devices), context, initializer=_start_worker, initargs=start)
     try:
-        pending = {pool.submit(_make_here, study, cell): cell for cell in todo}
+        pending = {pool.submit(_make_here, study, cell, folder): cell for cell in todo}
         shown = 0
         while pending:
             done, _ = wait(pending, POLL_SECONDS, FIRST_COMPLETED)
@@ -171,9 +195,9 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _make_here(study: Study, cell: Cell) -> dict[str, Any]:
+def _make_here(study: Study, cell: Cell, folder: Path) -> dict[str, Any]:
     assert _worker
-    return cells.make(study, cell, _worker.device, _worker.advance)
+    return _make(study, cell, folder, _worker.device, _worker.advance)
 
 
 class _Bar:

@@ -4,6 +4,7 @@ Of a document some positions are drawn with replacement and each is masked alone
 Documents are whole: one that is longer than the model's positions is left out, never cut, and counted.
 """
 
+import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from transformers import ModernBertForMaskedLM
 
 from anaume.batches.lengths import NAMES, bins_of
 from anaume.errors import UserError
-from anaume.evals.encoder import Encoder, logits_at, special_ids
+from anaume.evals.encoder import Encoder, check_numbers, logits_at, special_ids
 from anaume.evals.progress import bar
 from anaume.evals.reservoir import Reservoir
 from anaume.evals.result import Result
@@ -106,8 +107,10 @@ def evaluate(
     """Pseudo-perplexity of up to `limit` documents a length bin, `positions` draws in each; and bits per character.
 
     Lengths count special tokens. Every draw of a bin weighs the same: its pseudo-perplexity is exp of their mean loss.
-    `bits_per_character` compares models of different tokenizers: a document's mean loss stands for each of its tokens,
-    and the nats of all documents are divided by their characters and ln 2. `texts` names the corpus in the record.
+    `bits_per_character`, for models of different tokenizers: a document's mean loss stands for each of its tokens, and
+    the nats of all documents are divided by their characters and ln 2. Lengths in tokens decide which documents are
+    drawn, so it compares two models only where `drawn_sha256`, of their numbers in the corpus, is the same.
+    `texts` names the corpus in the record.
 
     Raises:
         UserError: no document that fits into the model.
@@ -137,6 +140,7 @@ def evaluate(
         "of_documents": {name: count for name, count in zip(NAMES, drawn.seen, strict=False) if count},
         "left_out_too_long": drawn.too_long,
         "left_out_without_tokens": drawn.empty,
+        "drawn_sha256": hashlib.sha256(str([document.number for document in drawn.documents]).encode()).hexdigest(),
         "max_length": encoder.max_length,
         "texts": texts,
     }
@@ -170,6 +174,7 @@ def masked_losses(encoder: Encoder, ids: Tensor, places: Tensor, *, batch_tokens
         with torch.inference_mode():
             for at in torch.arange(len(places)).split(LOGITS_AT_ONCE):
                 logits = model.decoder(model.head(states[at])).float()
+                check_numbers(encoder, logits)
                 losses[at] = F.cross_entropy(logits, targets[at], reduction="none").cpu()
         return losses
     copies = ids.repeat(len(places), 1)

@@ -2,12 +2,15 @@
 
 import json
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from anaume import __version__
 from anaume.errors import UserError
 from anaume.files import write_json
+
+SOFTWARE = ("torch", "transformers", "tokenizers", "numpy")
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class Result:
     `settings`    everything that another person needs to get the same numbers
     `checkpoint`  for a run's own checkpoints: {"stage", "step", "tokens"}; empty for other models
     `details`     rows worth showing (the fill-mask table), each a flat object
+    `software`    versions of the packages that decide the last digits, as they were when the record was saved
     """
 
     model: str
@@ -30,12 +34,13 @@ class Result:
     version: str = __version__
     checkpoint: dict[str, Any] = field(default_factory=dict)
     details: list[dict[str, Any]] = field(default_factory=list)
+    software: dict[str, str] = field(default_factory=dict)
 
 
 def save(result: Result, folder: Path) -> Path:
     """Write the record to `folder/<model>/<task>.json` and return that path; the "/" of a Hub id becomes "--"."""
     path = folder / result.model.replace("/", "--") / f"{result.task}.json"
-    write_json(path, asdict(result))
+    write_json(path, asdict(result) | {"software": {name: version(name) for name in SOFTWARE}})
     return path
 
 

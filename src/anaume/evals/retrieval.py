@@ -16,8 +16,9 @@ from anaume.errors import UserError
 from anaume.evals import bm25
 from anaume.evals.encoder import Encoder, embed_counted, unit_length
 from anaume.evals.lexical import Unit, Units, edit_similarities, jaccard_similarities, units_of
+from anaume.evals.origin import data_settings
 from anaume.evals.result import Result
-from anaume.evals.rows import data_settings, read_rows, text_of
+from anaume.evals.rows import read_rows, text_of
 
 CUTOFF = 10
 QUERIES_AT_ONCE, CORPUS_AT_ONCE = 2_048, 4_096  # 64 MB of float64 similarities a block
@@ -86,7 +87,8 @@ def ranks_of(block: Block, positives: Sequence[str]) -> Tensor:
             similarities[right] = -torch.inf
             here = similarities.topk(min(CUTOFF, similarities.shape[1]), dim=1).values
             best_wrong = torch.cat([best_wrong, here], dim=1).topk(CUTOFF, dim=1).values
-        ranks[queries] = 1 + (best_wrong >= best_right[:, None] - TOLERANCE).sum(dim=1)
+        # Not "as similar or more": NaN is neither, and must not rank a right answer first.
+        ranks[queries] = 1 + (~(best_wrong < best_right[:, None] - TOLERANCE)).sum(dim=1)
     return ranks
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from anaume.errors import UserError
-from anaume.files import sha256
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -49,10 +48,3 @@ def text_of(row: dict[str, Any], key: str, place: str) -> str:
     if not isinstance(text, str) or not text.strip():
         raise UserError(f"{place}: {key!r} must be a text that is not empty, got {text!r}")
     return text
-
-
-def data_settings(path: Path | None) -> dict[str, str]:
-    """Say which data file a record was measured on: its name and content; {} for data made in memory."""
-    if path is None:
-        return {}
-    return {"data": path.name, "sha256": sha256(path)}

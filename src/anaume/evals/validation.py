@@ -17,7 +17,7 @@ from anaume.batches.lengths import NAMES, bins_of
 from anaume.batches.loader import fixed
 from anaume.batches.masking import Masking
 from anaume.batches.plan import Plan
-from anaume.evals.encoder import Encoder, logits_at
+from anaume.evals.encoder import Encoder, check_numbers, logits_at
 from anaume.evals.progress import bar
 from anaume.evals.result import Result
 from anaume.model.attention import packed_rows
@@ -122,7 +122,8 @@ def _packed_scores(encoder: Encoder, batch: PackedBatch, length: int) -> tuple[F
     """Losses in nats and whether the first guess is right, for each target in order."""
     used = batch.labels != IGNORE
     with packed_rows(encoder.model):
-        losses, right = scores(encoder.model, to_device(batch, length, encoder.device))
+        losses, right = scores(encoder.model, to_device(batch, length, encoder.device), "float32")
+    check_numbers(encoder, losses)
     return losses.double().cpu().numpy()[used], right.double().cpu().numpy()[used]
 
 
