@@ -96,18 +96,27 @@ def checkpoint(run: Path, stage: str, step: int, score: float) -> None:
 
 def write_fine_tuned(folder: Path, model: str, task: str, metrics: dict[str, float], **settings: Any) -> None:
     """A record as `anaume eval jglue` writes it: it doesn't say where in a run the model stands."""
-    save(Result(model, task, metrics, 100, {"seeds": 3} | settings, 0), folder)
+    chosen = {"seeds": 3, "held_out": 100, "learning_rates": [2e-5, 5e-5], "epochs": [3]}
+    save(Result(model, task, metrics, 100, chosen | settings, 0), folder)
 
 
-def write_by_length(folder: Path, model: str, factor: float, **more: Any) -> None:
-    """Pseudo-perplexity of two documents in each of two bins; every number follows from `factor`."""
+def write_by_length(folder: Path, model: str, factor: float, longer: int = 0, drawn: str = "d1", **more: Any) -> None:
+    """Pseudo-perplexity of two documents in each of two bins; every number follows from `factor`.
+
+    A tokenizer splits the first document into `longer` tokens more than another; `drawn` is the draw's checksum.
+    """
     details = [
-        {"tokens": tokens, "characters": 2 * tokens, "loss": 0.5, "pseudo_perplexity": value * factor}
+        {
+            "tokens": tokens + longer * (tokens == 2000),
+            "characters": 2 * tokens,
+            "loss": 0.5,
+            "pseudo_perplexity": value * factor,
+        }
         for tokens, value in ((2000, 6.0), (100, 2.0), (300, 4.0), (1200, 5.0))
     ]
     metrics = {"pseudo_perplexity (1024, 2048]": 5.5 * factor, "pseudo_perplexity [0, 1024]": 2.75 * factor}
     metrics |= {"pseudo_perplexity": 4.25 * factor, "bits_per_character": 1.5 * factor}
-    save(Result(model, "pseudo-perplexity", metrics, 4, {}, 0, details=details, **more), folder)
+    save(Result(model, "pseudo-perplexity", metrics, 4, {"drawn_sha256": drawn}, 0, details=details, **more), folder)
 
 
 def write_placed(folder: Path, model: str, alignment: float, uniformity: float, **more: Any) -> None:

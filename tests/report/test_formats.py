@@ -1,6 +1,6 @@
 import pytest
 
-from anaume.report.formats import duration, number, percent, short
+from anaume.report.formats import duration, listed, number, percent, short
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,8 @@ def test_duration(seconds: float, text: str) -> None:
 )
 def test_percent(share: float | None, deviation: float | None, text: str) -> None:
     assert percent(share, deviation) == text
+
+
+@pytest.mark.parametrize(("names", "text"), [(["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")])
+def test_listed(names: list[str], text: str) -> None:
+    assert listed(names) == text

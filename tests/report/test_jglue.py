@@ -13,6 +13,7 @@ from anaume.report.sources import read_sources
 from anaume.report.tables import Table
 
 Write = Callable[..., None]
+ONE_CELL = {"held_out": None, "learning_rates": [1e-4], "epochs": [5]}
 
 
 def columns(table: Table) -> list[str]:
@@ -92,6 +93,9 @@ def test_the_papers_protocol_has_a_table_of_its_own(tmp_path: Path, fine_tuned: 
         ([{"seeds": 1}, {"seeds": 1}], "of a single training"),
         ([{"seeds": 3}, {"seeds": 5}], "over several seeds"),
         ([{"notes": ["x is not the published file"]}, {}], "Notes: x is not the published file."),
+        ([{}, {}], "held-out part of the training split, so no number was picked by the data it is of."),
+        ([ONE_CELL, ONE_CELL], "epochs were set beforehand; nothing was held out to choose them by."),
+        ([{}, ONE_CELL], "held-out part of the training split, but set beforehand for b (JNLI)."),
     ],
 )
 def test_the_caption_says_what_the_records_say(
@@ -100,6 +104,54 @@ def test_the_caption_says_what_the_records_say(
     for name, one in zip("ab", settings, strict=True):
         fine_tuned(tmp_path, name, "jnli", {"accuracy": 0.5}, **one)
     assert said in tables(tmp_path)[0].caption
+
+
+def test_the_caption_quotes_no_record_that_is_not_in_the_table(tmp_path: Path, fine_tuned: Write) -> None:
+    fine_tuned(tmp_path, "fair", "jnli", {"accuracy": 0.5})
+    paper = {"seeds": 5, "notes": ["x is not the published file"], "held_out": None}
+    fine_tuned(tmp_path, "paper", "jnli", {"best_cell_accuracy": 0.6}, **paper)
+    fine_tuned(tmp_path, "some", "jsts", {"pearson": 0.7})
+    fine_tuned(tmp_path, "some", "jnli", {"best_cell_accuracy": 0.6}, **paper)
+    fair, best = tables(tmp_path)
+    assert rows(fair) == [["fair", "–", "50.0"], ["some", "70.0", "–"]]
+    assert "over 3 seeds." in fair.caption
+    assert "Notes" not in fair.caption
+    assert "Notes: x is not the published file." in best.caption
+
+
+def test_models_that_were_not_measured_alike_have_no_best(tmp_path: Path, fine_tuned: Write) -> None:
+    for name in "abc":
+        fine_tuned(tmp_path, name, "jnli", {"accuracy": 0.5}, **(ONE_CELL if name == "c" else {}))
+        files = {"jsts-v1.3/train-v1.3.json": "0123456789" if name == "a" else "abcdef0123"}
+        fine_tuned(tmp_path, name, "jsts", {"pearson": 0.8 if name == "b" else 0.9}, files=files)
+    (table,) = tables(tmp_path)
+    assert not any(cell.strong for row in table.rows for cell in row)
+    assert table.caution == (
+        "Not measured alike, so no value is marked as best. Files of JSTS: train-v1.3.json (SHA-256 01234567) for a; "
+        "train-v1.3.json (SHA-256 abcdef01) for all others. "
+        "Grid of JNLI: learning rate 1e-4, epochs 5 for c; learning rate 2e-5/5e-5, epochs 3 for all others."
+    )
+
+
+def test_another_test_split_matters_to_its_own_scores_only(tmp_path: Path, fine_tuned: Write) -> None:
+    for name, checksum, protocol in (("a", "0123", "both"), ("b", "4567", "held-out")):
+        files = {"jsts-v1.3/valid-v1.3.json": "89ab", "jsts-v1.3/test-v1.3.json": checksum}
+        metrics = {"pearson": 0.5, "test_pearson": 0.5, "spearman": 0.5}
+        fine_tuned(tmp_path, name, "jsts", metrics, files=files, protocol=protocol)
+    fair, further = tables(tmp_path)
+    assert fair.caution == ""
+    assert all(row[1].strong for row in fair.rows)
+    assert "Files of JSTS, test: " in further.caution
+    assert not any(cell.strong for row in further.rows for cell in row)
+
+
+def test_a_row_of_several_weights_is_named(tmp_path: Path, fine_tuned: Write) -> None:
+    for name, revision in (("a", "r1"), ("b", "r2")):
+        fine_tuned(tmp_path, name, "jnli", {"accuracy": 0.5}, revision="r1")
+        fine_tuned(tmp_path, name, "jsts", {"pearson": 0.5}, revision=revision)
+    (table,) = tables(tmp_path)
+    assert table.caution.endswith("no value is marked as best. Weights: not the same in all columns for b.")
+    assert not any(cell.strong for row in table.rows for cell in row)
 
 
 def test_test_splits_and_other_domains_stand_in_the_second_table(tmp_path: Path, fine_tuned: Write) -> None:

@@ -91,6 +91,11 @@ def test_the_numbers_land_in_all_three_forms_of_a_table(run: Path) -> None:
     by_length = (out / "tables" / "loss-by-length.md").read_text(encoding="utf-8")
     assert "| Model | (0, 128\\] | (128, 1024\\] |" in by_length
     assert "| long, step 20 | 8.250 | 7.250 |" in by_length
+    assert "by the length in tokens of the pieces, which are documents cut to a model's positions." in by_length
+    validation = (out / "tables" / "validation.md").read_text(encoding="utf-8")
+    assert "| Model | Loss | Accuracy | n |" in validation
+    assert "| short, step 0 | 9.375 | 0.125 | 412 |" in validation
+    assert "| long, step 20 | 8.750 | 0.750 | 412 |" in validation  # none is bold: the loss depends on the tokenizer
 
 
 def test_fill_mask_shows_five_guesses_of_the_end_and_the_first_in_the_course_of_training(run: Path) -> None:
@@ -170,7 +175,7 @@ def test_an_interrupted_run_says_what_is_missing(make_run: Callable[..., Path]) 
     (run / "manifest.json").unlink()
     reader, _, out = report(run)
     text = words(reader)
-    for title in ("Fill-mask", "Retrieval", "Dynamics", "Loss by length"):
+    for title in ("Fill-mask", "Retrieval", "Dynamics", "Validation"):
         assert f"{title} not evaluated" in text
     for title in ("Data", "Environment"):
         assert f"{title} not recorded" in text
@@ -302,6 +307,15 @@ def test_a_run_without_these_records_has_none_of_the_sections(run: Path) -> None
     assert not {"jglue", "pseudo-perplexity", "alignment", "similarities", "documents", "read", "other"} & set(
         reader.ids
     )
+
+
+def test_a_caution_stands_out_on_the_page(tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("<b>", 1)):
+        save(Result(name, "validation", {"loss": 2.0}, 1, {}, seed), tmp_path / "evals")
+    _, page, out = report(tmp_path / "evals")
+    caution = "Not measured alike, so no value is marked as best. Seed: 1 for &lt;b&gt;; 0 for a."
+    assert f'<span class="caution">{caution}</span>' in page
+    assert caution in (out / "tables" / "validation.md").read_text(encoding="utf-8")
 
 
 def test_model_names_in_legends_and_charts_are_text(tmp_path: Path, by_length: Write, placed: Write) -> None:

@@ -11,6 +11,7 @@ from anaume.evals.result import Result, save
 from anaume.report import pseudo_perplexity
 from anaume.report.contents import other_tasks
 from anaume.report.sources import read_sources
+from anaume.report.tables import Table
 
 Write = Callable[..., None]
 
@@ -26,8 +27,45 @@ def test_the_table_has_the_bins_from_short_to_long_and_bits_per_character(tmp_pa
         ["a", "2.750", "5.500", "4.250", "1.500", "4"],
         ["b", "5.500", "11.000", "8.500", "3.000", "4"],
     ]
-    strong = [(row[0].text, titles[i]) for row in table.rows for i, cell in enumerate(row) if cell.strong]
-    assert strong == [("a", "Bits per character")]  # the other columns depend on the tokenizer
+    assert strong(table) == [("a", "all"), ("a", "Bits per character")]
+    assert "Kauf and Ivanova 2023, arXiv 2305.10588" in table.caption
+    assert table.caution == ""
+
+
+def strong(table: Table) -> list[tuple[str, str]]:
+    """(model, column) of the bold cells."""
+    titles = [column.title for column in table.columns]
+    return [(row[0].text, titles[i]) for row in table.rows for i, cell in enumerate(row) if cell.strong]
+
+
+def test_over_two_tokenizers_bits_per_character_alone_have_a_best(tmp_path: Path, by_length: Write) -> None:
+    by_length(tmp_path, "a", 1, longer=7)
+    by_length(tmp_path, "b", 2)
+    table = pseudo_perplexity.table(read_sources([tmp_path]))
+    assert table is not None
+    assert strong(table) == [("a", "Bits per character")]
+
+
+@pytest.mark.parametrize(
+    ("drawn", "said"),
+    [
+        (["d1", "d2"], "Documents drawn: no two models have the same set."),
+        (["d1", "d2", "d1"], "Documents drawn: own sets for b; one set for all others."),
+        (["d1", "d2", "d3", "d1"], "Documents drawn: own sets for b and c; one set for all others."),
+        (["d1", "d2", "d1", "d2"], "Documents drawn: one set for b and d; one set for all others."),
+        (["d1", ""], "Documents drawn: own sets for a; not recorded for b."),
+        (["", ""], "Documents drawn: not recorded."),
+    ],
+)
+def test_models_that_were_not_asked_about_the_same_documents_have_no_best(
+    tmp_path: Path, by_length: Write, drawn: list[str], said: str
+) -> None:
+    for factor, (name, checksum) in enumerate(zip("abcd", drawn, strict=False), start=1):
+        by_length(tmp_path, name, factor, drawn=checksum)
+    table = pseudo_perplexity.table(read_sources([tmp_path]))
+    assert table is not None
+    assert strong(table) == []
+    assert said in table.caution
 
 
 def test_dots_are_documents_and_the_line_their_bins_at_their_mean_length(tmp_path: Path, by_length: Write) -> None:

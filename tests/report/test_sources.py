@@ -9,6 +9,8 @@ from anaume.report.sources import read_sources
 
 RECORD = '{"model": "m", "task": "t", "metrics": %s, "n": 1, "settings": {}, "seed": 0}'
 
+SETTINGS = '{"model": "m", "task": "t", "metrics": {}, "n": 1, "settings": [], "seed": 0}'
+
 
 def test_checkpoints_come_in_the_order_of_the_run(run: Path) -> None:
     (source,) = read_sources([run])
@@ -105,6 +107,7 @@ def test_an_input_that_is_neither_is_an_error(tmp_path: Path) -> None:
         ("evals/m/t.json", "{}", r"t\.json: not an evaluation record"),
         ("evals/m/t.json", RECORD % '{"a": "high"}', r"t\.json: a is 'high'; accepted: a number"),
         ("evals/m/t.json", RECORD % "[]", r"t\.json: not an evaluation record; accepted: objects"),
+        ("evals/m/t.json", SETTINGS, r"t\.json: not an evaluation record; accepted: objects in metrics, settings"),
     ],
 )
 def test_a_damaged_file_is_named(run: Path, file: str, text: str, message: str) -> None:

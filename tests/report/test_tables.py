@@ -53,6 +53,12 @@ def test_latex_is_a_booktabs_float_with_every_special_character_escaped() -> Non
     assert special + r" & 1 {\small 0.5 | x} \\" in lines
 
 
+def test_a_caution_stands_behind_the_caption() -> None:
+    table = Table("t", "Caption.", (Column("a"),), (), "Caution_1.")
+    assert markdown(table).startswith("Caption. Caution\\_1.\n\n")
+    assert r"\caption{Caption. Caution\_1.}" in latex(table)
+
+
 def test_a_deviation_is_typeset() -> None:
     table = Table("t", "", (Column("a"),), ((Cell("92.0 ± 0.3", strong=True),),))
     assert r"\textbf{92.0 $\pm$ 0.3} \\" in latex(table)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from anaume.report import jglue
+from anaume.report import alike, jglue
 from anaume.report.formats import MISSING, number
 from anaume.report.sources import Model, Source, all_models
 from anaume.report.tables import Cell, Column, Table, strongest
@@ -15,6 +15,7 @@ LENGTH_BIN = re.compile(r"^(\w+) [\[(](\d+), [^\])]+[\])]$")  # loss (2048, 4096
 TITLES = {
     "loss": "Loss",
     "accuracy": "Accuracy",
+    "long_loss": "Loss past 1,024 tokens",
     "accuracy_at_1": "Acc@1",
     "accuracy_at_5": "Acc@5",
     "mrr": "MRR",
@@ -81,7 +82,7 @@ def metrics_table(
     """Models × metrics of one task, with the number of examples.
 
     `shown`: metric → title, of those that a model has; all of the records unless given. The `highest` and the `lowest`
-    values of some stand out as the best.
+    values of some stand out as the best, if the models were measured alike; else the table cautions.
     """
     models = [model for model in models if task in model.records]
     if not models:
@@ -90,15 +91,26 @@ def metrics_table(
     titles = {name: TITLES.get(name, name) for name in present} if shown is None else shown
     names = [metric for metric in titles if metric in present]
     columns = []
+    differs = alike.note([alike.part(models, task)])
     for metric in names:
         values = [model.records[task].metrics.get(metric) for model in models]
         cells = _scores(values)
-        best = metric in highest or metric in lowest
+        best = not differs and (metric in highest or metric in lowest)
         columns.append(strongest(cells, values, lowest=metric in lowest) if best else cells)
     counts = [Cell(f"{model.records[task].n:,}") for model in models]
     rows = zip([Cell(model.label) for model in models], *columns, counts, strict=True)
     heads = [Column(titles[metric], numeric=True) for metric in names]
-    return Table(name, caption, (Column("Model"), *heads, Column("n", numeric=True)), tuple(rows))
+    return Table(name, caption, (Column("Model"), *heads, Column("n", numeric=True)), tuple(rows), differs)
+
+
+def validation(sources: Sequence[Source]) -> Table | None:
+    """The masked-LM loss over all pieces. No model is best by it: tokenizers ask different questions."""
+    caption = (
+        "Masked-LM loss (nats) and accuracy on validation text, n masked tokens. Both depend on the tokenizer, and on "
+        "the positions of a model, which documents are cut to."
+    )
+    shown = {name: TITLES[name] for name in ("loss", "accuracy", "long_loss")}
+    return metrics_table("validation", caption, compared(sources), "validation", shown)
 
 
 def fill_mask_scores(sources: Sequence[Source]) -> Table | None:
@@ -110,7 +122,7 @@ def fill_mask_scores(sources: Sequence[Source]) -> Table | None:
 
 def retrieval(sources: Sequence[Source]) -> Table | None:
     """Zero-shot retrieval, the lexical baselines last."""
-    caption = "Zero-shot sentence retrieval, best values in bold; edit distance, Jaccard and BM25 compare strings only."
+    caption = "Zero-shot sentence retrieval; edit distance, Jaccard and BM25 compare strings only."
     best = "recall_at_10", "mrr_at_10"
     return metrics_table("retrieval", caption, compared(sources), "retrieval", highest=best)
 
@@ -189,7 +201,8 @@ def dynamics(source: Source, suffix: str = "") -> Table | None:
     """Every checkpoint that was evaluated, in the order of the run."""
     if not source.checkpoints:
         return None
-    found = [*IF_THERE, *((score.task, score.metric, score.title) for score in jglue.over_checkpoints(source))]
+    scores = jglue.over_checkpoints(source)
+    found = [*IF_THERE, *((score.task, score.metric, score.title) for score in scores)]
     shown = [one for one in found if any(model.metric(*one[:2]) is not None for model in source.checkpoints)]
     columns = [*DYNAMICS, *shown]
     rows = []
@@ -198,11 +211,14 @@ def dynamics(source: Source, suffix: str = "") -> Table | None:
         values = [model.metric(task, metric) for task, metric, _ in columns]
         rows.append((Cell(model.stage), *numbers([model.step, tokens, *values])))
     titles = ["Step", "Tokens", *(title for _, _, title in columns)]
+    tasks = dict.fromkeys(task for task, _, _ in (*DYNAMICS, *IF_THERE))
+    parts = [*(alike.part(source.checkpoints, task) for task in tasks), *jglue.parts(source.checkpoints, scores)]
     return Table(
         f"dynamics{suffix}",
         "Training dynamics: what every kept checkpoint reached. Loss and accuracy are on validation text.",
         (Column("Stage"), *(Column(title, numeric=True) for title in titles)),
         tuple(rows),
+        alike.note([part for part in parts if part.records]),
     )
 
 
@@ -213,15 +229,19 @@ def length_bins(models: Iterable[Model], task: str, metric: str) -> list[str]:
     return [match[0] for match in sorted(found, key=lambda match: int(match[2]))]
 
 
-def lengths(sources: Sequence[Source], metric: str = "loss") -> Table | None:
-    """Validation loss by the length of the document."""
+def lengths(sources: Sequence[Source]) -> Table | None:
+    """Validation loss by the length of the piece."""
     models = [model for model in compared(sources) if "validation" in model.records]
-    bins = length_bins(models, "validation", metric)
+    bins = length_bins(models, "validation", "loss")
     if not bins:
         return None
     rows = []
     for model in models:
         rows.append((Cell(model.label), *numbers(model.metric("validation", name) for name in bins)))
-    heads = [Column(name.removeprefix(f"{metric} "), numeric=True) for name in bins]
-    caption = f"Masked-LM {metric} on validation documents, by their length in tokens."
-    return Table(f"{metric}-by-length", caption, (Column("Model"), *heads), tuple(rows))
+    heads = [Column(name.removeprefix("loss "), numeric=True) for name in bins]
+    caption = (
+        "Masked-LM loss (nats) on validation text by the length in tokens of the pieces, which are documents cut to a "
+        "model's positions."
+    )
+    differs = alike.note([alike.part(models, "validation")])
+    return Table("loss-by-length", caption, (Column("Model"), *heads), tuple(rows), differs)

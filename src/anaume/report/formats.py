@@ -1,6 +1,7 @@
-"""How numbers are written, the same on the page, in Markdown and in LaTeX."""
+"""How numbers and lists are written, the same on the page, in Markdown and in LaTeX."""
 
 import math
+from collections.abc import Sequence
 
 MISSING = "–"
 
@@ -27,6 +28,12 @@ def percent(share: float | None, deviation: float | None = None) -> str:
     if share is None:
         return MISSING
     return f"{100 * share:.1f}" + ("" if deviation is None else f" ± {100 * deviation:.1f}")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence: a, b and c."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def short(count: float) -> str:

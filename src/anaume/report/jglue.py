@@ -4,10 +4,12 @@ Scores are shares in the records and percent here. A table never mixes protocols
 have.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from anaume.report.formats import percent
+from anaume.evals.result import Result
+from anaume.report import alike
+from anaume.report.formats import listed, percent
 from anaume.report.sources import Model, Source, all_models
 from anaume.report.tables import Cell, Column, Table, strongest
 
@@ -22,6 +24,9 @@ class Score:
     own: bool = True
 
 
+TEST = "test_"  # what the names of metrics on the test split begin with
+PAPER = "best_cell_"  # and those of the paper's protocol
+
 SCORES = (
     Score("jsts", "pearson", "JSTS (Pearson)"),
     Score("jnli", "accuracy", "JNLI"),
@@ -34,14 +39,15 @@ SCORES = (
 FURTHER = (
     Score("jsts", "spearman", "JSTS (Spearman)"),
     Score("jsts", "test_spearman", "JSTS (Spearman), test"),
-    *(Score(score.task, f"test_{score.metric}", f"{score.title}, test") for score in SCORES),
+    *(Score(score.task, TEST + score.metric, f"{score.title}, test") for score in SCORES),
     Score("jcola", "mcc", "JCoLA (MCC)"),
     Score("jcola", "out_of_domain_accuracy", "JCoLA, out of domain"),
     Score("jcola", "out_of_domain_mcc", "JCoLA, out of domain (MCC)"),
 )
 OWN = tuple(score for score in SCORES if score.own)
 TASKS = tuple(score.task for score in OWN)
-PAPER = "best_cell_"  # what the names of the paper's protocol begin with
+Say = Callable[[Sequence[alike.Part]], str]
+TITLES = {score.task: score.title.partition(" (")[0] for score in OWN}
 
 
 def tables(sources: Sequence[Source]) -> tuple[Table, ...]:
@@ -52,9 +58,9 @@ def tables(sources: Sequence[Source]) -> tuple[Table, ...]:
     """
     models = all_models(sources)
     made = (
-        _table("jglue", _fair(models), models, SCORES, average=True),
-        _table("jglue-further", "Other metrics of the same trainings, in percent.", models, FURTHER),
-        _table("jglue-best-cell", _best_cell(models), models, _as_in_the_paper(SCORES), average=True),
+        _table("jglue", _fair, models, SCORES, average=True),
+        _table("jglue-further", _further, models, FURTHER),
+        _table("jglue-best-cell", _best_cell, models, _as_in_the_paper(SCORES), average=True),
     )
     return tuple(table for table in made if table is not None)
 
@@ -70,39 +76,57 @@ def over_checkpoints(source: Source) -> list[Score]:
     return found
 
 
+def parts(models: Sequence[Model], scores: Sequence[Score]) -> list[alike.Part]:
+    """The records that these scores are of, a part for each task and split."""
+    found = []
+    for task, test in dict.fromkeys((score.task, score.metric.startswith(TEST)) for score in scores):
+        own = [score for score in scores if (score.task, score.metric.startswith(TEST)) == (task, test)]
+        records = tuple((m.label, m.records[task]) for m in models if _has(m, own))
+        aspects = alike.FINE_TUNED_TEST if test else alike.FINE_TUNED
+        found.append(alike.Part(f"{TITLES[task]}, test" if test else TITLES[task], records, aspects))
+    return [part for part in found if part.records]
+
+
+def _has(model: Model, scores: Sequence[Score]) -> bool:
+    """Whether the model has one of the scores."""
+    return any(model.metric(score.task, score.metric) is not None for score in scores)
+
+
 def _as_in_the_paper(scores: Sequence[Score]) -> tuple[Score, ...]:
     return tuple(replace(score, metric=PAPER + score.metric) for score in scores)
 
 
 def _table(
-    name: str, caption: str, models: Sequence[Model], scores: Sequence[Score], *, average: bool = False
+    name: str, say: Say, models: Sequence[Model], scores: Sequence[Score], *, average: bool = False
 ) -> Table | None:
-    """The models that have one of these scores × the scores that one of them has."""
-    models = [m for m in models if any(m.metric(score.task, score.metric) is not None for score in scores)]
+    """The models that have one of these scores × the scores that one of them has; `say` makes the caption."""
+    models = [model for model in models if _has(model, scores)]
     if not models:
         return None
+    shown = parts(models, scores)
+    caption, differs = say(shown), alike.note(shown)
     columns: list[list[Cell]] = [[Cell(model.label) for model in models]]
     heads = [Column("Model")]
     for score in scores:
         values = [model.metric(score.task, score.metric) for model in models]
         if any(value is not None for value in values):
             deviations = [model.metric(score.task, f"{score.metric}_std") for model in models]
-            columns.append(_column(values, deviations))
+            columns.append(_column(values, deviations, best=not differs))
             heads.append(Column(score.title, numeric=True))
     shared = [s for s in scores if s.own and all(m.metric(s.task, s.metric) is not None for m in models)]
     if average and len(shared) > 1:
         means = [_mean([model.metric(score.task, score.metric) for score in shared]) for model in models]
-        columns.append(_column(means, [None] * len(models)))
+        columns.append(_column(means, [None] * len(models), best=not differs))
         heads.append(Column("Average", numeric=True))
-        caption += f" The average is over what every model here has: {_listed(shared)}."
+        caption += f" The average is over what every model here has: {listed([s.title for s in shared])}."
     elif average and len(models) > 1:
         caption += " No average: the models have fewer than two tasks in common."
-    return Table(name, caption, tuple(heads), tuple(zip(*columns, strict=True)))
+    return Table(name, caption, tuple(heads), tuple(zip(*columns, strict=True)), differs)
 
 
-def _column(values: Sequence[float | None], deviations: Sequence[float | None]) -> list[Cell]:
+def _column(values: Sequence[float | None], deviations: Sequence[float | None], *, best: bool) -> list[Cell]:
     cells = [Cell(percent(value, deviation)) for value, deviation in zip(values, deviations, strict=True)]
-    return strongest(cells, values)
+    return strongest(cells, values) if best else cells
 
 
 def _mean(values: Sequence[float | None]) -> float:
@@ -110,30 +134,48 @@ def _mean(values: Sequence[float | None]) -> float:
     return sum(present) / len(present)
 
 
-def _listed(scores: Sequence[Score]) -> str:
-    *first, last = [score.title for score in scores]
-    return f"{', '.join(first)} and {last}"
-
-
-def _fair(models: Sequence[Model]) -> str:
+def _fair(shown: Sequence[alike.Part]) -> str:
     """What the reader must know of the scores, the notes of the records included."""
-    records = [model.records[task] for model in models for task in TASKS if task in model.records]
-    seeds = {record.settings.get("seeds", "several") for record in records}
+    seeds = {record.settings.get("seeds", "several") for record in _records(shown)}
     over = f"{seeds.pop() if len(seeds) == 1 else 'several'} seeds"
     said = "of a single training" if over == "1 seeds" else f"mean ± standard deviation over {over}"
-    caption = (
-        f"JGLUE by fine-tuning, validation scores in percent, {said}. Learning rate and epochs were chosen on a "
-        "held-out part of the training split, so no number was picked by the data it is of."
-    )
-    notes = dict.fromkeys(str(note) for record in records for note in record.settings.get("notes", ()))
-    return caption + (f" Notes: {'; '.join(notes)}." if notes else "")
+    caption = f"JGLUE by fine-tuning, validation scores in percent, {said}."
+    return f"{caption} {_chosen(shown)}{_notes(shown)}"
 
 
-def _best_cell(models: Sequence[Model]) -> str:
-    records = [model.records[task] for model in models for task in TASKS if task in model.records]
-    sizes = {sum(row.get("protocol") == "paper" for row in record.details) for record in records} - {0}
+def _chosen(shown: Sequence[alike.Part]) -> str:
+    """How learning rate and epochs came about: with a grid of one cell, nothing was held out."""
+    given: dict[str, list[str]] = {}
+    for part in shown:
+        for label, record in part.records:
+            if not record.settings.get("held_out"):
+                given.setdefault(label, []).append(part.title)
+    said = "Learning rate and epochs were chosen on a held-out part of the training split"
+    if not given:
+        return f"{said}, so no number was picked by the data it is of."
+    if not any(record.settings.get("held_out") for record in _records(shown)):
+        return "Learning rate and epochs were set beforehand; nothing was held out to choose them by."
+    return f"{said}, but set beforehand for {listed([f'{m} ({listed(tasks)})' for m, tasks in given.items()])}."
+
+
+def _further(shown: Sequence[alike.Part]) -> str:
+    return f"Other metrics of the same trainings, in percent.{_notes(shown)}"
+
+
+def _best_cell(shown: Sequence[alike.Part]) -> str:
+    sizes = {sum(row.get("protocol") == "paper" for row in record.details) for record in _records(shown)} - {0}
     cells = f" of {sizes.pop()}" if len(sizes) == 1 else ""
     return (
         f"JGLUE as in the paper: of each grid the best cell{cells}, chosen on the validation data that is reported. "
-        "Such scores are higher than fair ones: compare them only with scores that were made the same way. In percent."
+        f"Such scores are higher than fair ones: compare them only with scores that were made the same way. In percent."
+        f"{_notes(shown)}"
     )
+
+
+def _notes(shown: Sequence[alike.Part]) -> str:
+    notes = dict.fromkeys(str(note) for record in _records(shown) for note in record.settings.get("notes", ()))
+    return f" Notes: {'; '.join(notes)}." if notes else ""
+
+
+def _records(shown: Sequence[alike.Part]) -> list[Result]:
+    return [record for part in shown for _, record in part.records]

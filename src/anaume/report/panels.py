@@ -163,7 +163,7 @@ def series_of(sources: Sequence[Source], task: str) -> list[tuple[Model, str, st
 
 
 def length_panel(sources: Sequence[Source]) -> Panel | None:
-    """Validation loss against the length of the document, a line for each of the first models compared."""
+    """Validation loss against the length of the piece, a line for each of the first models compared."""
     models = series_of(sources, "validation")[:SERIES]
     bins = length_bins((model for model, _, _ in models), "validation", "loss")
     if len(bins) < 2:
@@ -175,7 +175,7 @@ def length_panel(sources: Sequence[Source]) -> Panel | None:
         x = np.arange(len(bins), dtype=np.float64)
         lines.append(Line(heading(sources, model), role, "points", x, y, marker))
     names = tuple((float(place), name.removeprefix("loss ")) for place, name in enumerate(bins))
-    title = "Masked-LM loss by document length (tokens)"
+    title = "Masked-LM loss by length of the piece (tokens)"
     return Panel("by-length", title, tuple(lines), x=Axis(ticks=names), y=Axis())
 
 

@@ -17,18 +17,28 @@ DOTS = 1800  # on one chart; more are a blot, and a heavy picture
 
 
 def table(sources: Sequence[Source]) -> Table | None:
-    """Models × length bins. Only bits per character have a best value: the others depend on the tokenizer."""
+    """Models × length bins. Bits per character have a best value, and all documents where the tokenizer is one."""
     models = compared(sources)
     bins = {name: name.removeprefix(METRIC).strip() for name in length_bins(models, TASK, METRIC)}
     return metrics_table(
         TASK,
-        "Pseudo-perplexity by document length in tokens, one masked position at a time; n documents. It depends on the "
-        "tokenizer: models with different ones are to be compared by bits per character, where lower is better.",
+        "Pseudo-perplexity by document length in tokens, one masked position at a time; n documents. Lower is better. "
+        "It depends on the tokenizer; bits per character do less, and compare models that were asked about the same "
+        "documents. Each draws them by its own token counts, and leaves out what is longer than its positions. Both "
+        "flatter a tokenizer that splits words into more pieces, for a piece is guessed from its siblings (Kauf and "
+        "Ivanova 2023, arXiv 2305.10588).",
         models,
         TASK,
         {**bins, METRIC: "all", BITS: "Bits per character"},
-        lowest=[BITS],
+        lowest=[BITS, METRIC] if _counted_alike(models) else [BITS],
     )
+
+
+def _counted_alike(models: Sequence[Model]) -> bool:
+    """Whether all split the same documents into as many tokens, as models with one tokenizer do."""
+    details = [model.records[TASK].details for model in models if TASK in model.records]
+    counts = {tuple(row.get("tokens") for row in rows) for rows in details}
+    return len(counts) == 1 and any(counts.pop())
 
 
 def panel(sources: Sequence[Source]) -> Panel | None:

@@ -42,7 +42,7 @@ def sections(sources: Sequence[Source]) -> list[Section]:
         Section("dynamics", "Dynamics", _each(sources, contents.dynamics), absent="not evaluated"),
         _pseudo_perplexity(sources),
         *_geometry(sources),
-        _lengths(sources),
+        _validation(sources),
         Section("other", "Other tasks", tuple(contents.other_tasks(sources))),
         *_origins(sources),
     ]
@@ -113,9 +113,9 @@ def _geometry(sources: Sequence[Source]) -> tuple[Section, ...]:
     )
 
 
-def _lengths(sources: Sequence[Source]) -> Section:
-    tables = _present(*(contents.lengths(sources, metric) for metric in ("loss", "accuracy")))
-    return Section("length", "Loss by length", tables, _alone(length_panel(sources)), absent="not evaluated")
+def _validation(sources: Sequence[Source]) -> Section:
+    tables = _present(contents.validation(sources), contents.lengths(sources))
+    return Section("validation", "Validation", tables, _alone(length_panel(sources)), absent="not evaluated")
 
 
 def _origins(sources: Sequence[Source]) -> tuple[Section, ...]:

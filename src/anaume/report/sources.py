@@ -170,9 +170,10 @@ def _read_records(folder: Path) -> list[Result]:
     )
     records = [load(path) for path in paths]
     for path, record in zip(paths, records, strict=True):
-        parts = (record.metrics, record.checkpoint, record.n)
-        if not all(isinstance(part, kind) for part, kind in zip(parts, (dict, dict, int), strict=True)):
-            raise UserError(f"{path}: not an evaluation record; accepted: objects in metrics and checkpoint, n")
+        parts = (record.metrics, record.settings, record.checkpoint, record.n)
+        if not all(isinstance(part, kind) for part, kind in zip(parts, (dict, dict, dict, int), strict=True)):
+            accepted = "objects in metrics, settings and checkpoint, n"
+            raise UserError(f"{path}: not an evaluation record; accepted: {accepted}")
         for name, value in record.metrics.items():
             if not isinstance(value, int | float | None):
                 raise UserError(f"{path}: {name} is {value!r:.40}; accepted: a number")

@@ -44,12 +44,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """`name` is the file's stem, `caption` says what is seen, every row has a cell for each column."""
+    """`name` is the file's stem, `caption` says what is seen, every row has a cell for each column.
+
+    `caution` is what keeps the rows from being ranked: it stands behind the caption, and on the page stands out.
+    """
 
     name: str
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    caution: str = ""
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -77,6 +81,10 @@ def html(table: Table) -> str:
     return f"<table{dense}>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
+def _said(table: Table) -> str:
+    return f"{table.caption} {table.caution}".rstrip()
+
+
 def _html_cell(cell: Cell, column: Column) -> str:
     language = ' lang="ja"' if JAPANESE.search(cell.text) else ""
     text = f"<strong>{escape(cell.text)}</strong>" if cell.strong else escape(cell.text)
@@ -95,7 +103,7 @@ def markdown(table: Table) -> str:
     rules = ["---:" if column.numeric else "---" for column in table.columns]
     rows = [[_markdown_cell(cell) for cell in row] for row in table.rows]
     lines = ["| " + " | ".join(line) + " |" for line in (titles, rules, *rows)]
-    return f"{_markdown_text(table.caption)}\n\n" + "\n".join(lines) + "\n"
+    return f"{_markdown_text(_said(table))}\n\n" + "\n".join(lines) + "\n"
 
 
 def _markdown_cell(cell: Cell) -> str:
@@ -118,7 +126,7 @@ def latex(table: Table) -> str:
         r"% \usepackage{booktabs}; Japanese: LuaLaTeX with luatexja, or upLaTeX",
         r"\begin{table}[t]",
         r"\centering",
-        rf"\caption{{{_tex(table.caption)}}}",
+        rf"\caption{{{_tex(_said(table))}}}",
         rf"\label{{tab:{table.name}}}",
         rf"\begin{{tabular}}{{{layout}}}",
         r"\toprule",

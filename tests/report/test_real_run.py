@@ -1,0 +1,104 @@
+"""The report of a run that was trained and evaluated here: the figures in its tables are those of the records."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anaume.corpus import hakoniwa
+from anaume.evals.dynamics import evaluate_run
+from anaume.evals.tasks import Inputs
+from anaume.report.page import write_report
+from anaume.run import Run
+
+LAST = "second-step-0000004"
+
+
+@pytest.fixture(scope="module")
+def evaluated(straight: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny run with its first and its last checkpoint, asked a few questions."""
+    folder = tmp_path_factory.mktemp("real")
+    shutil.copytree(straight.folder, folder / "run")
+    run = Run(folder / "run")
+    for checkpoint in run.checkpoints()[1:-1]:
+        shutil.rmtree(run.checkpoint(checkpoint))
+    hakoniwa.write_tasks(folder / "tasks", 0)
+    for name in ("cloze.jsonl", "pairs.jsonl"):
+        lines = (folder / "tasks" / name).read_text(encoding="utf-8").splitlines(keepends=True)
+        (folder / name).write_text("".join(lines[:12]), encoding="utf-8")
+    inputs = Inputs(folder / "pairs.jsonl", cloze=folder / "cloze.jsonl", documents=3, positions=3, random_pairs=20)
+    evaluate_run(run.folder, inputs)
+    return run.folder
+
+
+@pytest.fixture(scope="module")
+def tables(evaluated: Path) -> Path:
+    return write_report([evaluated], evaluated / "report").parent / "tables"
+
+
+def record(run: Path, model: str, task: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((run / "evals" / model / f"{task}.json").read_text(encoding="utf-8"))
+    return content
+
+
+def row(table: Path, label: str) -> dict[str, str]:
+    """Title → text of a row of a Markdown table, bold or not."""
+    lines = table.read_text(encoding="utf-8").replace("**", "").replace("\\", "").splitlines()
+    titles, _, *rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
+    found = [dict(zip(titles, cells, strict=True)) for cells in rows if cells[0] == label]
+    assert len(found) == 1, f"{table.name} has {len(found)} rows of {label}"
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("table", "task", "columns"),
+    [
+        ("validation", "validation", {"Loss": "loss", "Accuracy": "accuracy"}),
+        ("loss-by-length", "validation", {"[0, 1024]": "loss [0, 1024]"}),
+        ("fill-mask", "fill-mask", {"Acc@1": "accuracy_at_1", "MRR": "mrr", "Naive MRR": "naive_mrr"}),
+        ("retrieval", "retrieval", {"Recall@10": "recall_at_10", "MRR@10": "mrr_at_10"}),
+        ("pseudo-perplexity", "pseudo-perplexity", {"all": "pseudo_perplexity"}),
+        ("alignment-uniformity", "geometry", {"Alignment": "alignment", "Uniformity": "uniformity"}),
+        ("similarities", "geometry", {"Overlap": "overlap", "AUC": "auc"}),
+    ],
+)
+def test_each_checkpoints_figures_are_its_records(
+    evaluated: Path, tables: Path, table: str, task: str, columns: dict[str, str]
+) -> None:
+    for label, model in (("first, step 0", "first-step-0000000"), ("second, step 4", LAST)):
+        made = record(evaluated, model, task)
+        found = row(tables / f"{table}.md", label)
+        for title, metric in columns.items():
+            written = float(found[title].replace(",", ""))
+            assert written == pytest.approx(made["metrics"][metric], rel=5e-4, abs=5e-4), title
+        assert found.get("n", f"{made['n']:,}") == f"{made['n']:,}"
+    assert "Not measured alike" not in (tables / f"{table}.md").read_text(encoding="utf-8")
+
+
+def test_the_lexical_baselines_stand_beside_them(evaluated: Path, tables: Path) -> None:
+    for label, model in (("Edit distance", "edit-distance"), ("Jaccard", "jaccard"), ("BM25", "bm25")):
+        made = record(evaluated, model, "retrieval")
+        found = row(tables / "retrieval.md", f"{label} ({made['settings']['unit']})")
+        assert found["Recall@10"] == f"{made['metrics']['recall_at_10']:.3f}"
+        assert found["n"] == "12"
+
+
+def test_the_dynamics_have_all_tasks_of_a_checkpoint(evaluated: Path, tables: Path) -> None:
+    found = row(tables / "dynamics.md", "second")
+    metrics = {task: record(evaluated, LAST, task)["metrics"] for task in ("validation", "fill-mask", "geometry")}
+    tokens = record(evaluated, LAST, "validation")["checkpoint"]["tokens"]
+    assert (found["Step"], found["Tokens"]) == ("4", f"{tokens:,}")
+    assert found["Loss"] == f"{metrics['validation']['loss']:.3f}"
+    assert found["Cloze acc@5"] == f"{metrics['fill-mask']['accuracy_at_5']:.3f}"
+    assert found["Uniformity"] == f"{metrics['geometry']['uniformity']:.3f}"
+
+
+def test_the_guesses_are_those_of_the_last_checkpoint(evaluated: Path, tables: Path) -> None:
+    question = record(evaluated, LAST, "fill-mask")["details"][0]
+    found = row(tables / "fill-mask-top5.md", question["text"])
+    assert found["Answer"] == "、".join(question["answers"])
+    best = question["predictions"][0]
+    assert found["Guess 1"].endswith(f" ({best['probability']:.3f})")
+    assert best["text"].strip() in found["Guess 1"]
