@@ -1,6 +1,6 @@
 """The run directory: one folder that holds a run from its recipe to its report.
 
-recipe.toml  manifest.json  tokenizer/  tokens/  metrics.jsonl
+recipe.toml  manifest.json  network.json  tokenizer/  tokens/  metrics.jsonl
 checkpoints/<stage>/step-0001000/  export/<stage>-step-0001000/  evals/<model>/<task>.json  report/index.html
 """
 
