@@ -24,7 +24,7 @@ LENGTH_BINS = (1024, 2048, 4096, 8192)
 
 # What a run may change when it goes on, for training computes the same (`compile`: but for rounding, on a GPU).
 FREE_KEYS = {"compile", "trackers", "gradient_checkpointing"}
-FREE_KEYS |= {"log_every", "validate_every", "save_every", "keep_every", "keep_last"}
+FREE_KEYS |= {"log_every", "validate_every", "save_every", "keep_every", "keep_last", "keep_steps"}
 
 Precision = Literal["auto", "bfloat16", "float32"]
 
@@ -109,7 +109,7 @@ class Stage(Table):
     `local_rope_theta`  the same for local layers; 0: as `rope_theta`
     `validation_tokens`  at most so many tokens of the validation corpus are scored each time
     `keep_every`     of the checkpoints made every `save_every` steps, those at a multiple of this are kept, beside the
-                     first, the stage's last and the run's `keep_last` newest; 0 keeps all
+                     first, the stage's last, those at `keep_steps` and the run's `keep_last` newest; 0 keeps all
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -146,11 +146,12 @@ class Stage(Table):
     save_every: int = Field(1000, ge=1)
     keep_every: int = Field(0, ge=0)
     keep_last: int = Field(2, ge=1)
+    keep_steps: list[int] = []
     log_every: int = Field(10, ge=1)
 
     def keeps(self, step: int) -> bool:
         """Whether the checkpoint of this step stays when newer ones have come."""
-        return step in (0, self.steps) or step % max(1, self.keep_every) == 0
+        return step in (0, self.steps, *self.keep_steps) or step % max(1, self.keep_every) == 0
 
     @model_validator(mode="after")
     def _batches_fit(self) -> Self:
@@ -158,6 +159,8 @@ class Stage(Table):
             raise ValueError(
                 f"micro_batch_tokens = {self.micro_batch_tokens}: a micro-batch must hold length = {self.length}"
             )
+        if missed := [step for step in self.keep_steps if step % self.save_every]:
+            raise ValueError(f"keep_steps: {missed[0]}: must be a multiple of save_every = {self.save_every}")
         if self.batch_tokens % self.micro_batch_tokens:
             raise ValueError(
                 f"batch_tokens = {self.batch_tokens}: must be a multiple of"

@@ -23,11 +23,11 @@ def _steps(run: Run) -> list[tuple[str, int]]:
 
 
 def test_old_checkpoints_go_by_the_rule(tiny: Recipe, tmp_path: Path) -> None:
-    """Every fourth step, the first, each stage's last and the run's two newest stay."""
-    rule = {"save_every": 1, "keep_every": 4, "keep_last": 2, "steps": 6}
+    """Every fourth step, those asked for, the first, each stage's last and the run's two newest stay."""
+    rule = {"save_every": 1, "keep_every": 4, "keep_steps": [1], "keep_last": 2, "steps": 6}
     stages = [stage.model_copy(update=rule) for stage in tiny.stage]
     run = pretrain(tiny.model_copy(update={"stage": stages}), tmp_path / "run")
-    assert _steps(run) == [*(("first", s) for s in (0, 4, 6)), *(("second", s) for s in (4, 5, 6))]
+    assert _steps(run) == [*(("first", s) for s in (0, 1, 4, 6)), *(("second", s) for s in (1, 4, 5, 6))]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT], ids=["disk", "quota"])
