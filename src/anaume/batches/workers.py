@@ -1,31 +1,21 @@
 """Batches made by worker processes, some ahead of need, in the order in which one process would make them."""
 
-import os
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from multiprocessing import parent_process
 
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from anaume.batches.batch import PackedBatch
 from anaume.batches.loader import Position, Share, batches
 from anaume.batches.plan import Plan
+from anaume.orphans import end_with_parent
 
 # Batches that each worker keeps ready.
 AHEAD = 4
 
 
-def _end_with_parent(worker: int) -> None:  # noqa: ARG001 - the form that DataLoader wants
-    """End this worker when its parent has gone, however it went: SIGKILL leaves it batches that nobody will take."""
-
-    def watch() -> None:
-        parent = parent_process()
-        assert parent is not None
-        parent.join()
-        os._exit(1)  # a usual exit would wait until the last batch is taken
-
-    threading.Thread(target=watch, daemon=True).start()
+def _begin(worker: int) -> None:  # noqa: ARG001 - the form that DataLoader wants
+    end_with_parent()
 
 
 @dataclass
@@ -58,6 +48,6 @@ def prepared(
         num_workers=workers,
         prefetch_factor=max(AHEAD, at_once),
         multiprocessing_context="spawn",  # a fork would copy torch's threads and the locks that they hold
-        worker_init_fn=_end_with_parent,
+        worker_init_fn=_begin,
     )
     return iter(loader)

@@ -6,15 +6,12 @@ no two processes make the same cell.
 
 import json
 import multiprocessing
-import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +25,7 @@ from anaume.evals import cells
 from anaume.evals.cells import Cell, Study, encoded, missing, path_of, sizes_of
 from anaume.evals.finetune import BATCH, Settings, predict, train
 from anaume.files import alone, write_json
+from anaume.orphans import end_with_parent
 
 # Steps that are timed before a grid begins.
 WARM_UP, TIMED = 2, 6
@@ -175,7 +173,7 @@ _worker: _Worker | None = None
 
 def _start_worker(free: Any, counter: Any, threads: int) -> None:
     global _worker
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     device = torch.device(free.get())
     torch.set_num_threads(threads)
     if device.type == "cuda":
@@ -186,13 +184,6 @@ def _start_worker(free: Any, counter: Any, threads: int) -> None:
             counter.value += steps
 
     _worker = _Worker(device, advance)
-
-
-def _end_with_parent() -> None:
-    """Otherwise a process of the pool would wait for ever for work from a parent that was killed."""
-    if parent := multiprocessing.parent_process():
-        wait_for([parent.sentinel])
-        os._exit(1)
 
 
 def _make_here(study: Study, cell: Cell, folder: Path) -> dict[str, Any]:

@@ -5,7 +5,6 @@ again for each part.
 """
 
 import multiprocessing
-import os
 import signal
 import sys
 import threading
@@ -14,6 +13,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from anaume.errors import UserError
+from anaume.orphans import end_with_parent
 from anaume.tokens.job import Job
 from anaume.tokens.progress import progress_bar
 from anaume.tokens.shard import Task, make
@@ -76,7 +76,7 @@ def _run_in_processes(tasks: Sequence[Task], tokenizer: Tokenizer, workers: int,
 def _work(tasks: Sequence[Task], tokenizer: Tokenizer, taken: Any, read_bytes: Any, tokens: Any, mistakes: Any) -> None:
     """What a process does: the next task that nobody has taken, until there is none."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers it
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
 
     def add(more_bytes: int, more_tokens: int) -> None:
         _add(read_bytes, more_bytes)
@@ -96,10 +96,3 @@ def _add(counter: Any, step: int) -> int:
         before = int(counter.value)
         counter.value += step
     return before
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent:
-        parent.join()
-        os._exit(1)
