@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from transformers.utils.hub import cached_file
@@ -27,7 +28,13 @@ def revision(path_or_id: str) -> str:
         assert file
         return Path(file).parent.name
     files = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()})
-    return _checksum(f"{path.name} {sha256(path)}" for path in files)
+    return _checksum(f"{path.name} {_content(path, path.stat().st_size, path.stat().st_mtime_ns)}" for path in files)
+
+
+@lru_cache(maxsize=1024)
+def _content(path: Path, _size: int, _changed: int) -> str:
+    """The checksum of a file as it is, made once: `eval all` asks for gigabytes of weights several times."""
+    return sha256(path)
 
 
 def data_settings(path: Path | None) -> dict[str, str]:
