@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from anaume.evals.result import load
+from anaume.evals.record import load_record
 from anaume.run import Run
 
 
@@ -13,7 +13,7 @@ def main(folder: Path) -> int:
     ends = {name.stage: name for name in names}
 
     def metric(name: str, task: str, key: str) -> float:
-        return load(run.evals / name / f"{task}.json").metrics[key]
+        return load_record(run.evals / name / f"{task}.json").metrics[key]
 
     start, stage1, end = names[0].model, ends["stage1"].model, ends["stage2"].model
     cloze = metric(end, "fill-mask", "accuracy_at_1")

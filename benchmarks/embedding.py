@@ -1,4 +1,4 @@
-"""How fast documents become embeddings: `anaume.evals.encoder.embed` beside `SentenceTransformer.encode` with sdpa.
+"""How fast documents become embeddings: `anaume.encoder.embed.embed` beside `SentenceTransformer.encode` with sdpa.
 
     python benchmarks/embedding.py MODEL 'data/*.jsonl.gz' [--documents 24] [--batch-size 32] [--rounds 3]
 
@@ -21,8 +21,10 @@ from sentence_transformers import SentenceTransformer
 from torch import Tensor
 
 from anaume.corpus.readers import documents, parse_source
-from anaume.evals import encoder
-from anaume.evals.reservoir import Reservoir
+from anaume.encoder.embed import embed
+from anaume.encoder.load import load_encoder
+from anaume.encoder.tokenize import tokenize
+from anaume.evals.inputs.reservoir import Reservoir
 
 
 def drawn(texts: str, count: int, seed: int) -> list[str]:
@@ -52,18 +54,16 @@ def main() -> None:
     given = parser.parse_args()
 
     texts = drawn(given.texts, given.documents, given.seed)
-    ours = encoder.load(given.model, masked_lm=False)
+    ours = load_encoder(given.model, masked_lm=False)
     theirs = SentenceTransformer(
         given.model, device=str(ours.device), model_kwargs={"attn_implementation": "sdpa", "dtype": torch.float32}
     )
-    lengths = [len(row) for row in encoder.tokenize(ours, texts).rows]
+    lengths = [len(row) for row in tokenize(ours, texts).rows]
     sides: dict[str, Callable[[], Tensor]] = {
         f"sentence-transformers, batches of {given.batch_size}": lambda: theirs.encode(
             texts, batch_size=given.batch_size, convert_to_tensor=True, show_progress_bar=False
         ).cpu(),
-        f"anaume, {given.batch_tokens:,} tokens a batch": lambda: encoder.embed(
-            ours, texts, batch_tokens=given.batch_tokens
-        ),
+        f"anaume, {given.batch_tokens:,} tokens a batch": lambda: embed(ours, texts, batch_tokens=given.batch_tokens),
     }
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     found: dict[str, Tensor] = {}

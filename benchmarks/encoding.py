@@ -32,7 +32,8 @@ import tokenizers
 
 from anaume.corpus.readers import documents
 from anaume.corpus.source import Source
-from anaume.tokens.tokenizer import Tokenizer, adapt, load
+from anaume.tokenizer.adapt import adapt_tokenizer
+from anaume.tokenizer.load import Tokenizer, load_tokenizer
 
 BATCH = 64
 
@@ -80,8 +81,8 @@ def main() -> None:
     given = parser.parse_args()
     table = Table("what", "first", "second", "ratio")
     with tempfile.TemporaryDirectory() as folder:
-        adapt(given.model, Path(folder, "tokenizer"))
-        tokenizer = load(Path(folder, "tokenizer"))
+        adapt_tokenizer(given.model, Path(folder, "tokenizer"))
+        tokenizer = load_tokenizer(Path(folder, "tokenizer"))
         texts = [document.text for document in islice(documents(Source(path=given.corpus)), given.documents)]
         ours, theirs = compare_encoders(tokenizer, texts, given.rounds)
         table.add_row("tokens/s: SentencePiece, tokenizers", f"{ours:,.0f}", f"{theirs:,.0f}", f"{ours / theirs:.2f}")

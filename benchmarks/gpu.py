@@ -35,20 +35,20 @@ from torch import Tensor, nn
 
 from anaume.batches.batch import PackedBatch
 from anaume.batches.loader import batches
-from anaume.batches.plan import Plan
+from anaume.batches.plan import BatchPlan
 from anaume.model import mlm
 from anaume.model.attention import REFERENCE, layout_of, packed_attention, reference_attention
 from anaume.model.cross_entropy import reference_cross_entropy
 from anaume.model.flops import peak_flops, training_flops
-from anaume.model.mlm import Inputs
-from anaume.plan import DOCUMENT_TOKENS
+from anaume.model.mlm import ModelInputs
+from anaume.plan.cost import DOCUMENT_TOKENS
 from anaume.pretrain.loop import update
-from anaume.pretrain.objective import accumulate, shared
+from anaume.pretrain.objective import accumulate, make_objective
 from anaume.pretrain.optim import optimizers
-from anaume.pretrain.ranks import Ranks, here, joined
+from anaume.pretrain.ranks import Ranks, process_group, this_rank
 from anaume.recipe import Model, Precision, Stage
+from anaume.tokenizer.load import Tokenizer
 from anaume.tokens.memory import MemoryStore
-from anaume.tokens.tokenizer import Tokenizer
 
 VOCABULARY = 99_574
 # The recipe's stages: length, slots of a micro-batch.
@@ -61,7 +61,7 @@ WARM_UP = 5
 COLUMNS = ["length", "slots", "optimizer", "compiled", "checkpointing", "tokens/s", "MFU", "ms a step", "GiB"]
 COLUMNS += [f"first {WARM_UP} steps, s"]
 
-Loss = Callable[[Inputs], Tensor]
+Loss = Callable[[ModelInputs], Tensor]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def made_up(model_length: int, slots: int, vocab_size: int, seed: int = 0) -> It
     ids = random.integers(8, vocab_size, int(lengths.sum()), dtype=np.uint32)
     store = MemoryStore(ids, np.cumsum(lengths), 0)
     # Cut, not split: a split looks for the ends of sentences, and there are none.
-    plan = Plan([store], (1.0,), tokenizer_of(vocab_size), seed, model_length, slots, documents="truncate")
+    plan = BatchPlan([store], (1.0,), tokenizer_of(vocab_size), seed, model_length, slots, documents="truncate")
     return (batch for batch, _ in batches(plan))
 
 
@@ -130,7 +130,7 @@ def network_checks(device: torch.device, model: Model, vocab_size: int) -> list[
     slow = copy.deepcopy(network)
     slow.config._attn_implementation = REFERENCE
 
-    def float32(given: Inputs) -> Tensor:
+    def float32(given: ModelInputs) -> Tensor:
         layouts = {"full_attention": given.layout, "sliding_attention": given.layout}
         states = slow.model(given.input_ids, layouts, given.position_ids).last_hidden_state[0]
         scored = slow.head(states.index_select(0, given.scored))
@@ -140,7 +140,7 @@ def network_checks(device: torch.device, model: Model, vocab_size: int) -> list[
     plain = _loss_and_gradients(lambda given: mlm.loss_sum(slow, given), slow, inputs)
     checks = []
     for label, compiled in (("", False), (", compiled", True)):
-        fast = _loss_and_gradients(shared(network, Ranks(0, 1, device), compiled, "auto"), network, inputs)
+        fast = _loss_and_gradients(make_objective(network, Ranks(0, 1, device), compiled, "auto"), network, inputs)
         for name in truth:
             allowed = 2 * _relative(plain[name], truth[name]) + RELATIVE
             checks.append(Check(f"network{label}, {name}", _relative(fast[name], truth[name]), allowed))
@@ -155,7 +155,7 @@ def rank_checks(ranks: Ranks, model: Model, vocab_size: int) -> list[Check]:
     alone = Ranks(0, 1, ranks.device)
 
     def found(compiled: bool, precision: Precision, who: Ranks) -> dict[str, Tensor]:
-        objective, mine = shared(network, who, compiled, precision), batches[who.rank :: who.count]
+        objective, mine = make_objective(network, who, compiled, precision), batches[who.rank :: who.count]
         network.zero_grad()
         return _gradients(accumulate(objective, mine, 1024, targets, who), network)
 
@@ -170,7 +170,7 @@ def rank_checks(ranks: Ranks, model: Model, vocab_size: int) -> list[Check]:
     ]
 
 
-def _loss_and_gradients(loss: Loss, network: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
+def _loss_and_gradients(loss: Loss, network: nn.Module, inputs: ModelInputs) -> dict[str, Tensor]:
     network.zero_grad()
     value = loss(inputs)
     value.backward()
@@ -234,7 +234,7 @@ def speed(model: Model, stage: Stage, device: torch.device, seconds: float, comp
     ranks = Ranks(0, 1, device)
     network = mlm.build(model, tokenizer_of(VOCABULARY), 0, device).train()
     mlm.set_gradient_checkpointing(network, stage.gradient_checkpointing)
-    objective, steppers = shared(network, ranks, compiled, "auto"), optimizers(network, stage)
+    objective, steppers = make_objective(network, ranks, compiled, "auto"), optimizers(network, stage)
     stream = made_up(stage.length, stage.micro_batch_tokens, VOCABULARY)
     ready = list(itertools.islice(stream, 16))  # made beforehand: loading is benchmarks/loader.py's
 
@@ -291,14 +291,14 @@ def main() -> None:
     if not torch.cuda.is_available():
         print(f"gpu.py: torch {torch.__version__} finds no CUDA device; there is nothing to check", file=sys.stderr)
         sys.exit(2)
-    ranks = here()
+    ranks = this_rank()
     device = ranks.device
     model = Model(
         layers=given.layers, hidden=given.hidden, heads=given.hidden // 64, intermediate=given.hidden * 3 // 2
     )
     # Four layers have two of each kind; the reference keeps T² scores of each.
     shallow = model.model_copy(update={"layers": min(4, model.layers)})
-    with joined(ranks):
+    with process_group(ranks):
         if ranks.is_main:
             print(f"{ranks.count} × {torch.cuda.get_device_name(device)}, torch {torch.__version__}", flush=True)
         if ranks.count > 1:

@@ -20,18 +20,20 @@ import torch
 from transformers import AutoModelForSequenceClassification, get_linear_schedule_with_warmup
 from transformers.utils import logging
 
-from anaume.evals import encoder
-from anaume.evals.finetune import BATCH, MAX_LENGTH, Encoded, Item, Settings, encode, measure, predict, train
-from anaume.evals.jglue import TASKS, Task, read
+from anaume.encoder.load import load_encoder
+from anaume.evals.jglue.scores import measure
+from anaume.evals.jglue.tasks import TASKS, JglueTask, read
+from anaume.finetune.items import MAX_LENGTH, Encoded, Item, encode
+from anaume.finetune.train import BATCH, Settings, predict, train
 
 
-def ours(model: str, task: Task, splits: dict[str, Encoded], settings: Settings, device: torch.device) -> Any:
-    network = train(model, task, splits, settings, device)
+def ours(model: str, task: JglueTask, splits: dict[str, Encoded], settings: Settings, device: torch.device) -> Any:
+    network = train(model, task.head, splits, settings, device)
     return predict(network, task.kind, splits["validation"].items)
 
 
 def script(
-    model: str, task: Task, splits: dict[str, Encoded], settings: Settings, device: torch.device, tokenizer: Any
+    model: str, task: JglueTask, splits: dict[str, Encoded], settings: Settings, device: torch.device, tokenizer: Any
 ) -> Any:
     torch.manual_seed(settings.seed)
     network = AutoModelForSequenceClassification.from_pretrained(
@@ -76,9 +78,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     logging.set_verbosity_error()  # no table of the weights that the head lacks
-    task, opened = TASKS[options.task], encoder.load(options.model, masked_lm=False)
+    task, opened = TASKS[options.task], load_encoder(options.model, masked_lm=False)
     data = read(task, options.data)
-    splits = {n: encode(opened.tokenizer, task, data.splits[n], MAX_LENGTH) for n in ("train", "validation")}
+    splits = {n: encode(opened.tokenizer, task.kind, data.splits[n], MAX_LENGTH) for n in ("train", "validation")}
     arguments = (options.model, task, splits, Settings(options.learning_rate, options.epochs, 0), opened.device)
     seconds: dict[str, float] = {}
     for _ in range(options.rounds):

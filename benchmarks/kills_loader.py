@@ -20,9 +20,9 @@ from itertools import islice
 from pathlib import Path
 
 from anaume.batches.loader import Position, Share, position_of
-from anaume.batches.plan import Plan
-from anaume.batches.workers import prepared
-from anaume.tokens import tokenizer
+from anaume.batches.plan import BatchPlan
+from anaume.batches.workers import prefetch
+from anaume.tokenizer.load import load_tokenizer
 from anaume.tokens.build import open_stores
 
 
@@ -30,12 +30,12 @@ def read(tokens: Path, folder: Path, length: int, workers: int, lines: Path, cou
     """Note batches in `lines` until there are `count`, going on after what is there."""
     noted = [line for line in lines.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
     lines.write_bytes(b"".join(noted))
-    loaded = tokenizer.load(folder)
+    loaded = load_tokenizer(folder)
     stores = open_stores(tokens, loaded)
-    plan = Plan(stores, (1.0,) * len(stores), loaded, seed=1, length=length, row_tokens=8192)
+    plan = BatchPlan(stores, (1.0,) * len(stores), loaded, seed=1, length=length, row_tokens=8192)
     position = position_of(json.loads(noted[-1])["after"]) if noted else Position()
     with lines.open("a", encoding="utf-8") as stream:
-        for batch, after in islice(prepared(plan, position, Share(), workers), count - len(noted)):
+        for batch, after in islice(prefetch(plan, position, Share(), workers), count - len(noted)):
             content = hashlib.sha256(b"".join(array.tobytes() for array in vars(batch).values())).hexdigest()
             stream.write(json.dumps({"batch": content, "after": asdict(after)}) + "\n")
             stream.flush()

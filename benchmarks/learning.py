@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 
 from anaume import recipe as recipes
-from anaume.batches.loader import fixed
-from anaume.bench import SIDES, Job
-from anaume.bench_side import TRAINERS
+from anaume.batches.loader import validation_batches
+from anaume.bench.compare import SIDES, Job
+from anaume.bench.process import TRAINERS
 from anaume.files import write_json
 from anaume.model.attention import packed_rows
 from anaume.pretrain.prepare import prepare
-from anaume.pretrain.ranks import here
+from anaume.pretrain.ranks import this_rank
 from anaume.pretrain.validation import validate
 from anaume.recipe import Recipe
 from anaume.report.drawing import grid
@@ -58,11 +58,11 @@ def chosen(given: argparse.Namespace, side: str) -> Recipe:
 
 def train(given: argparse.Namespace) -> list[dict[str, float]]:
     """One side: (seconds of training, tokens of text, validation loss) from the first weights to the last."""
-    recipe, run, ranks = chosen(given, given.side), Run(Path(given.run)), here()
+    recipe, run, ranks = chosen(given, given.side), Run(Path(given.run)), this_rank()
     stage, data = recipe.stage[0], prepare(recipe, run)
     job = Job(given.side, recipe.model_dump(), given.run, given.rows, 60 * given.minutes, 0, "")
     trainer = TRAINERS[given.side](recipe, data.plan(recipe, stage, "train"), job, ranks)
-    held_out = fixed(data.plan(recipe, stage, "validation"), stage.validation_tokens)
+    held_out = validation_batches(data.plan(recipe, stage, "validation"), stage.validation_tokens)
     seconds, tokens, seen = 0.0, 0, 0.0
     found: list[dict[str, float]] = []
 

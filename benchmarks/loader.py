@@ -22,17 +22,17 @@ from rich.console import Console
 from rich.table import Table
 
 from anaume.batches.loader import batches
-from anaume.batches.plan import Plan
-from anaume.tokens import store, tokenizer
+from anaume.batches.plan import BatchPlan
+from anaume.tokenizer.load import Tokenizer, load_tokenizer
+from anaume.tokens import store
 from anaume.tokens.build import open_stores
 from anaume.tokens.store import Store
-from anaume.tokens.tokenizer import Tokenizer
 
 SHARDS, DOCUMENTS = 1_000, 1_000_000
 SHAPES = ((1024, 8192), (8192, 8192), (1024, 26_624), (8192, 24_576))  # stage length, slots of a micro-batch
 
 
-def one_pass(plan: Plan, limit: int) -> tuple[float, float, int]:
+def one_pass(plan: BatchPlan, limit: int) -> tuple[float, float, int]:
     """Tokens a second, share of slots filled, and batches of an epoch, or of its first `limit` batches."""
     tokens = made = 0
     begun = time.perf_counter()
@@ -47,7 +47,7 @@ def measure(stores: list[Store], loaded: Tokenizer, rounds: int, limit: int) -> 
     """A row for each shape: medians over rounds."""
     table = Table("length", "slots a batch", "batches", "slots filled", "tokens a second", "ready after")
     for length, row_tokens in SHAPES:
-        plan = Plan(stores, (1.0,) * len(stores), loaded, seed=1, length=length, row_tokens=row_tokens)
+        plan = BatchPlan(stores, (1.0,) * len(stores), loaded, seed=1, length=length, row_tokens=row_tokens)
         begun = time.perf_counter()
         next(batches(plan))
         ready = time.perf_counter() - begun
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--billion", action="store_true")
     given = parser.parse_args()
     os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0]})  # one core
-    loaded = tokenizer.load(given.tokenizer)
+    loaded = load_tokenizer(given.tokenizer)
     stores = open_stores(given.tokens, loaded)
     with tempfile.TemporaryDirectory(dir=given.tokens.parent) as folder:
         if given.billion:

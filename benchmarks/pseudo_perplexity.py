@@ -20,7 +20,8 @@ from rich.table import Table
 from torch import Tensor
 
 from anaume.corpus.readers import documents, parse_source
-from anaume.evals.encoder import Encoder, load, special_ids
+from anaume.encoder.load import Encoder, load_encoder
+from anaume.encoder.tokenize import special_ids
 from anaume.evals.pseudo_perplexity import documents_of_texts, masked_losses, sample
 
 
@@ -48,7 +49,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
 
-    encoder = load(given.model, masked_lm=True)
+    encoder = load_encoder(given.model, masked_lm=True)
     encoder.model.set_attn_implementation("sdpa")
     texts = (document.text for document in documents(parse_source(given.texts)))
     drawn = sample(encoder, documents_of_texts(encoder, texts), 1, given.seed)

@@ -12,7 +12,11 @@ from anaume.corpus import hakoniwa
 from anaume.corpus.source import Source
 from anaume.recipe import Recipe
 from anaume.run import Run
-from anaume.tokens.tokenizer import Tokenizer, adapt, load, train
+from anaume.tokenizer.adapt import adapt_tokenizer
+from anaume.tokenizer.load import Tokenizer, load_tokenizer
+from anaume.tokenizer.train import train_tokenizer
+
+pytest_plugins = ["tests.support.models"]
 
 # Tests multiply tiny matrices: a second thread would only wait for the first. Read by torch, which isn't loaded yet.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -105,16 +109,16 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Source:
 def trained(corpus: Source, tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     """A tokenizer of 560 pieces."""
     folder = tmp_path_factory.mktemp("trained") / "tokenizer"
-    train([corpus], 560, folder)
-    return load(folder)
+    train_tokenizer([corpus], 560, folder)
+    return load_tokenizer(folder)
 
 
 @pytest.fixture(scope="session")
 def paper(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     """The paper's tokenizer: LLM-jp's, adapted from its SentencePiece model."""
     folder = tmp_path_factory.mktemp("paper") / "tokenizer"
-    adapt(str(shared_data / "tokenizer" / "llm-jp-tokenizer-100k.ver3.0b1.model"), folder)
-    return load(folder)
+    adapt_tokenizer(str(shared_data / "tokenizer" / "llm-jp-tokenizer-100k.ver3.0b1.model"), folder)
+    return load_tokenizer(folder)
 
 
 @pytest.fixture(scope="session")
@@ -122,7 +126,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     """Two stages of a few steps on a little of the built-in corpus, in files; seconds, not minutes."""
     folder = tmp_path_factory.mktemp("tiny")
     hakoniwa.write_corpus(folder, megabytes=0.15, seed=1)
-    train([Source(path=str(folder / "train.jsonl"))], 1200, folder / "tokenizer")
+    train_tokenizer([Source(path=str(folder / "train.jsonl"))], 1200, folder / "tokenizer")
     (folder / "recipe.toml").write_text(RECIPE.format(folder=folder), encoding="utf-8")
     return recipe.load(folder / "recipe.toml")
 

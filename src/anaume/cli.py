@@ -46,9 +46,9 @@ def tokenizer_train(corpus: Corpus, vocab_size: Annotated[int, typer.Option(help
     Example: anaume tokenizer train 'data/*.jsonl.gz' --vocab-size 32000 --out tokenizer
     """
     from anaume.corpus.readers import parse_source
-    from anaume.tokens.tokenizer import train
+    from anaume.tokenizer.train import train_tokenizer
 
-    train([parse_source(text) for text in corpus], vocab_size, out)
+    train_tokenizer([parse_source(text) for text in corpus], vocab_size, out)
     print(out)
 
 
@@ -60,9 +60,9 @@ def tokenizer_adapt(
 
     Example: anaume tokenizer adapt llm-jp-tokenizer-100k.ver3.0b1.model --out tokenizer
     """
-    from anaume.tokens.tokenizer import adapt
+    from anaume.tokenizer.adapt import adapt_tokenizer
 
-    adapt(source, out)
+    adapt_tokenizer(source, out)
     print(out)
 
 
@@ -105,16 +105,16 @@ def tokens(
     if slurm and executor != "slurm":
         raise UserError(f"--slurm {slurm[0]}: goes with --executor slurm, not {executor}")
     from anaume.corpus.readers import parse_source
+    from anaume.tokenizer.load import load_tokenizer
     from anaume.tokens import build, local
     from anaume.tokens.summary import describe
-    from anaume.tokens.tokenizer import load
 
     run: build.Runner = local.run
     if executor != "local":
         from anaume.tokens import cluster
 
         run = cluster.run_on_ray
-    sources, loaded = [parse_source(text) for text in corpus], load(tokenizer)
+    sources, loaded = [parse_source(text) for text in corpus], load_tokenizer(tokenizer)
     if executor == "slurm":
         job = build.begin(sources, loaded, out)
         if job.todo:
@@ -129,12 +129,12 @@ def _verify_tokens(folders: list[Path], tokenizer: Path | None) -> None:
     """Print what is wrong with each folder of tokens, or how much is in it; exit status 1 if anything is wrong."""
     from rich.console import Console
 
+    from anaume.tokenizer.load import load_tokenizer
     from anaume.tokens import build
-    from anaume.tokens.tokenizer import load
 
     if not folders:
         raise UserError("anaume tokens verify: DIR is missing; accepted: folders that `anaume tokens` wrote")
-    vocabulary_hash = load(tokenizer).vocabulary_hash if tokenizer else None
+    vocabulary_hash = load_tokenizer(tokenizer).vocabulary_hash if tokenizer else None
     whole = True
     for folder in folders:
         with Console(stderr=True).status(f"reading {folder} …"):
@@ -167,6 +167,7 @@ def pretrain(
 
     Several GPUs: torchrun --nproc-per-node 8 -m -- anaume pretrain recipes/llm-jp-base.toml --run runs/base
     """
+
     from anaume.recipe import load
 
     loaded = load(recipe, changes or ())
@@ -205,11 +206,11 @@ def export(
 
     Example: anaume export runs/small --out my-encoder
     """
-    from anaume.model.export import export, select
+    from anaume.export.checkpoint import export, select_checkpoint
     from anaume.run import Run
 
     opened = Run(run)
-    print(export(opened, select(opened, stage, step), out, average))
+    print(export(opened, select_checkpoint(opened, stage, step), out, average))
 
 
 @app.command("eval")
@@ -266,7 +267,7 @@ def evaluate(
 
     Example: anaume eval jglue my-encoder --data jglue --fetch --learning-rates 3e-5,1e-4 --epochs 3,5 --out evals
     """
-    from anaume.evals.grid import evaluate_jglue, parse
+    from anaume.evals.jglue.grid import evaluate_jglue, parse
 
     grid = parse(tasks, protocol, learning_rates, epochs, seeds=seeds, seed=seed, workers=workers)
     if task == "jglue":
@@ -324,7 +325,7 @@ def pairs(
 
     Example: anaume pairs miracl-ja --out pairs.jsonl
     """
-    from anaume.evals import miracl
+    from anaume.evals.inputs import miracl
 
     kind, _, language = source.partition("-")
     if kind != "miracl":
@@ -351,10 +352,11 @@ def contrast(
 
     Example: anaume contrast my-encoder --nli jglue --sts jglue --out my-sentence-encoder
     """
-    from anaume.evals.contrastive import Training, read_sets, train
+    from anaume.evals.inputs.contrast_sets import read_sets
+    from anaume.finetune.contrast import ContrastSettings, train_embeddings
 
-    training = Training(epochs, learning_rate, batch, temperature, max_length, seed)
-    print(train(model, read_sets(nli, sts, pairs), out, training))
+    settings = ContrastSettings(epochs, learning_rate, batch, temperature, max_length, seed)
+    print(train_embeddings(model, read_sets(nli, sts, pairs), out, settings))
 
 
 @app.command()
@@ -397,8 +399,8 @@ def plan(
     """
     import json
 
-    from anaume import plan as plans
-    from anaume.plan_tables import show
+    from anaume.plan import cost as plans
+    from anaume.plan.table import show
     from anaume.recipe import load
 
     if document_tokens and padding:
@@ -452,9 +454,15 @@ def bench(
 
     Example: anaume bench --length 8192 --rows 3
     """
-    from anaume.bench import bench, chosen
+    from anaume.bench.compare import bench, select_recipe
 
-    bench(chosen(recipe, changes or (), corpus, tokenizer, stage, length, layers, hidden), rows, seconds, rounds, out)
+    bench(
+        select_recipe(recipe, changes or (), corpus, tokenizer, stage, length, layers, hidden),
+        rows,
+        seconds,
+        rounds,
+        out,
+    )
 
 
 # A thread of torch's that waits for the others spins for so many turns, then sleeps. Unset, it spins through whole time

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from anaume import recipe
 from anaume.evals.dynamics import evaluate_run
-from anaume.evals.result import load
+from anaume.evals.record import load_record
 from anaume.evals.tasks import Inputs
 from anaume.pretrain.loop import pretrain
 from anaume.report.page import write_report
@@ -45,12 +45,12 @@ def _summarise(run: Run, evals: Path, page: Path, seconds: float) -> None:
     for name in shown:
         table.add_column(f"{name.stage}\nstep {name.step:,}", justify="right")
     for label, task, metric, form in FIGURES:
-        values = [load(evals / name.model / f"{task}.json").metrics.get(metric) for name in shown]
+        values = [load_record(evals / name.model / f"{task}.json").metrics.get(metric) for name in shown]
         table.add_row(label, *("–" if value is None else form.format(value) for value in values))
     console = Console()
     console.print(table)
     for kind in ("edit-distance", "jaccard"):
-        console.print(f"{kind}: Recall@10 {load(evals / kind / 'retrieval.json').metrics['recall_at_10']:.1%}")
+        console.print(f"{kind}: Recall@10 {load_record(evals / kind / 'retrieval.json').metrics['recall_at_10']:.1%}")
     console.print(f"{run.tokens_seen(names[-1]):,} tokens in {seconds / 60:.1f} minutes, all steps together")
     console.print(f"encoder: {run.export(names[-1])}", soft_wrap=True)
     console.print(f"report:  {page}", soft_wrap=True)

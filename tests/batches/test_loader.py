@@ -11,16 +11,16 @@ import pytest
 
 from anaume.batches.batch import IGNORE, PackedBatch
 from anaume.batches.lengths import tokens_by_bin
-from anaume.batches.loader import Position, Share, advance, batches, fixed
+from anaume.batches.loader import Position, Share, advance, batches, validation_batches
 from anaume.batches.masking import Masking
-from anaume.batches.plan import Plan
-from anaume.batches.workers import prepared
+from anaume.batches.plan import BatchPlan
+from anaume.batches.workers import prefetch
 from anaume.corpus.readers import parse_source
 from anaume.errors import UserError
+from anaume.tokenizer.load import Tokenizer
 from anaume.tokens import memory, store
 from anaume.tokens.build import build, open_stores
 from anaume.tokens.store import Store
-from anaume.tokens.tokenizer import Tokenizer
 
 LENGTH, ROW = 32, 96
 
@@ -44,11 +44,11 @@ def stores(tmp_path: Path, trained: Tokenizer) -> list[Store]:
 
 
 @pytest.fixture
-def plan(stores: list[Store], trained: Tokenizer) -> Plan:
-    return Plan(stores, (1.0, 1.0), trained, seed=3, length=LENGTH, row_tokens=ROW)
+def plan(stores: list[Store], trained: Tokenizer) -> BatchPlan:
+    return BatchPlan(stores, (1.0, 1.0), trained, seed=3, length=LENGTH, row_tokens=ROW)
 
 
-def _epoch(plan: Plan) -> list[PackedBatch]:
+def _epoch(plan: BatchPlan) -> list[PackedBatch]:
     kept = []
     for batch, after in batches(plan):
         kept.append(batch)
@@ -64,13 +64,13 @@ def _unmasked(batch: PackedBatch) -> np.ndarray:
     return ids
 
 
-def test_an_epoch_holds_every_token_once(plan: Plan, stores: list[Store]) -> None:
+def test_an_epoch_holds_every_token_once(plan: BatchPlan, stores: list[Store]) -> None:
     expected = Counter(int(i) for s in stores for d in range(len(s)) for i in s.document(d))
     found = Counter(int(i) for batch in _epoch(plan) for i in _unmasked(batch))
     assert {i: n for i, n in found.items() if i >= 300} == expected
 
 
-def test_rows_are_well_formed(plan: Plan) -> None:
+def test_rows_are_well_formed(plan: BatchPlan) -> None:
     tokenizer = plan.tokenizer
     for batch in _epoch(plan):
         assert len(batch.input_ids) == len(batch.position_ids) == batch.lengths.sum() == ROW
@@ -88,7 +88,7 @@ def test_rows_are_well_formed(plan: Plan) -> None:
                 assert set(piece.tolist()) == {tokenizer.pad_id}
 
 
-def test_masks_spare_special_tokens(plan: Plan) -> None:
+def test_masks_spare_special_tokens(plan: BatchPlan) -> None:
     special = {plan.tokenizer.cls_id, plan.tokenizer.sep_id, plan.tokenizer.pad_id}
     for batch in _epoch(plan):
         assert not special & set(batch.labels.tolist())
@@ -96,7 +96,7 @@ def test_masks_spare_special_tokens(plan: Plan) -> None:
         assert not special & set(hidden.tolist())
 
 
-def test_resuming_at_any_position_gives_the_rest(plan: Plan) -> None:
+def test_resuming_at_any_position_gives_the_rest(plan: BatchPlan) -> None:
     straight = list(islice(batches(plan), 120))
     assert straight[-1][1].epoch >= 1
     for stop in (1, 7, 60, 100):
@@ -107,21 +107,21 @@ def test_resuming_at_any_position_gives_the_rest(plan: Plan) -> None:
             np.testing.assert_array_equal(ours.labels, theirs.labels)
 
 
-def test_epochs_and_seeds_differ(plan: Plan) -> None:
+def test_epochs_and_seeds_differ(plan: BatchPlan) -> None:
     first, other = next(batches(plan))[0], next(batches(replace(plan, seed=4)))[0]
     second = next(batches(plan, Position(epoch=1)))[0]
     assert not np.array_equal(first.input_ids, other.input_ids)
     assert not np.array_equal(first.input_ids, second.input_ids)
 
 
-def test_windows_partition_the_epoch(plan: Plan, stores: list[Store], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_partition_the_epoch(plan: BatchPlan, stores: list[Store], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("anaume.batches.plan.WINDOW_ROWS", 3)
     assert plan.window_documents < 20
     test_an_epoch_holds_every_token_once(plan, stores)
     test_resuming_at_any_position_gives_the_rest(plan)
 
 
-def test_short_documents_are_left_out_on_request(plan: Plan) -> None:
+def test_short_documents_are_left_out_on_request(plan: BatchPlan) -> None:
     kept = _epoch(replace(plan, min_document_tokens=50))
     lengths = [len(s.document(d)) for s in plan.stores for d in range(len(s))]
     assert sum(batch.tokens - 2 * len(batch.text_lengths) for batch in kept) == sum(n for n in lengths if n >= 50)
@@ -129,7 +129,7 @@ def test_short_documents_are_left_out_on_request(plan: Plan) -> None:
         next(batches(replace(plan, min_document_tokens=1000)))
 
 
-def test_the_papers_way_pads_each_document_to_a_row(plan: Plan) -> None:
+def test_the_papers_way_pads_each_document_to_a_row(plan: BatchPlan) -> None:
     papers = replace(plan, documents="truncate", packing=False)
     seen = 0
     for batch in _epoch(papers):
@@ -145,7 +145,7 @@ def _same(ours: PackedBatch, theirs: PackedBatch) -> bool:
 
 
 @pytest.mark.parametrize(("ranks", "workers"), [(2, 1), (3, 2), (1, 3), (4, 3)])
-def test_ranks_and_workers_share_the_same_batches(plan: Plan, ranks: int, workers: int) -> None:
+def test_ranks_and_workers_share_the_same_batches(plan: BatchPlan, ranks: int, workers: int) -> None:
     start = list(islice(batches(plan), 17))[-1][1]
     expected = list(islice(batches(plan, start), 24 * ranks))
     for rank in range(ranks):
@@ -156,23 +156,23 @@ def test_ranks_and_workers_share_the_same_batches(plan: Plan, ranks: int, worker
             assert after == expected[number * ranks + ranks - 1][1]
 
 
-def test_another_number_of_ranks_goes_on_where_the_first_stopped(plan: Plan) -> None:
+def test_another_number_of_ranks_goes_on_where_the_first_stopped(plan: BatchPlan) -> None:
     straight = list(islice(batches(plan), 40))
     at = list(islice(batches(plan, Position(), Share(1, 4)), 5))[-1][1]
     resumed = [next(batches(plan, at, Share(rank, 2)))[0] for rank in range(2)]
     assert [_same(batch, straight[20 + rank][0]) for rank, batch in enumerate(resumed)] == [True, True]
 
 
-def test_processes_give_what_one_gives(plan: Plan) -> None:
+def test_processes_give_what_one_gives(plan: BatchPlan) -> None:
     expected = list(islice(batches(plan), 12))
     for (ours, after), (theirs, position) in zip(
-        islice(prepared(plan, Position(), Share(), 2), 12), expected, strict=True
+        islice(prefetch(plan, Position(), Share(), 2), 12), expected, strict=True
     ):
         assert _same(ours, theirs)
         assert after == position
 
 
-def test_a_position_counts_what_was_read(plan: Plan) -> None:
+def test_a_position_counts_what_was_read(plan: BatchPlan) -> None:
     read = list(islice(batches(plan), 90))
     lengths = np.concatenate([batch.text_lengths for batch, _ in read])
     after = read[-1][1]
@@ -187,7 +187,7 @@ def test_a_position_counts_what_was_read(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("unit", ["word", "span"])
-def test_units_repeat_and_keep_to_their_piece(plan: Plan, unit: Literal["word", "span"]) -> None:
+def test_units_repeat_and_keep_to_their_piece(plan: BatchPlan, unit: Literal["word", "span"]) -> None:
     by_unit = replace(plan, masking=Masking(unit=unit))
     for (ours, _), (again, _), (plain, _) in islice(zip(*map(batches, (by_unit, by_unit, plan)), strict=True), 20):
         assert _same(ours, again)
@@ -196,7 +196,7 @@ def test_units_repeat_and_keep_to_their_piece(plan: Plan, unit: Literal["word", 
         assert np.array_equal(_unmasked(ours), _unmasked(plain))
 
 
-def test_the_rate_follows_the_batches(plan: Plan) -> None:
+def test_the_rate_follows_the_batches(plan: BatchPlan) -> None:
     falling = replace(plan, masking=Masking(0.3, 0.1, batches=40))
     hidden = [batch.targets / (batch.tokens - 2 * len(batch.text_lengths)) for batch, _ in islice(batches(falling), 60)]
     assert hidden[0] > 0.28
@@ -208,7 +208,9 @@ def test_the_rate_follows_the_batches(plan: Plan) -> None:
 def test_a_corpus_held_in_memory_gives_the_same_batches(tmp_path: Path, corpus: Path, trained: Tokenizer) -> None:
     source = parse_source(str(corpus))
     build([source], trained, tmp_path / "tokens")
-    on_disk = Plan(open_stores(tmp_path / "tokens", trained), (1.0,), trained, seed=3, length=LENGTH, row_tokens=ROW)
+    on_disk = BatchPlan(
+        open_stores(tmp_path / "tokens", trained), (1.0,), trained, seed=3, length=LENGTH, row_tokens=ROW
+    )
     held = memory.encode(source, trained)
     assert held.tokens == sum(on_disk.stores[0].lengths(np.arange(len(held))))
     in_memory = replace(on_disk, stores=[held])
@@ -216,11 +218,11 @@ def test_a_corpus_held_in_memory_gives_the_same_batches(tmp_path: Path, corpus: 
         assert _same(ours, theirs)
 
 
-def test_fixed_batches_repeat_and_stop(plan: Plan) -> None:
-    some, again = fixed(plan, 500), fixed(plan, 500)
+def test_fixed_batches_repeat_and_stop(plan: BatchPlan) -> None:
+    some, again = validation_batches(plan, 500), validation_batches(plan, 500)
     assert 400 < sum(batch.tokens for batch in some) <= 500
     assert all(np.array_equal(a.labels, b.labels) for a, b in zip(some, again, strict=True))
-    whole = fixed(plan, 10**9)
+    whole = validation_batches(plan, 10**9)
     assert len(whole) == len(_epoch(plan))
 
 
@@ -230,7 +232,7 @@ def test_a_row_mixes_documents(trained: Tokenizer, tmp_path: Path) -> None:
     long = store.write(
         tmp_path / "long", documents, vocab_size=trained.vocab_size, vocabulary_hash=trained.vocabulary_hash
     )
-    plan = Plan([long], (1.0,), trained, seed=3, length=LENGTH, row_tokens=8 * LENGTH)
+    plan = BatchPlan([long], (1.0,), trained, seed=3, length=LENGTH, row_tokens=8 * LENGTH)
     full = [batch for batch in _epoch(plan) if len(batch.text_lengths) == 8]
     mixed = [len(set(_unmasked(batch).tolist()) & set(range(300, 320))) for batch in full]
     assert np.mean(mixed) > 5
@@ -244,7 +246,7 @@ def test_wanted_shares_of_lengths_are_reached(trained: Tokenizer, tmp_path: Path
     mixed = store.write(
         tmp_path / "mixed", documents, vocab_size=trained.vocab_size, vocabulary_hash=trained.vocabulary_hash
     )
-    plain = Plan([mixed], (1.0,), trained, seed=3, length=8192, row_tokens=8192)
+    plain = BatchPlan([mixed], (1.0,), trained, seed=3, length=8192, row_tokens=8192)
     wanted = replace(plain, length_shares=(0.5, 0.0, 0.2, 0.3))
     tokens = np.array(
         [tokens_by_bin(np.concatenate([batch.text_lengths for batch in _epoch(plan)])) for plan in (plain, wanted)]
@@ -256,12 +258,12 @@ def test_wanted_shares_of_lengths_are_reached(trained: Tokenizer, tmp_path: Path
     assert set(_unmasked(_epoch(wanted)[0])) != set(_unmasked(_epoch(replace(wanted, seed=4))[0]))
 
 
-def test_shares_of_lengths_that_the_corpus_lacks_are_an_error(plan: Plan) -> None:
+def test_shares_of_lengths_that_the_corpus_lacks_are_an_error(plan: BatchPlan) -> None:
     with pytest.raises(UserError, match=r"no piece of \(1024, 2048\] tokens among 100 documents at length = 32"):
         next(batches(replace(plan, length_shares=(0.5, 0.5, 0.0, 0.0))))
 
 
-def test_advancing_gives_the_position_that_reading_gives(plan: Plan) -> None:
+def test_advancing_gives_the_position_that_reading_gives(plan: BatchPlan) -> None:
     read = [after for _, after in islice(batches(plan), 90)]
     assert advance(plan, Position(), 90) == read[89]
     assert advance(plan, read[9], 33) == read[42]

@@ -5,8 +5,8 @@ import pytest
 
 from anaume.batches.batch import IGNORE
 from anaume.batches.masking import Masking, mask, spans
-from anaume.batches.vocabulary import Vocabulary
-from anaume.tokens.tokenizer import Tokenizer
+from anaume.tokenizer.load import Tokenizer
+from anaume.tokenizer.vocabulary import Vocabulary
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 import numpy as np
 
 from anaume.batches.words import word_starts
-from anaume.tokens.surfaces import surfaces
-from anaume.tokens.tokenizer import Tokenizer
+from anaume.tokenizer.load import Tokenizer
+from anaume.tokenizer.surfaces import surfaces
 
 
 def _words(pieces: list[bytes]) -> list[str]:

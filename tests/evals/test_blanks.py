@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from anaume.encoder.load import Encoder
 from anaume.errors import UserError
 from anaume.evals.blanks import answer_ids, careful, continuation_ids, naive
-from anaume.evals.encoder import Encoder
 
 Unigram = Callable[[str], PreTrainedTokenizerFast]
 
@@ -154,7 +154,7 @@ def test_blanks_too_far_apart(unigram: Unigram) -> None:
 
 
 def test_the_papers_tokenizer(shared_data: Path, tmp_path: Path) -> None:
-    adapt = pytest.importorskip("anaume.tokens.tokenizer").adapt
+    adapt = pytest.importorskip("anaume.tokenizer.load").adapt
     from transformers import AutoTokenizer
 
     adapt(str(shared_data / "tokenizer" / "llm-jp-tokenizer-100k.ver3.0b1.model"), tmp_path / "tokenizer")

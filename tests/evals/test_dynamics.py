@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from anaume.corpus import hakoniwa
+from anaume.encoder.load import Encoder, load_encoder
 from anaume.errors import UserError
-from anaume.evals import dynamics, encoder, tasks
+from anaume.evals import dynamics, tasks
 from anaume.evals.dynamics import evaluate_models, evaluate_run
-from anaume.evals.encoder import Encoder
-from anaume.evals.result import Result, load
+from anaume.evals.record import Record, load_record
 from anaume.evals.tasks import TASKS, Inputs, Origin
-from anaume.model.export import export
+from anaume.export.checkpoint import export
 from anaume.run import CheckpointName, Run
 
 
@@ -41,7 +41,7 @@ def evaluated(straight: Run, inputs: Inputs, tmp_path_factory: pytest.TempPathFa
 def test_each_checkpoint_has_each_record(evaluated: Run) -> None:
     for name in evaluated.checkpoints():
         for task in TASKS:
-            result = load(evaluated.evals / name.model / f"{task}.json")
+            result = load_record(evaluated.evals / name.model / f"{task}.json")
             assert (result.model, result.task) == (name.model, task)
             assert result.checkpoint == {
                 "stage": name.stage,
@@ -49,13 +49,13 @@ def test_each_checkpoint_has_each_record(evaluated: Run) -> None:
                 "tokens": evaluated.tokens_seen(name),
             }
     for kind in ("edit-distance", "jaccard", "bm25"):
-        assert load(evaluated.evals / kind / "retrieval.json").n == 20
+        assert load_record(evaluated.evals / kind / "retrieval.json").n == 20
 
 
 def test_validation_follows_training(evaluated: Run) -> None:
     """The record of a checkpoint and the validation of the loop measure the same network: both fall alike."""
     first, *_, last = evaluated.checkpoints()
-    before, after = (load(evaluated.evals / name.model / "validation.json").metrics for name in (first, last))
+    before, after = (load_record(evaluated.evals / name.model / "validation.json").metrics for name in (first, last))
     logged = [json.loads(line) for line in evaluated.metrics_file.read_text(encoding="utf-8").splitlines()]
     losses = [line["loss"] for line in logged if line["kind"] == "validation"]
     assert before["loss"] == pytest.approx(losses[0], abs=0.1)
@@ -69,11 +69,11 @@ def test_what_is_done_is_not_done_again(evaluated: Run, inputs: Inputs, monkeypa
     gone.unlink()
     done: list[tuple[str, str]] = []
     opened: list[str] = []
-    evaluate, open_model = tasks.evaluate, encoder.load
+    evaluate, open_model = tasks.evaluate, load_encoder
 
     def counting(
         task: str, model: Encoder, path: str, inputs: Inputs, origin: Origin, out: Path, run: Run | None = None
-    ) -> Result:
+    ) -> Record:
         done.append((task, model.name))
         return evaluate(task, model, path, inputs, origin, out, run)
 
@@ -82,7 +82,7 @@ def test_what_is_done_is_not_done_again(evaluated: Run, inputs: Inputs, monkeypa
         return open_model(path_or_id, masked_lm=masked_lm)
 
     monkeypatch.setattr(tasks, "evaluate", counting)
-    monkeypatch.setattr(encoder, "load", opening)
+    monkeypatch.setattr(dynamics, "load_encoder", opening)
     evaluate_run(evaluated.folder, inputs)
     assert done == [("fill-mask", "first-step-0000002")]
     assert opened == ["first-step-0000002"]
@@ -93,13 +93,13 @@ def test_a_checkpoint_is_opened_once_for_all_its_tasks(
     straight: Run, inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    open_model = encoder.load
+    open_model = load_encoder
 
     def opening(path_or_id: str, *, masked_lm: bool) -> Encoder:
         opened.append(Path(path_or_id).name)
         return open_model(path_or_id, masked_lm=masked_lm)
 
-    monkeypatch.setattr(encoder, "load", opening)
+    monkeypatch.setattr(dynamics, "load_encoder", opening)
     evaluate_run(straight.folder, replace(inputs, tokens=100, documents=1, positions=1), tmp_path)
     assert opened == [name.model for name in straight.checkpoints()]
 
@@ -108,8 +108,8 @@ def test_other_amounts_are_measured_anew(evaluated: Run, inputs: Inputs, tmp_pat
     name = evaluated.checkpoints()[-1].model
     shutil.copytree(evaluated.folder, tmp_path / "run")
     evaluate_run(tmp_path / "run", replace(inputs, documents=2, positions=3, random_pairs=30))
-    records = {task: load(tmp_path / "run" / "evals" / name / f"{task}.json") for task in TASKS}
-    earlier = {task: load(evaluated.evals / name / f"{task}.json") for task in TASKS}
+    records = {task: load_record(tmp_path / "run" / "evals" / name / f"{task}.json") for task in TASKS}
+    earlier = {task: load_record(evaluated.evals / name / f"{task}.json") for task in TASKS}
     assert {task for task in TASKS if records[task] != earlier[task]} == {"pseudo-perplexity", "geometry"}
     settings = records["pseudo-perplexity"].settings
     assert (settings["documents"], settings["positions"]) == (2, 3)
@@ -134,7 +134,9 @@ def test_models_from_folders(evaluated: Run, inputs: Inputs, tmp_path: Path) -> 
         "jaccard/retrieval.json",
         "bm25/retrieval.json",
     ]
-    assert load(paths[1]).metrics == load(evaluated.evals / "second-step-0000004" / "retrieval.json").metrics
+    assert (
+        load_record(paths[1]).metrics == load_record(evaluated.evals / "second-step-0000004" / "retrieval.json").metrics
+    )
 
 
 def test_validation_on_given_texts(evaluated: Run, tmp_path: Path) -> None:
@@ -142,10 +144,10 @@ def test_validation_on_given_texts(evaluated: Run, tmp_path: Path) -> None:
     texts.write_text(json.dumps({"text": "岩手県の県庁所在地は盛岡市です。" * 20}) + "\n", encoding="utf-8")
     model = str(evaluated.folder / "export" / "second-step-0000004")
     (path,) = evaluate_models("validation", [model], Inputs(texts=str(texts)), tmp_path / "out")
-    assert load(path).settings["texts"] == str(texts)
-    assert load(path).n > 20
+    assert load_record(path).settings["texts"] == str(texts)
+    assert load_record(path).n > 20
     (path,) = evaluate_models("pseudo-perplexity", [model], Inputs(texts=str(texts)), tmp_path / "out")
-    result = load(path)
+    result = load_record(path)
     assert (result.n, result.settings["texts"], result.settings["positions"]) == (1, str(texts), 100)
 
 
@@ -154,11 +156,11 @@ def test_geometry_with_given_texts(evaluated: Run, inputs: Inputs, tmp_path: Pat
     texts.write_text("".join(json.dumps({"text": f"{i}年の文。"}) + "\n" for i in range(9)), encoding="utf-8")
     model = str(evaluated.folder / "export" / "second-step-0000004")
     (path,) = evaluate_models("geometry", [model], replace(inputs, texts=str(texts)), tmp_path / "out")
-    settings = load(path).settings
+    settings = load_record(path).settings
     assert (settings["texts"], settings["random_pairs_found"]) == (str(texts), 4)
-    own = load(evaluated.evals / "second-step-0000004" / "geometry.json")
+    own = load_record(evaluated.evals / "second-step-0000004" / "geometry.json")
     assert own.settings["texts"] == "texts of different pairs"
-    assert own.metrics["alignment"] == pytest.approx(load(path).metrics["alignment"])
+    assert own.metrics["alignment"] == pytest.approx(load_record(path).metrics["alignment"])
 
 
 def test_other_inputs_are_measured_anew(evaluated: Run, inputs: Inputs, tmp_path: Path) -> None:
@@ -168,7 +170,7 @@ def test_other_inputs_are_measured_anew(evaluated: Run, inputs: Inputs, tmp_path
     fewer.write_text("".join(inputs.pairs.read_text(encoding="utf-8").splitlines(keepends=True)[:12]), encoding="utf-8")
     shutil.copytree(evaluated.folder, tmp_path / "run")
     evaluate_run(tmp_path / "run", Inputs(pairs=fewer, cloze=inputs.cloze))
-    records = {path.parent.name: load(path).n for path in (tmp_path / "run" / "evals").rglob("retrieval.json")}
+    records = {path.parent.name: load_record(path).n for path in (tmp_path / "run" / "evals").rglob("retrieval.json")}
     assert set(records.values()) == {12}
     assert "jaccard" in records
 
@@ -182,7 +184,7 @@ def test_other_texts_under_the_same_name_are_measured_anew(evaluated: Run, tmp_p
     for content in (lines[:1], lines):
         texts.write_text("".join(content), encoding="utf-8")
         evaluate_run(tmp_path / "run", Inputs(texts=str(texts), positions=2))
-        counts.append([load(last / f"{task}.json").n for task in ("validation", "pseudo-perplexity")])
+        counts.append([load_record(last / f"{task}.json").n for task in ("validation", "pseudo-perplexity")])
     (before, first), (after, both) = counts
     assert (first, both) == (1, 2)
     assert after > before
@@ -197,12 +199,12 @@ def test_other_weights_of_the_same_name_are_measured_anew(evaluated: Run, tmp_pa
     for file in evaluated.checkpoint(checkpoints[-1]).iterdir():  # the run seems to have begun with what it ended with
         shutil.copy(file, other.checkpoint(checkpoints[0]) / file.name)
     evaluate_run(other.folder, Inputs())
-    losses = [load(other.evals / names[i] / "validation.json").metrics["loss"] for i in (0, -1)]
+    losses = [load_record(other.evals / names[i] / "validation.json").metrics["loss"] for i in (0, -1)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-3)  # the stages' thetas differ
     evaluate_run(evaluated.folder, Inputs(), other.evals)
-    again = load(other.evals / names[0] / "validation.json")
-    assert again.metrics == load(evaluated.evals / names[0] / "validation.json").metrics
-    assert again.settings["revision"] != load(other.evals / names[-1] / "validation.json").settings["revision"]
+    again = load_record(other.evals / names[0] / "validation.json")
+    assert again.metrics == load_record(evaluated.evals / names[0] / "validation.json").metrics
+    assert again.settings["revision"] != load_record(other.evals / names[-1] / "validation.json").settings["revision"]
 
 
 def test_a_checkpoint_that_training_prunes_meanwhile(
@@ -226,7 +228,7 @@ def test_a_checkpoint_that_training_prunes_meanwhile(
 def test_mistakes_are_told_before_anything_is_measured(
     evaluated: Run, inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def never(*_: Any) -> Result:
+    def never(*_: Any) -> Record:
         raise AssertionError("measured")
 
     monkeypatch.setattr(tasks, "evaluate", never)

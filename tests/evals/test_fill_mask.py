@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, pipeline
 
+from anaume.encoder.load import Encoder, load_encoder
 from anaume.errors import UserError
-from anaume.evals.encoder import Encoder, load
 from anaume.evals.fill_mask import Cloze, Prediction, evaluate, predict, show
 
-from .conftest import sentences
+from ..support.models import sentences
 
 Unigram = Callable[[str], PreTrainedTokenizerFast]
 
@@ -144,7 +144,7 @@ def test_the_naive_variant_pays_for_the_trap(unigram: Unigram) -> None:
 def test_naive_is_transformers_pipeline(folder: str, request: pytest.FixtureRequest) -> None:
     path = str(request.getfixturevalue(folder))
     fill = pipeline("fill-mask", model=path, top_k=5, device="cpu")
-    encoder = load(path, masked_lm=True)
+    encoder = load_encoder(path, masked_lm=True)
     texts = [text.replace("首都", "[MASK]", 1) for text in sentences(60) if "首都" in text][:12]
     expected_hits, expected_first = [], []
     for text in texts:
@@ -163,7 +163,7 @@ def test_naive_is_transformers_pipeline(folder: str, request: pytest.FixtureRequ
 
 
 def test_predict_is_the_plain_model_on_careful_ids(modernbert_folder: Path) -> None:
-    encoder = load(str(modernbert_folder), masked_lm=True)
+    encoder = load_encoder(str(modernbert_folder), masked_lm=True)
     tokenizer = encoder.tokenizer
     ids = tokenizer("東京は首都である。")["input_ids"]
     ids[ids.index(tokenizer.convert_tokens_to_ids("首都"))] = tokenizer.mask_token_id
@@ -193,7 +193,7 @@ def test_models_side_by_side(
     ]
     assert head == ["tiny-modernbert", "tiny-modernbert, naive", "tiny-bert"]
     assert len(rows) == 3
-    careful = predict(load(str(modernbert_folder), masked_lm=True), texts[0], k=3)
+    careful = predict(load_encoder(str(modernbert_folder), masked_lm=True), texts[0], k=3)
     assert [row[0] for row in rows] == [f"{p.text} {p.probability:.1%}" for p in careful]
     top = pipeline("fill-mask", model=str(modernbert_folder), top_k=3, device="cpu")(texts[0])
     assert [row[1].split()[-1] for row in rows] == [f"{guess['score']:.1%}" for guess in top]
@@ -223,7 +223,7 @@ def test_predictions_read_well(wordpiece: Any, byte_level: Any) -> None:
 def test_settings(modernbert_folder: Path, tmp_path: Path) -> None:
     data = tmp_path / "cloze.jsonl"
     data.write_text("{}")
-    encoder = load(str(modernbert_folder), masked_lm=True)
+    encoder = load_encoder(str(modernbert_folder), masked_lm=True)
     cloze = [Cloze("東京は[MASK]である。" + "大阪は商店である。" * 12, ("首都",)), Cloze("[MASK]", ("東京",))]
     result = evaluate(encoder, cloze, k=3, data=data)
     assert result.settings["truncated"] == 1

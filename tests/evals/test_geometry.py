@@ -10,12 +10,12 @@ from scipy.spatial.distance import pdist
 from sentence_transformers import SentenceTransformer
 from sklearn.metrics import roc_auc_score
 
+from anaume.encoder.load import load_encoder
 from anaume.errors import UserError
-from anaume.evals.encoder import load
 from anaume.evals.geometry import auc, different_pairs, evaluate, histogram, uniformity_of_all
-from anaume.evals.retrieval import Pair, read_pairs
+from anaume.evals.inputs.pairs import Pair, read_pairs
 
-from .conftest import sentences
+from ..support.models import sentences
 from .test_retrieval import at, fake_encoder
 
 
@@ -96,7 +96,7 @@ def test_a_real_model_against_sentence_transformers(modernbert_folder: Path) -> 
     texts = sentences(40, seed=2)
     pairs = [Pair(query, positive) for query, positive in zip(texts[:20], texts[20:], strict=True)]
     embedded = SentenceTransformer(str(modernbert_folder), device="cpu").encode(texts, normalize_embeddings=True)
-    encoder = load(str(modernbert_folder), masked_lm=False)
+    encoder = load_encoder(str(modernbert_folder), masked_lm=False)
     result = evaluate(encoder, pairs, sentences(100, seed=3), random_pairs=30, seed=4)
     cosines = (embedded[:20] * embedded[20:]).sum(1)
     assert result.metrics["positive_mean"] == pytest.approx(cosines.mean(), abs=1e-5)
@@ -107,7 +107,7 @@ def test_a_real_model_against_sentence_transformers(modernbert_folder: Path) -> 
 
 
 def test_truncation_is_counted_and_mistakes_are_one_line(modernbert_folder: Path) -> None:
-    encoder = load(str(modernbert_folder), masked_lm=True)
+    encoder = load_encoder(str(modernbert_folder), masked_lm=True)
     long = "札幌は温泉である。" * 20
     settings = evaluate(encoder, [Pair(long, "京都"), Pair("東京", "大阪")], [long, "奈良", long]).settings
     counts = [settings[f"truncated_{what}"] for what in ("queries", "positives", "texts")]
@@ -121,6 +121,8 @@ def test_truncation_is_counted_and_mistakes_are_one_line(modernbert_folder: Path
 
 def test_wikipedia_pairs(shared_data: Path, modernbert_folder: Path) -> None:
     file = shared_data / "retrieval" / "wikipedia_pairs.jsonl"
-    result = evaluate(load(str(modernbert_folder), masked_lm=True), read_pairs(file), data=file, random_pairs=500)
+    result = evaluate(
+        load_encoder(str(modernbert_folder), masked_lm=True), read_pairs(file), data=file, random_pairs=500
+    )
     assert (result.n, result.settings["random_pairs_found"], result.settings["data"]) == (210, 500, file.name)
     assert 0 <= result.metrics["overlap"] <= 1

@@ -12,8 +12,9 @@ from torch import Tensor
 from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast
 
 from anaume.corpus.readers import documents
+from anaume.encoder.load import Encoder, load_encoder
+from anaume.encoder.tokenize import tokenize
 from anaume.errors import UserError
-from anaume.evals.encoder import Encoder, load, tokenize
 from anaume.evals.pseudo_perplexity import (
     Document,
     documents_of_stores,
@@ -22,12 +23,12 @@ from anaume.evals.pseudo_perplexity import (
     masked_losses,
     sample,
 )
-from anaume.model.export import export
+from anaume.export.checkpoint import export
 from anaume.run import Run
-from anaume.tokens import tokenizer as tokenizers
+from anaume.tokenizer import load as tokenizers
 from anaume.tokens.build import open_stores
 
-from .conftest import sentences
+from ..support.models import sentences
 from .test_fill_mask import FakeModel
 
 Unigram = Callable[[str], PreTrainedTokenizerFast]
@@ -151,7 +152,7 @@ def obvious(path: str, ids: list[int], mask: int) -> Tensor:
 @pytest.mark.parametrize("folder", ["modernbert_folder", "bert_folder"])
 def test_masked_losses_are_those_of_the_obvious_script(folder: str, request: pytest.FixtureRequest) -> None:
     path = str(request.getfixturevalue(folder))
-    encoder = load(path, masked_lm=True)
+    encoder = load_encoder(path, masked_lm=True)
     for row in tokenize(encoder, ["東京は首都である。" * 4, "京都は古都", "も"]).rows:
         ids = torch.tensor(row)
         expected = obvious(path, row, encoder.tokenizer.mask_token_id)
@@ -161,7 +162,7 @@ def test_masked_losses_are_those_of_the_obvious_script(folder: str, request: pyt
 
 
 def test_many_draws_come_near_the_mean_of_all_positions(modernbert_folder: Path) -> None:
-    encoder = load(str(modernbert_folder), masked_lm=True)
+    encoder = load_encoder(str(modernbert_folder), masked_lm=True)
     made = list(documents_of_texts(encoder, sentences(2, seed=8)))
     draws = 40_000
     result = evaluate(encoder, made, texts="here", positions=draws)
@@ -174,7 +175,7 @@ def test_many_draws_come_near_the_mean_of_all_positions(modernbert_folder: Path)
 
 
 def test_same_seed_same_numbers(modernbert_folder: Path) -> None:
-    encoder = load(str(modernbert_folder), masked_lm=True)
+    encoder = load_encoder(str(modernbert_folder), masked_lm=True)
     texts = sentences(30, seed=1)
 
     def run(seed: int, limit: int = 500) -> Any:
@@ -189,9 +190,9 @@ def test_same_seed_same_numbers(modernbert_folder: Path) -> None:
 
 def test_stores_give_the_documents_of_the_texts(straight: Run, tmp_path: Path) -> None:
     (name, *_) = straight.checkpoints()
-    encoder = load(str(export(straight, name, tmp_path / "model")), masked_lm=True)
+    encoder = load_encoder(str(export(straight, name, tmp_path / "model")), masked_lm=True)
     texts = [document.text for source in straight.recipe().corpus.validation for document in documents(source)]
-    loaded = tokenizers.load(straight.tokenizer)
+    loaded = tokenizers.load_tokenizer(straight.tokenizer)
     from_stores = list(documents_of_stores(encoder, open_stores(straight.tokens("validation"), loaded), loaded))
     from_texts = list(documents_of_texts(encoder, texts))
     assert len(from_stores) == len(from_texts) > 3

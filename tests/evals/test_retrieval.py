@@ -14,12 +14,13 @@ from sentence_transformers.util import semantic_search
 from torch import Tensor
 
 from anaume import __version__
+from anaume.encoder.load import Encoder, load_encoder
 from anaume.errors import UserError
 from anaume.evals import retrieval
-from anaume.evals.encoder import Encoder, load
-from anaume.evals.retrieval import Pair, evaluate, evaluate_lexical, metrics_of, ranks_of, read_pairs
+from anaume.evals.inputs.pairs import Pair, read_pairs
+from anaume.evals.retrieval import evaluate, evaluate_lexical, metrics_of, ranks_of
 
-from .conftest import sentences
+from ..support.models import sentences
 
 
 class OneTokenATextTokenizer:
@@ -118,7 +119,7 @@ def test_same_numbers_as_sentence_transformers(modernbert_folder: Path) -> None:
         write_csv=False,
     )
     expected = evaluator(SentenceTransformer(str(modernbert_folder), device="cpu"))
-    result = evaluate(load(str(modernbert_folder), masked_lm=False), pairs, batch_tokens=100)
+    result = evaluate(load_encoder(str(modernbert_folder), masked_lm=False), pairs, batch_tokens=100)
     assert result.metrics["recall_at_10"] == pytest.approx(expected["cosine_recall@10"])
     assert result.metrics["mrr_at_10"] == pytest.approx(expected["cosine_mrr@10"])
     assert 0 < result.metrics["mrr_at_10"] < result.metrics["recall_at_10"] < 1
@@ -145,7 +146,7 @@ def test_settings_and_repetition(modernbert_folder: Path, tmp_path: Path) -> Non
     data = tmp_path / "pairs.jsonl"
     data.write_text('{"query": "東京", "positive": "首都"}\n{"query": "京都", "positive": "古都"}\n')
     pairs = [*read_pairs(data), Pair("東京は首都である。" * 20, "大阪")]
-    encoder = load(str(modernbert_folder), masked_lm=True)
+    encoder = load_encoder(str(modernbert_folder), masked_lm=True)
     result = evaluate(encoder, pairs, data=data, query_prefix="首都", seed=3)
     assert result == evaluate(encoder, pairs, data=data, query_prefix="首都", seed=3)
     assert result.model == "tiny-modernbert"
@@ -209,7 +210,7 @@ def test_baselines_in_blocks_are_those_of_the_whole(kind: retrieval.Lexical, mon
 
 
 def test_lexical_names_its_tokenizer(modernbert_folder: Path) -> None:
-    tokenizer = load(str(modernbert_folder), masked_lm=True).tokenizer
+    tokenizer = load_encoder(str(modernbert_folder), masked_lm=True).tokenizer
     pairs = [Pair("東京は首都", "首都は東京"), Pair("京都は古都", "古都は京都")]
     result = evaluate_lexical("jaccard", pairs, "tokens", tokenizer=tokenizer)
     assert result.settings["tokenizer"] == str(modernbert_folder)

@@ -11,20 +11,20 @@ import torch
 from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM, BertJapaneseTokenizer
 
 from anaume.batches.batch import IGNORE
-from anaume.batches.loader import fixed
+from anaume.batches.loader import validation_batches
 from anaume.batches.masking import Masking
-from anaume.batches.plan import Plan
+from anaume.batches.plan import BatchPlan
 from anaume.corpus.source import Source
+from anaume.encoder.load import load_encoder
 from anaume.errors import UserError
 from anaume.evals.dynamics import evaluate_models
-from anaume.evals.encoder import load
-from anaume.evals.result import load as load_result
+from anaume.evals.record import load_record as load_result
 from anaume.evals.tasks import Inputs
 from anaume.evals.validation import _packed_scores, _padded_scores, evaluate, tokenizer_of
 from anaume.tokens.build import build, open_stores
 from anaume.tokens.store import Store
 
-from .conftest import PLACES, SPECIALS, THINGS, sentences
+from ..support.models import PLACES, SPECIALS, THINGS, sentences
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def stores_of(path: Path, texts: Path, out: Path) -> tuple[list[Store], Any]:
-    tokenizer = tokenizer_of(load(str(path), masked_lm=True), str(path))
+    tokenizer = tokenizer_of(load_encoder(str(path), masked_lm=True), str(path))
     build([Source(path=str(texts))], tokenizer, out)
     return open_stores(out, tokenizer), tokenizer
 
@@ -48,11 +48,11 @@ def test_the_loss_is_that_of_the_plain_model(
     """Each piece by itself, without padding or packing, through transformers' own forward pass."""
     path: Path = request.getfixturevalue(folder)
     stores, tokenizer = stores_of(path, texts, tmp_path / "tokens")
-    result = evaluate(load(str(path), masked_lm=True), stores, tokenizer, texts="here", row_tokens=256, seed=3)
+    result = evaluate(load_encoder(str(path), masked_lm=True), stores, tokenizer, texts="here", row_tokens=256, seed=3)
     model = AutoModelForMaskedLM.from_pretrained(path).eval()
-    plan = Plan(stores, (1.0,), tokenizer, seed=3, length=48, row_tokens=256, masking=Masking(0.3, 0.3))
+    plan = BatchPlan(stores, (1.0,), tokenizer, seed=3, length=48, row_tokens=256, masking=Masking(0.3, 0.3))
     losses, right = [], []
-    for batch in fixed(plan, 10**6):
+    for batch in validation_batches(plan, 10**6):
         ends = np.cumsum(batch.lengths)
         labels = np.full(len(batch.input_ids), IGNORE)
         used = batch.labels != IGNORE
@@ -75,9 +75,9 @@ def test_the_loss_is_that_of_the_plain_model(
 
 def test_packed_and_padded_scores_are_the_same(modernbert_folder: Path, texts: Path, tmp_path: Path) -> None:
     stores, tokenizer = stores_of(modernbert_folder, texts, tmp_path / "tokens")
-    encoder = load(str(modernbert_folder), masked_lm=True)
-    plan = Plan(stores, (1.0,), tokenizer, seed=0, length=48, row_tokens=200, masking=Masking(0.3, 0.3))
-    for batch in fixed(plan, 10**6):
+    encoder = load_encoder(str(modernbert_folder), masked_lm=True)
+    plan = BatchPlan(stores, (1.0,), tokenizer, seed=0, length=48, row_tokens=200, masking=Masking(0.3, 0.3))
+    for batch in validation_batches(plan, 10**6):
         for packed, padded in zip(*(f(encoder, batch, 48) for f in (_packed_scores, _padded_scores)), strict=True):
             np.testing.assert_allclose(packed, padded, atol=1e-4)
 
@@ -109,7 +109,7 @@ def tohoku(tmp_path: Path) -> Path:
 
 
 def test_a_tokenizer_without_tokenizer_json(tohoku: Path) -> None:
-    encoder = load(str(tohoku), masked_lm=True)
+    encoder = load_encoder(str(tohoku), masked_lm=True)
     loaded = tokenizer_of(encoder, str(tohoku))
     (ids,) = loaded.encode(["東京は首都"])
     assert encoder.tokenizer.convert_ids_to_tokens(ids.tolist()) == list("東京は首都")

@@ -30,11 +30,11 @@ from anaume.batches.batch import PackedBatch  # noqa: E402
 from anaume.model import mlm  # noqa: E402
 from anaume.model.attention import PACKED  # noqa: E402
 from anaume.pretrain.loop import update  # noqa: E402
-from anaume.pretrain.objective import shared  # noqa: E402
+from anaume.pretrain.objective import make_objective  # noqa: E402
 from anaume.pretrain.optim import optimizers  # noqa: E402
 from anaume.pretrain.ranks import Ranks  # noqa: E402
 from anaume.recipe import Model, Precision, Stage  # noqa: E402
-from anaume.tokens.tokenizer import Tokenizer  # noqa: E402
+from anaume.tokenizer.load import Tokenizer  # noqa: E402
 
 CUDA = torch.device("cuda")
 SMALL = Model(layers=2, hidden=32, heads=2, intermediate=48, positions=256, window=16)
@@ -87,7 +87,7 @@ def step(optimizer: str) -> dict[str, Any]:
         stage = STAGE.model_copy(update={"optimizer": optimizer})
         steppers, ranks = optimizers(network, stage), Ranks(0, 1, CUDA)
         batches = [batch(lengths, 60) for lengths in LENGTHS[:2]]
-        objective = shared(network, ranks, False, "auto")
+        objective = make_objective(network, ranks, False, "auto")
         loss, norm = update(objective, steppers, stage, 1e-3, batches, torch.ones((), device=CUDA), ranks)
     states = [value for stepper in steppers for state in stepper.state.values() for value in state.values()]
     return {
@@ -106,7 +106,7 @@ def compiled(precision: Precision) -> list[int]:
     graphs = []
     for slots in (1024, 2048):
         with patch("torch.compile", partial(torch.compile, backend="aot_eager")):  # the default writes kernels
-            objective = shared(network, Ranks(0, 1, CUDA), True, precision)
+            objective = make_objective(network, Ranks(0, 1, CUDA), True, precision)
         for lengths in ROWS:
             rest = [slots - 1024] if slots > 1024 else []
             objective(mlm.to_device(batch(lengths + rest, slots // 16), slots, CUDA)).backward()

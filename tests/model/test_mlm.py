@@ -16,7 +16,7 @@ from anaume.errors import UserError
 from anaume.model import mlm
 from anaume.model.memory import parameters
 from anaume.recipe import Model, Precision
-from anaume.tokens.tokenizer import Tokenizer
+from anaume.tokenizer.load import Tokenizer
 
 SMALL = Model(layers=3, hidden=32, heads=2, intermediate=48, positions=128, window=16)
 

@@ -17,7 +17,7 @@ from anaume.errors import UserError
 from anaume.model import mlm
 from anaume.pretrain import checkpoint, loop
 from anaume.pretrain.loop import pretrain
-from anaume.pretrain.objective import shared
+from anaume.pretrain.objective import make_objective
 from anaume.pretrain.optim import optimizers
 from anaume.pretrain.prepare import prepare
 from anaume.pretrain.ranks import Ranks
@@ -203,7 +203,7 @@ def test_the_step_weighs_every_hidden_token_alike(straight: Run, tiny: Recipe, m
         steppers[0], "step", lambda: kept.extend(p.grad.clone() for p in network.parameters() if p.grad is not None)
     )
     targets = torch.tensor(float(sum(batch.targets for batch in pair)))
-    objective = shared(network, ALONE, False, "auto")
+    objective = make_objective(network, ALONE, False, "auto")
     loss, norm = loop.update(objective, steppers, stage, 0.0, pair, targets, ALONE)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
     assert norm.item() == pytest.approx(torch.stack([g.norm() for g in gradients]).norm().item(), rel=1e-5)

@@ -28,7 +28,7 @@ from anaume.model.cross_entropy import reference_cross_entropy
 from anaume.pretrain import loop
 from anaume.pretrain.objective import Objective
 from anaume.recipe import Model, Recipe
-from anaume.tokens.tokenizer import Tokenizer
+from anaume.tokenizer.load import Tokenizer
 
 SLOTS = 512
 # More than a bucket of gradients (1 MiB), so that there is something to split.

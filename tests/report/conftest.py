@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from anaume.evals.result import Result, save
+from anaume.evals.record import Record, save_record
 
 RECIPE = """name = "箱庭"
 
@@ -68,7 +68,7 @@ def checkpoint(run: Path, stage: str, step: int, score: float) -> None:
         "loss (0, 128]": 9 - score,
         "loss (128, 1024]": 8 - score,
     }
-    save(Result(model, "validation", metrics, 412, {}, 0, checkpoint=place), run / "evals")
+    save_record(Record(model, "validation", metrics, 412, {}, 0, checkpoint=place), run / "evals")
     guesses = [
         {"text": text, "probability": 0.5 - i / 10} for i, text in enumerate(["東京", "大阪", "京都", "の", "は"])
     ]
@@ -89,15 +89,15 @@ def checkpoint(run: Path, stage: str, step: int, score: float) -> None:
         "mrr": score,
         "naive_accuracy_at_1": 0.1,
     }
-    save(Result(model, "fill-mask", cloze, 600, {}, 0, checkpoint=place, details=details), run / "evals")
+    save_record(Record(model, "fill-mask", cloze, 600, {}, 0, checkpoint=place, details=details), run / "evals")
     retrieval = {"recall_at_10": score + 0.1, "mrr_at_10": score / 2}
-    save(Result(model, "retrieval", retrieval, 400, {}, 0, checkpoint=place), run / "evals")
+    save_record(Record(model, "retrieval", retrieval, 400, {}, 0, checkpoint=place), run / "evals")
 
 
 def write_fine_tuned(folder: Path, model: str, task: str, metrics: dict[str, float], **settings: Any) -> None:
     """A record as `anaume eval jglue` writes it: it doesn't say where in a run the model stands."""
     chosen = {"seeds": 3, "held_out": 100, "learning_rates": [2e-5, 5e-5], "epochs": [3]}
-    save(Result(model, task, metrics, 100, chosen | settings, 0), folder)
+    save_record(Record(model, task, metrics, 100, chosen | settings, 0), folder)
 
 
 def write_by_length(folder: Path, model: str, factor: float, longer: int = 0, drawn: str = "d1", **more: Any) -> None:
@@ -116,7 +116,9 @@ def write_by_length(folder: Path, model: str, factor: float, longer: int = 0, dr
     ]
     metrics = {"pseudo_perplexity (1024, 2048]": 5.5 * factor, "pseudo_perplexity [0, 1024]": 2.75 * factor}
     metrics |= {"pseudo_perplexity": 4.25 * factor, "bits_per_character": 1.5 * factor}
-    save(Result(model, "pseudo-perplexity", metrics, 4, {"drawn_sha256": drawn}, 0, details=details, **more), folder)
+    save_record(
+        Record(model, "pseudo-perplexity", metrics, 4, {"drawn_sha256": drawn}, 0, details=details, **more), folder
+    )
 
 
 def write_placed(folder: Path, model: str, alignment: float, uniformity: float, **more: Any) -> None:
@@ -129,7 +131,7 @@ def write_placed(folder: Path, model: str, alignment: float, uniformity: float, 
         for low in (0.0, 0.2, 0.4, 0.6, 0.8)
         for pair in [shares.get(low, (0.0, 0.0))]
     ]
-    save(Result(model, "geometry", metrics, 50, {}, 0, details=details, **more), folder)
+    save_record(Record(model, "geometry", metrics, 50, {}, 0, details=details, **more), folder)
 
 
 @pytest.fixture
@@ -169,8 +171,8 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
             ):
                 checkpoint(run, stage, step, score)
             for name, recall in (("edit-distance", 0.289), ("jaccard", 0.031)):
-                save(
-                    Result(name, "retrieval", {"recall_at_10": recall, "mrr_at_10": 0.02}, 400, {}, 0),
+                save_record(
+                    Record(name, "retrieval", {"recall_at_10": recall, "mrr_at_10": 0.02}, 400, {}, 0),
                     run / "evals",
                 )
         return run

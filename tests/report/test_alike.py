@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from anaume.evals.result import Result, save
+from anaume.evals.record import Record, save_record
 from anaume.report import contents, geometry
 from anaume.report.alike import note, part
 from anaume.report.sources import Model, read_sources
@@ -31,7 +31,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def model(label: str, task: str, seed: int = 0, **settings: Any) -> Model:
     shared = {"revision": label, "precision": "float32"}
-    return Model(label, {task: Result(label, task, {"m": 0.5}, 1, SETTINGS[task] | shared | settings, seed)})
+    return Model(label, {task: Record(label, task, {"m": 0.5}, 1, SETTINGS[task] | shared | settings, seed)})
 
 
 def said(*models: Model) -> str:
@@ -91,8 +91,8 @@ def test_precision_counts_where_it_is_said() -> None:
 
 def test_only_one_of_several_tasks_is_named() -> None:
     settings = {"fill-mask": SETTINGS["fill-mask"], "retrieval": SETTINGS["retrieval"]}
-    records = {task: Result("a", task, {}, 1, settings[task], 0) for task in settings}
-    others = records | {"retrieval": Result("b", "retrieval", {}, 1, settings["retrieval"] | {"corpus": 9}, 0)}
+    records = {task: Record("a", task, {}, 1, settings[task], 0) for task in settings}
+    others = records | {"retrieval": Record("b", "retrieval", {}, 1, settings["retrieval"] | {"corpus": 9}, 0)}
     models = [Model("a", records), Model("b", others)]
     assert (
         note([part(models, task) for task in settings]) == f"{DIFFERS} Texts searched of retrieval: 400 for a; 9 for b."
@@ -100,7 +100,7 @@ def test_only_one_of_several_tasks_is_named() -> None:
 
 
 def write(folder: Path, name: str, task: str, metrics: dict[str, float], **settings: Any) -> None:
-    save(Result(name, task, metrics, 1, SETTINGS[task] | settings, 0), folder)
+    save_record(Record(name, task, metrics, 1, SETTINGS[task] | settings, 0), folder)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_checkpoints_that_were_not_measured_alike_are_named(run: Path) -> None:
     assert table is not None
     assert table.caution == ""
     place = {"stage": "short", "step": 9, "tokens": 9000}
-    save(Result("short-step-0000009", "validation", {"loss": 1.0}, 412, {}, 7, checkpoint=place), run / "evals")
+    save_record(Record("short-step-0000009", "validation", {"loss": 1.0}, 412, {}, 7, checkpoint=place), run / "evals")
     (source,) = read_sources([run])
     table = contents.dynamics(source)
     assert table is not None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from anaume.evals.result import Result, save
+from anaume.evals.record import Record, save_record
 from anaume.report import geometry
 from anaume.report.contents import other_tasks
 from anaume.report.sources import read_sources
@@ -79,7 +79,7 @@ def test_the_tables_have_the_records_numbers(tmp_path: Path, placed: Write) -> N
 
 
 def test_half_a_record_has_half_a_section(tmp_path: Path) -> None:
-    save(Result("a", "geometry", {"alignment": 0.5}, 1, {}, 0, details=[{"low": 0.0, "high": 1.0}]), tmp_path)
+    save_record(Record("a", "geometry", {"alignment": 0.5}, 1, {}, 0, details=[{"low": 0.0, "high": 1.0}]), tmp_path)
     sources = read_sources([tmp_path])
     assert geometry.plane(sources) is None
     assert geometry.histograms(sources) == ()

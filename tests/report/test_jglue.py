@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from anaume.evals.result import Result, save
+from anaume.evals.record import Record, save_record
 from anaume.report import jglue
 from anaume.report.contents import dynamics, other_tasks
 from anaume.report.panels import training_panels
@@ -77,7 +77,7 @@ def test_models_without_two_tasks_in_common_have_no_average(tmp_path: Path, fine
 def test_the_papers_protocol_has_a_table_of_its_own(tmp_path: Path, fine_tuned: Write) -> None:
     fine_tuned(tmp_path, "both", "jsts", {"pearson": 0.9, "best_cell_pearson": 0.921})
     details = [{"protocol": "paper"}] * 36 + [{"protocol": "held-out"}] * 3
-    save(Result("paper", "jnli", {"best_cell_accuracy": 0.5}, 1, {}, 0, details=details), tmp_path)
+    save_record(Record("paper", "jnli", {"best_cell_accuracy": 0.5}, 1, {}, 0, details=details), tmp_path)
     fair, best = tables(tmp_path)
     assert rows(fair) == [["both", "90.0"]]
     assert columns(best) == ["Model", "JSTS (Pearson)", "JNLI"]

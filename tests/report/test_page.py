@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from anaume.errors import UserError
-from anaume.evals.result import Result, save
+from anaume.evals.record import Record, save_record
 from anaume.report.page import write_report
 
 Write = Callable[..., None]
@@ -209,9 +209,9 @@ def test_the_recipe_the_data_and_the_environment_are_shown(run: Path) -> None:
 
 def test_evaluations_of_several_folders_stand_side_by_side(run: Path, tmp_path: Path) -> None:
     others = tmp_path / "others"
-    save(Result("tohoku-nlp/bert", "retrieval", {"recall_at_10": 0.74, "mrr_at_10": 1}, 400, {}, 0), others)
-    save(Result("tohoku-nlp/bert", "jglue", {"jsts_pearson": 0.92}, 1457, {}, 0), others)
-    save(Result("ruri", "jglue", {"jnli_accuracy": 0.5}, 2434, {}, 0), others)
+    save_record(Record("tohoku-nlp/bert", "retrieval", {"recall_at_10": 0.74, "mrr_at_10": 1}, 400, {}, 0), others)
+    save_record(Record("tohoku-nlp/bert", "jglue", {"jsts_pearson": 0.92}, 1457, {}, 0), others)
+    save_record(Record("ruri", "jglue", {"jnli_accuracy": 0.5}, 2434, {}, 0), others)
     reader, _, out = report(run, others)
     retrieval = (out / "tables" / "retrieval.md").read_text(encoding="utf-8").splitlines()
     names = [line.split(" | ")[0][2:] for line in retrieval[4:]]
@@ -228,7 +228,7 @@ def test_evaluations_of_several_folders_stand_side_by_side(run: Path, tmp_path: 
 def test_a_folder_of_records_alone_has_no_place_for_curves(tmp_path: Path) -> None:
     details = [{"text": "[MASK]", "answers": ["東京"], "predictions": [{"text": "東京", "probability": 1.0}]}]
     for name in ("a", "b"):
-        save(Result(name, "fill-mask", {"accuracy_at_1": 0.5}, 1, {}, 0, details=details), tmp_path / "evals")
+        save_record(Record(name, "fill-mask", {"accuracy_at_1": 0.5}, 1, {}, 0, details=details), tmp_path / "evals")
     reader, _, out = report(tmp_path / "evals")
     assert "Evaluation records of 2 models" in reader.text
     assert "Retrieval not evaluated" in words(reader)
@@ -311,7 +311,7 @@ def test_a_run_without_these_records_has_none_of_the_sections(run: Path) -> None
 
 def test_a_caution_stands_out_on_the_page(tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("<b>", 1)):
-        save(Result(name, "validation", {"loss": 2.0}, 1, {}, seed), tmp_path / "evals")
+        save_record(Record(name, "validation", {"loss": 2.0}, 1, {}, seed), tmp_path / "evals")
     _, page, out = report(tmp_path / "evals")
     caution = "Not measured alike, so no value is marked as best. Seed: 1 for &lt;b&gt;; 0 for a."
     assert f'<span class="caution">{caution}</span>' in page

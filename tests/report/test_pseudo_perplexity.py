@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anaume.evals.result import Result, save
+from anaume.evals.record import Record, save_record
 from anaume.report import pseudo_perplexity
 from anaume.report.contents import other_tasks
 from anaume.report.sources import read_sources
@@ -92,9 +92,9 @@ def test_half_a_record_is_drawn_by_half(tmp_path: Path) -> None:
         {"tokens": 7, "pseudo_perplexity": 3.0},
         {"tokens": 9, "pseudo_perplexity": None},
     ]
-    save(Result("dots", "pseudo-perplexity", {}, 1, {}, 0, details=details), tmp_path)
+    save_record(Record("dots", "pseudo-perplexity", {}, 1, {}, 0, details=details), tmp_path)
     metrics = {"pseudo_perplexity (2048, 4096]": 8.0, "pseudo_perplexity (8192, …)": 9.0}
-    save(Result("line", "pseudo-perplexity", metrics, 1, {}, 0), tmp_path)
+    save_record(Record("line", "pseudo-perplexity", metrics, 1, {}, 0), tmp_path)
     panel = pseudo_perplexity.panel(read_sources([tmp_path]))
     assert panel is not None
     found = [(line.name, line.style, line.x.tolist(), line.y.tolist()) for line in panel.lines]
@@ -108,7 +108,7 @@ def test_half_a_record_is_drawn_by_half(tmp_path: Path) -> None:
 def test_many_documents_are_thinned_evenly_and_the_page_says_so(tmp_path: Path) -> None:
     details = [{"tokens": i, "pseudo_perplexity": 2.0} for i in range(1, 2001)]
     for name in "abcdefgh":
-        save(Result(name, "pseudo-perplexity", {}, 2000, {}, 0, details=details), tmp_path)
+        save_record(Record(name, "pseudo-perplexity", {}, 2000, {}, 0, details=details), tmp_path)
     sources = read_sources([tmp_path])
     panel = pseudo_perplexity.panel(sources)
     assert panel is not None
@@ -135,7 +135,7 @@ def test_step_0_is_in_the_table_only(tmp_path: Path, by_length: Write) -> None:
 
 @pytest.mark.parametrize("task", ["retrieval", "pseudo-perplexity"])
 def test_nothing_to_show(tmp_path: Path, task: str) -> None:
-    save(Result("a", task, {}, 0, {}, 0), tmp_path)
+    save_record(Record("a", task, {}, 0, {}, 0), tmp_path)
     sources = read_sources([tmp_path])
     assert pseudo_perplexity.panel(sources) is None
     assert (pseudo_perplexity.table(sources) is None) == (task == "retrieval")

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from anaume.errors import UserError
-from anaume.evals.result import Result, save
+from anaume.evals.record import Record, save_record
 from anaume.report.sources import read_sources
 
 RECORD = '{"model": "m", "task": "t", "metrics": %s, "n": 1, "settings": {}, "seed": 0}'
@@ -28,16 +28,16 @@ def test_checkpoints_come_in_the_order_of_the_run(run: Path) -> None:
 def test_without_recipe_and_metrics_stages_are_ordered_by_tokens(tmp_path: Path) -> None:
     for stage, tokens in (("b", 100), ("a", 900), ("b", 500)):
         place = {"stage": stage, "step": tokens, "tokens": tokens}
-        save(Result(f"{stage}{tokens}", "retrieval", {}, 1, {}, 0, checkpoint=place), tmp_path)
+        save_record(Record(f"{stage}{tokens}", "retrieval", {}, 1, {}, 0, checkpoint=place), tmp_path)
     (source,) = read_sources([tmp_path])
     assert [m.label for m in source.checkpoints] == ["b, step 100", "b, step 500", "a, step 900"]
 
 
 def test_a_checkpoint_is_placed_by_any_of_its_records(tmp_path: Path) -> None:
     for model, step in (("s-step-7", 7), ("s-step-5", 5)):
-        save(Result(model, "jnli", {"accuracy": 0.5}, 1, {}, 0), tmp_path)  # fine-tuning doesn't know the run
+        save_record(Record(model, "jnli", {"accuracy": 0.5}, 1, {}, 0), tmp_path)  # fine-tuning doesn't know the run
         place = {"stage": "s", "step": step, "tokens": step}
-        save(Result(model, "retrieval", {"recall_at_10": 0.5}, 1, {}, 0, checkpoint=place), tmp_path)
+        save_record(Record(model, "retrieval", {"recall_at_10": 0.5}, 1, {}, 0, checkpoint=place), tmp_path)
     (source,) = read_sources([tmp_path])
     assert [model.label for model in source.checkpoints] == ["s, step 5", "s, step 7"]
     assert all(set(model.records) == {"jnli", "retrieval"} for model in source.checkpoints)
@@ -46,7 +46,7 @@ def test_a_checkpoint_is_placed_by_any_of_its_records(tmp_path: Path) -> None:
 def test_the_lexical_baselines_are_named_and_come_last(tmp_path: Path) -> None:
     for model in ("bm25", "zebra", "jaccard", "edit-distance"):
         settings = {"unit": "bigrams"} if model in ("bm25", "zebra") else {}
-        save(Result(model, "retrieval", {"recall_at_10": 0.5}, 1, settings, 0), tmp_path)
+        save_record(Record(model, "retrieval", {"recall_at_10": 0.5}, 1, settings, 0), tmp_path)
     (source,) = read_sources([tmp_path])
     assert [model.label for model in source.others] == ["zebra", "BM25 (bigrams)", "Edit distance", "Jaccard"]
 
@@ -60,7 +60,7 @@ def test_the_summary_of_the_training_tokens_is_read(run: Path) -> None:
 
 
 def test_models_with_a_slash_are_found_and_hidden_files_are_not_read(tmp_path: Path) -> None:
-    save(Result("tohoku-nlp/bert", "retrieval", {"recall_at_10": 0.74}, 9, {}, 0), tmp_path)
+    save_record(Record("tohoku-nlp/bert", "retrieval", {"recall_at_10": 0.74}, 9, {}, 0), tmp_path)
     hidden = tmp_path / ".tokens" / "abc" / "header.json"
     hidden.parent.mkdir(parents=True)
     hidden.write_text("{}")
@@ -75,8 +75,8 @@ def test_several_sources_are_told_apart_and_shared_baselines_appear_once(
     make_run: Callable[..., Path],
 ) -> None:
     first, second = make_run("one"), make_run("two")
-    save(Result("mine", "retrieval", {"recall_at_10": 0.1}, 1, {}, 0), first / "evals")
-    save(Result("mine", "retrieval", {"recall_at_10": 0.2}, 1, {}, 0), second / "evals")
+    save_record(Record("mine", "retrieval", {"recall_at_10": 0.1}, 1, {}, 0), first / "evals")
+    save_record(Record("mine", "retrieval", {"recall_at_10": 0.2}, 1, {}, 0), second / "evals")
     one, two = read_sources([first, second, first / "evals", first])
     assert (one.name, two.name) == ("箱庭", "箱庭 (2)")
     assert two.checkpoints[0].label == "箱庭 (2): short, step 0"

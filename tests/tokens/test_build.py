@@ -16,10 +16,10 @@ from anaume.corpus import storage
 from anaume.corpus.readers import documents
 from anaume.corpus.source import Source
 from anaume.errors import UserError
+from anaume.tokenizer.load import Tokenizer
 from anaume.tokens import store
 from anaume.tokens.build import build, open_stores, verify
 from anaume.tokens.summary import count_lengths, describe, length_histogram, length_quantiles
-from anaume.tokens.tokenizer import Tokenizer
 
 
 def files(folder: Path) -> dict[str, bytes]:

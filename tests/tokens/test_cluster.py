@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from anaume.corpus.source import Source
+from anaume.tokenizer.load import Tokenizer
 from anaume.tokens.build import build
-from anaume.tokens.tokenizer import Tokenizer
 
 NEEDS_DATATROVE = pytest.mark.skipif(not find_spec("datatrove"), reason="needs the extra cluster")
 NEEDS_RAY = pytest.mark.skipif(not (find_spec("datatrove") and find_spec("ray")), reason="needs the extra cluster")

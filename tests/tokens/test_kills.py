@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from anaume.corpus.source import Source
+from anaume.tokenizer.load import Tokenizer
 from anaume.tokens.build import build, verify
-from anaume.tokens.tokenizer import Tokenizer
 
 FILES = 12
 

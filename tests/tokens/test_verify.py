@@ -9,8 +9,8 @@ import pytest
 
 from anaume import cli
 from anaume.corpus.source import Source
+from anaume.tokenizer.load import Tokenizer
 from anaume.tokens.build import build, verify
-from anaume.tokens.tokenizer import Tokenizer
 
 
 @pytest.fixture
@@ -74,9 +74,9 @@ def test_cut_off_and_missing_files(
 def test_a_foreign_vocabulary(
     tokens: Path, corpus: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from anaume.tokens.tokenizer import train
+    from anaume.tokenizer.train import train_tokenizer
 
-    train([corpus], 600, tmp_path / "other")
+    train_tokenizer([corpus], 600, tmp_path / "other")
     for folder, shards in ((tokens, 3), (tokens / "source-1", 1)):
         assert run(monkeypatch, folder, "--tokenizer", tmp_path / "other") == 1
         lines = capsys.readouterr().out.splitlines()
@@ -85,10 +85,11 @@ def test_a_foreign_vocabulary(
 
 
 def test_a_shard_of_another_vocabulary_among_ours(tokens: Path, corpus: Source, tmp_path: Path) -> None:
-    from anaume.tokens.tokenizer import load, train
+    from anaume.tokenizer.load import load_tokenizer
+    from anaume.tokenizer.train import train_tokenizer
 
-    train([corpus], 600, tmp_path / "other")
-    build([corpus], load(tmp_path / "other"), tmp_path / "foreign")
+    train_tokenizer([corpus], 600, tmp_path / "other")
+    build([corpus], load_tokenizer(tmp_path / "other"), tmp_path / "foreign")
     shard = next(path for path in (tokens / "source-0").iterdir() if path.is_dir())
     for file in shard.iterdir():
         file.write_bytes((tmp_path / "foreign" / "source-0" / shard.name / file.name).read_bytes())

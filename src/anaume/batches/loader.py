@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from anaume.batches.batch import PackedBatch
 from anaume.batches.lengths import NAMES
 from anaume.batches.masking import mask, spans
-from anaume.batches.plan import Plan
+from anaume.batches.plan import BatchPlan
 from anaume.batches.window import pack_window, read_rows, tokens_read
 from anaume.batches.words import word_starts
 from anaume.errors import UserError
@@ -61,7 +61,7 @@ class Share:
 
 
 def batches(
-    plan: Plan, position: Position = Position(), share: Share = Share()
+    plan: BatchPlan, position: Position = Position(), share: Share = Share()
 ) -> Iterator[tuple[PackedBatch, Position]]:
     """Endless micro-batches from `position` on, each with the position after it.
 
@@ -79,13 +79,13 @@ def batches(
             yield made.pop(), after
 
 
-def advance(plan: Plan, position: Position, count: int) -> Position:
+def advance(plan: BatchPlan, position: Position, count: int) -> Position:
     """The position `count` batches further on; no text is read."""
     after = islice((after for _, after in _walk(plan, position, Share(rank=-1))), count)
     return deque(after, maxlen=1).pop() if count else position
 
 
-def _walk(plan: Plan, position: Position, share: Share) -> Iterator[tuple[PackedBatch | None, Position]]:
+def _walk(plan: BatchPlan, position: Position, share: Share) -> Iterator[tuple[PackedBatch | None, Position]]:
     """Every batch after `position`, None for those of others, with the position after it."""
     totals = [
         np.array(counts or (0,) * size, np.int64)
@@ -113,7 +113,9 @@ def _walk(plan: Plan, position: Position, share: Share) -> Iterator[tuple[Packed
         at = replace(at, epoch=following[0], window=following[1], row=0, batches=begun + len(rows))
 
 
-def _assemble(plan: Plan, texts: Sequence[NDArray[np.uint32]], number: int, random: np.random.Generator) -> PackedBatch:
+def _assemble(
+    plan: BatchPlan, texts: Sequence[NDArray[np.uint32]], number: int, random: np.random.Generator
+) -> PackedBatch:
     """Lay one row's pieces end to end and hide tokens; `number` is the batch's in its stage."""
     tokenizer, size = plan.tokenizer, plan.row_tokens
     pieces = np.array([len(text) + 2 for text in texts])
@@ -146,7 +148,9 @@ def _segments(pieces: NDArray[np.int64], slots: NDArray[np.int64], size: int, le
     return lengths[lengths > 0]
 
 
-def _units(plan: Plan, texts: Sequence[NDArray[np.uint32]], random: np.random.Generator) -> NDArray[np.bool_] | None:
+def _units(
+    plan: BatchPlan, texts: Sequence[NDArray[np.uint32]], random: np.random.Generator
+) -> NDArray[np.bool_] | None:
     """Where the units begin that are hidden as a whole; they don't reach over a piece's border. None: each token."""
     if plan.masking.unit == "token":
         return None
@@ -158,7 +162,7 @@ def _units(plan: Plan, texts: Sequence[NDArray[np.uint32]], random: np.random.Ge
     return starts
 
 
-def fixed(plan: Plan, tokens: int) -> list[PackedBatch]:
+def validation_batches(plan: BatchPlan, tokens: int) -> list[PackedBatch]:
     """Batches with the same text and the same masks every time: one pass over the corpus, at most `tokens` tokens."""
     kept: list[PackedBatch] = []
     seen = 0

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anaume.batches.batch import IGNORE
-from anaume.batches.vocabulary import Vocabulary
+from anaume.tokenizer.vocabulary import Vocabulary
 
 Integers = NDArray[np.int64]
 

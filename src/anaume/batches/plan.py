@@ -12,9 +12,9 @@ from anaume.batches.lengths import bins_of, keep_probabilities
 from anaume.batches.masking import PAPERS, Masking
 from anaume.batches.order import Order
 from anaume.batches.packing import cut
-from anaume.batches.vocabulary import Vocabulary
 from anaume.errors import UserError
-from anaume.tokens.tokenizer import Tokenizer
+from anaume.tokenizer.load import Tokenizer
+from anaume.tokenizer.vocabulary import Vocabulary
 
 # Rows a window should fill: enough for tight packing, few enough to pack in a moment.
 WINDOW_ROWS = 256
@@ -33,7 +33,7 @@ class Documents(Protocol):
 
 
 @dataclass(frozen=True)
-class Plan:
+class BatchPlan:
     """The stores, their weights, the seed and the stage's settings.
 
     `length_shares`  wanted shares of tokens in pieces of each bin of `lengths.BINS`; empty: as the corpus has them

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from anaume.batches.lengths import NAMES, bins_of
 from anaume.batches.packing import Pieces, chosen, cut, one_a_slot, pack, sentence_stops
-from anaume.batches.plan import Plan
+from anaume.batches.plan import BatchPlan
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Window:
     rows: list[list[int]]
 
 
-def pack_window(plan: Plan, epoch: int, number: int) -> Window:
+def pack_window(plan: BatchPlan, epoch: int, number: int) -> Window:
     """Choose, cut and pack one window of an epoch.
 
     Pieces are shuffled before they are packed, or the many of full length would lie document by document, a row of one
@@ -51,7 +51,7 @@ def pack_window(plan: Plan, epoch: int, number: int) -> Window:
     return Window(pieces, source, document, rows)
 
 
-def tokens_read(plan: Plan, window: Window) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def tokens_read(plan: BatchPlan, window: Window) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(rows, sources) and (rows, length bins) tokens in each row, [CLS] and [SEP] included."""
     row = np.repeat(np.arange(len(window.rows)), [len(pieces) for pieces in window.rows])
     piece = np.array([piece for pieces in window.rows for piece in pieces], np.int64)
@@ -63,7 +63,7 @@ def tokens_read(plan: Plan, window: Window) -> tuple[NDArray[np.int64], NDArray[
     return by_source, by_length
 
 
-def read_rows(plan: Plan, window: Window, rows: Sequence[int]) -> dict[int, list[NDArray[np.uint32]]]:
+def read_rows(plan: BatchPlan, window: Window, rows: Sequence[int]) -> dict[int, list[NDArray[np.uint32]]]:
     """The text of these rows, piece by piece, read in the order in which it lies on the disk."""
     pieces = window.pieces
     texts: dict[int, NDArray[np.uint32]] = {}

@@ -7,8 +7,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from anaume.batches.batch import PackedBatch
 from anaume.batches.loader import Position, Share, batches
-from anaume.batches.plan import Plan
-from anaume.orphans import end_with_parent
+from anaume.batches.plan import BatchPlan
+from anaume.processes import end_with_parent
 
 # Batches that each worker keeps ready.
 AHEAD = 4
@@ -20,7 +20,7 @@ def _begin(worker: int) -> None:  # noqa: ARG001 - the form that DataLoader want
 
 @dataclass
 class _Stream(IterableDataset[tuple[PackedBatch, Position]]):
-    plan: Plan
+    plan: BatchPlan
     position: Position
     share: Share
 
@@ -30,8 +30,8 @@ class _Stream(IterableDataset[tuple[PackedBatch, Position]]):
         yield from batches(self.plan, self.position, replace(self.share, worker=worker.id, workers=worker.num_workers))
 
 
-def prepared(
-    plan: Plan, position: Position, share: Share, workers: int, at_once: int = 1
+def prefetch(
+    plan: BatchPlan, position: Position, share: Share, workers: int, at_once: int = 1
 ) -> Iterator[tuple[PackedBatch, Position]]:
     """What `batches` gives, made by so many worker processes; by this one, when asked for, if there are none.
 

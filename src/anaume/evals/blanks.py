@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from anaume.encoder.load import Encoder
+from anaume.encoder.tokenize import special_ids
 from anaume.errors import UserError
-from anaume.evals.encoder import Encoder, special_ids
-from anaume.tokens.unigram import SPACE
+from anaume.tokenizer.unigram import SPACE
 
 PLACEHOLDER = "[MASK]"
 # Something to stand before a continuation while it is encoded, and be cut off again. A private-use character

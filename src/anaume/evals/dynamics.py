@@ -12,14 +12,17 @@ from pathlib import Path
 from transformers import AutoTokenizer
 
 from anaume.corpus import hakoniwa
+from anaume.encoder.load import check_names, load_encoder, open_tokenizer, revision_of
 from anaume.errors import UserError
-from anaume.evals import encoder, grid, pseudo_perplexity, retrieval, tasks, validation
-from anaume.evals.cells import Study
-from anaume.evals.origin import data_settings, revision
-from anaume.evals.result import Result, load, save
+from anaume.evals import pseudo_perplexity, retrieval, tasks, validation
+from anaume.evals.inputs.pairs import read_pairs
+from anaume.evals.jglue import grid
+from anaume.evals.jglue.cells import Study
+from anaume.evals.provenance import data_settings
+from anaume.evals.record import Record, load_record, save_record
 from anaume.evals.tasks import HEADLESS, TASKS, Inputs, Origin
+from anaume.export.checkpoint import export, is_export_of
 from anaume.files import alone, folder_atomic
-from anaume.model.export import export, is_of
 from anaume.recipe import Recipe
 from anaume.run import CheckpointName, Run
 
@@ -39,14 +42,14 @@ def evaluate_models(task: str, models: Sequence[str], inputs: Inputs, out: Path)
         raise UserError(f"task {task!r}; accepted: jglue, {', '.join(TASKS)}, all")
     if option := inputs.missing(task):
         raise UserError(f"anaume eval {task}: {option} is missing")
-    encoder.check_names(models)
+    check_names(models)
     for model in models:
-        encoder.open_tokenizer(model, masked_lm=task not in HEADLESS)
+        open_tokenizer(model, masked_lm=task not in HEADLESS)
     inputs = inputs.sized(*ALONE)
     origin = tasks.origins([task], inputs)[task]
     for model in models:
-        opened = encoder.load(model, masked_lm=task not in HEADLESS)
-        yield save(tasks.evaluate(task, opened, model, inputs, origin, out), out)
+        opened = load_encoder(model, masked_lm=task not in HEADLESS)
+        yield save_record(tasks.evaluate(task, opened, model, inputs, origin, out), out)
     if task == "retrieval":
         yield from _lexical(inputs, out, models[0])
 
@@ -75,7 +78,7 @@ def evaluate_run(folder: Path, inputs: Inputs, out: Path | None = None) -> Path:
         _evaluate_checkpoint(run, moment, inputs, origins, out)
         for study in studies:
             if study.model == str(moment.model):
-                save(moment.of(grid.evaluate(study, inputs.grid, out)), out)
+                save_record(moment.of(grid.evaluate(study, inputs.grid, out)), out)
     if inputs.pairs:
         for _ in _lexical(inputs, out, str(run.tokenizer)):
             pass
@@ -90,7 +93,7 @@ class Moment:
     model: Path
     tokens: int
 
-    def of(self, result: Result) -> Result:
+    def of(self, result: Record) -> Record:
         """The record of this checkpoint."""
         moment = {"stage": self.name.stage, "step": self.name.step, "tokens": self.tokens}
         return replace(result, model=self.name.model, checkpoint=moment)
@@ -104,31 +107,31 @@ def _export_all(run: Run) -> Iterator[Moment]:
             continue
         model, tokens = run.export(name), run.tokens_seen(name)
         with alone(model):
-            if not is_of(model, run, name):  # not there, or of weights that were there before
+            if not is_export_of(model, run, name):  # not there, or of weights that were there before
                 export(run, name, model)
         yield Moment(name, model, tokens)
 
 
 def _evaluate_checkpoint(run: Run, moment: Moment, inputs: Inputs, origins: dict[str, Origin], out: Path) -> None:
     model, name = str(moment.model), moment.name.model
-    weights = revision(model)
+    weights = revision_of(model)
     to_do = [
         task
         for task, origin in origins.items()
         if not _is_done(out / name / f"{task}.json", tasks.of_weights(origin, weights), inputs.seed)
     ]
-    opened = encoder.load(model, masked_lm=True) if to_do else None
+    opened = load_encoder(model, masked_lm=True) if to_do else None
     for task in to_do:
         assert opened
         print(f"{name}: {task}", file=sys.stderr)
-        save(moment.of(tasks.evaluate(task, opened, model, inputs, origins[task], out, run)), out)
+        save_record(moment.of(tasks.evaluate(task, opened, model, inputs, origins[task], out, run)), out)
 
 
 def _is_done(record: Path, origin: Origin, seed: int) -> bool:
     """Whether a record of this origin is there."""
     if not record.exists():
         return False
-    made = load(record)
+    made = load_record(record)
     return made.seed == seed and all(made.settings.get(key) == value for key, value in origin.items())
 
 
@@ -142,11 +145,11 @@ def _lexical(inputs: Inputs, out: Path, model: str) -> Iterator[Path]:
         if tokenizer:
             origin["tokenizer"] = str(tokenizer.name_or_path)
         if not _is_done(out / kind / "retrieval.json", origin, inputs.seed):
-            pairs = retrieval.read_pairs(inputs.pairs)
+            pairs = read_pairs(inputs.pairs)
             result = retrieval.evaluate_lexical(
                 kind, pairs, unit, tokenizer=tokenizer, data=inputs.pairs, seed=inputs.seed
             )
-            yield save(result, out)
+            yield save_record(result, out)
 
 
 def _with_builtin_tasks(run: Run, recipe: Recipe, inputs: Inputs) -> Inputs:

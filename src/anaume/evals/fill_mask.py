@@ -25,14 +25,15 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
+from anaume.corpus.rows import read_rows, text_of
+from anaume.encoder.load import Encoder, check_names, load_encoder
+from anaume.encoder.logits import logits_at
 from anaume.errors import UserError
 from anaume.evals.blanks import PLACEHOLDER, Form, answer_ids, careful, naive
-from anaume.evals.encoder import Encoder, check_names, load, logits_at
-from anaume.evals.origin import data_settings
-from anaume.evals.progress import bar
-from anaume.evals.result import Result
-from anaume.evals.rows import read_rows, text_of
-from anaume.tokens.unigram import SPACE
+from anaume.evals.provenance import data_settings
+from anaume.evals.record import Record
+from anaume.progress import bar
+from anaume.tokenizer.unigram import SPACE
 
 BOUNDARY_MARKS = (SPACE, "##", "Ġ")  # SentencePiece, WordPiece, byte-level BPE
 SHOWN_AT = (1, 5)
@@ -131,7 +132,7 @@ def show(models: Sequence[str], texts: Sequence[str], k: int = 5) -> None:
     console = Console()
     columns: list[dict[str, list[Prediction]]] = [{} for _ in texts]
     for model in models:
-        encoder = load(model, masked_lm=True)
+        encoder = load_encoder(model, masked_lm=True)
         for column, text in zip(columns, texts, strict=True):
             found = predict_both(encoder, text, k)
             column[encoder.name] = found[""]
@@ -154,7 +155,7 @@ def evaluate(
     data: Path | None = None,
     batch_tokens: int = 8192,
     seed: int = 0,
-) -> Result:
+) -> Record:
     """Score cloze questions: accuracy_at_1, accuracy_at_5, mrr (whole vocabulary), and naive_… of each.
 
     `data` is the file that `cloze` came from, named in the record. Each row of `details` holds a question's
@@ -187,7 +188,7 @@ def evaluate(
         "unspeakable": sum(rank is None for rank in ranks[""]),
         **data_settings(data),
     }
-    return Result(encoder.name, "fill-mask", metrics, len(cloze), settings, seed, details=details)
+    return Record(encoder.name, "fill-mask", metrics, len(cloze), settings, seed, details=details)
 
 
 def _trials(encoder: Encoder, number: int, item: Cloze) -> Iterator[_Trial]:

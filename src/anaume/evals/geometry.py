@@ -13,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from anaume.encoder.embed import embed_counted, unit_length
+from anaume.encoder.load import Encoder
 from anaume.errors import UserError
-from anaume.evals.encoder import Encoder, embed_counted, unit_length
-from anaume.evals.origin import data_settings
-from anaume.evals.reservoir import Reservoir
-from anaume.evals.result import Result
-from anaume.evals.retrieval import Pair
+from anaume.evals.inputs.pairs import Pair
+from anaume.evals.inputs.reservoir import Reservoir
+from anaume.evals.provenance import data_settings
+from anaume.evals.record import Record
 
 RANDOM_PAIRS = 2_000  # the paper's
 OTHER_PAIRS = "texts of different pairs"
@@ -38,7 +39,7 @@ def evaluate(
     data: Path | None = None,
     batch_tokens: int = 8192,
     seed: int = 0,
-) -> Result:
+) -> Record:
     """Measure a model on positive pairs and on random ones.
 
     `random_pairs` random pairs, or as many as there can be, are made of `texts`, each used once; without `texts`, of
@@ -101,7 +102,7 @@ def evaluate(
         {"low": float(low), "high": float(high), "positive": float(p), "random": float(r)}
         for low, high, p, r in zip(EDGES[:-1], EDGES[1:], *shares, strict=True)
     ]
-    return Result(encoder.name, "geometry", metrics, len(pairs), settings, seed, details=details)
+    return Record(encoder.name, "geometry", metrics, len(pairs), settings, seed, details=details)
 
 
 def different_pairs(random: np.random.Generator, pairs: int, count: int) -> tuple[Tensor, Tensor]:

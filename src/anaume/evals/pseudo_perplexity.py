@@ -19,16 +19,19 @@ from torch import Tensor
 from transformers import ModernBertForMaskedLM
 
 from anaume.batches.lengths import NAMES, bins_of
+from anaume.encoder.load import Encoder
+from anaume.encoder.logits import logits_at
+from anaume.encoder.states import check_numbers
+from anaume.encoder.tokenize import special_ids
 from anaume.errors import UserError
-from anaume.evals.encoder import Encoder, check_numbers, logits_at, special_ids
-from anaume.evals.progress import bar
-from anaume.evals.reservoir import Reservoir
-from anaume.evals.result import Result
+from anaume.evals.inputs.reservoir import Reservoir
+from anaume.evals.record import Record
 from anaume.model.masked_copies import masked_states, takes
+from anaume.progress import bar
 from anaume.recipe import LENGTH_BINS
+from anaume.tokenizer.load import Tokenizer
+from anaume.tokenizer.surfaces import surfaces
 from anaume.tokens.store import Store
-from anaume.tokens.surfaces import surfaces
-from anaume.tokens.tokenizer import Tokenizer
 
 DOCUMENTS, POSITIONS = 500, 100  # the paper's
 TEXTS_AT_ONCE = 256
@@ -103,7 +106,7 @@ def evaluate(
     positions: int = POSITIONS,
     batch_tokens: int = 8192,
     seed: int = 0,
-) -> Result:
+) -> Record:
     """Pseudo-perplexity of up to `limit` documents a length bin, `positions` draws in each; and bits per character.
 
     Lengths count special tokens. Every draw of a bin weighs the same: its pseudo-perplexity is exp of their mean loss.
@@ -148,7 +151,7 @@ def evaluate(
         {"tokens": int(n), "characters": int(c), "loss": float(loss), "pseudo_perplexity": math.exp(loss)}
         for n, c, loss in zip(lengths, characters, losses, strict=True)
     ]
-    return Result(encoder.name, "pseudo-perplexity", metrics, len(losses), settings, seed, details=details)
+    return Record(encoder.name, "pseudo-perplexity", metrics, len(losses), settings, seed, details=details)
 
 
 def _mean_loss(encoder: Encoder, document: Document, positions: int, batch_tokens: int, seed: int) -> float:

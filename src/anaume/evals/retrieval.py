@@ -5,20 +5,20 @@ memory grows with the corpus only by its texts and what is kept of each: its emb
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
+from anaume.encoder.embed import embed_counted, unit_length
+from anaume.encoder.load import Encoder
 from anaume.errors import UserError
-from anaume.evals import bm25
-from anaume.evals.encoder import Encoder, embed_counted, unit_length
-from anaume.evals.lexical import Unit, Units, edit_similarities, jaccard_similarities, units_of
-from anaume.evals.origin import data_settings
-from anaume.evals.result import Result
-from anaume.evals.rows import read_rows, text_of
+from anaume.evals.inputs.pairs import Pair
+from anaume.evals.lexical import bm25
+from anaume.evals.lexical.units import Unit, Units, edit_similarities, jaccard_similarities, units_of
+from anaume.evals.provenance import data_settings
+from anaume.evals.record import Record
 
 CUTOFF = 10
 QUERIES_AT_ONCE, CORPUS_AT_ONCE = 2_048, 4_096  # 64 MB of float64 similarities a block
@@ -31,33 +31,6 @@ Block = Callable[[slice, slice], Tensor]
 Lexical = Literal["edit-distance", "jaccard", "bm25"]
 # What each baseline counts unless told otherwise. Search engines index Japanese by bigrams (Lucene's CJKAnalyzer).
 UNITS: dict[Lexical, Unit] = {"edit-distance": "characters", "jaccard": "characters", "bm25": "bigrams"}
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A query, the text that answers it, the title of its page and where both come from (may be empty)."""
-
-    query: str
-    positive: str
-    title: str = ""
-    source: str = ""
-
-
-def read_pairs(path: Path) -> list[Pair]:
-    """Read JSON lines with `query`, `positive` and, where they are there, `title` and `source`.
-
-    Raises:
-        UserError: naming file and line: not JSON, a missing or empty text; or an empty file.
-    """
-    return [
-        Pair(
-            text_of(row, "query", place),
-            text_of(row, "positive", place),
-            str(row.get("title", "")),
-            str(row.get("source", "")),
-        )
-        for place, row in read_rows(path)
-    ]
 
 
 def ranks_of(block: Block, positives: Sequence[str]) -> Tensor:
@@ -108,7 +81,7 @@ def evaluate(
     positive_prefix: str = "",
     batch_tokens: int = 8192,
     seed: int = 0,
-) -> Result:
+) -> Record:
     """Measure retrieval by the cosine of mean-pooled embeddings.
 
     `data` is the file that `pairs` came from, named in the record. The prefixes are for models trained with
@@ -145,7 +118,7 @@ def evaluate_lexical(
     tokenizer: Any = None,
     data: Path | None = None,
     seed: int = 0,
-) -> Result:
+) -> Record:
     """Measure retrieval by a baseline over `unit` (by default that of `UNITS`); `tokenizer` gives the unit "tokens".
 
     Raises:
@@ -190,7 +163,7 @@ def _check(pairs: Sequence[Pair]) -> None:
 
 def _result(
     model: str, pairs: Sequence[Pair], ranks: Tensor, settings: dict[str, Any], data: Path | None, seed: int
-) -> Result:
+) -> Record:
     shared: dict[str, Any] = {
         "corpus": len(pairs),
         "ties": TIES,
@@ -199,4 +172,4 @@ def _result(
     }
     if sources := sorted({pair.source for pair in pairs} - {""}):
         shared["source"] = "; ".join(sources)
-    return Result(model, "retrieval", metrics_of(ranks), len(pairs), settings | shared, seed)
+    return Record(model, "retrieval", metrics_of(ranks), len(pairs), settings | shared, seed)

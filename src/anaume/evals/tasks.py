@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any, get_args
 
 from anaume.corpus.readers import documents, parse_source
+from anaume.encoder.load import Encoder
 from anaume.errors import UserError
 from anaume.evals import fill_mask, geometry, pseudo_perplexity, retrieval, validation
-from anaume.evals.encoder import Encoder
-from anaume.evals.grid import PAPERS, Grid
-from anaume.evals.lexical import Unit
-from anaume.evals.origin import OWN_TEXTS, data_settings, stores_settings, texts_settings
-from anaume.evals.result import Result
+from anaume.evals.inputs.pairs import read_pairs
+from anaume.evals.jglue.grid import PAPERS, Grid
+from anaume.evals.lexical.units import Unit
+from anaume.evals.provenance import OWN_TEXTS, data_settings, stores_settings, texts_settings
+from anaume.evals.record import Record
 from anaume.run import Run
-from anaume.tokens import tokenizer
+from anaume.tokenizer.load import Tokenizer, load_tokenizer
 from anaume.tokens.build import build, open_stores
 from anaume.tokens.store import Store
-from anaume.tokens.tokenizer import Tokenizer
 
 TASKS = ("validation", "fill-mask", "pseudo-perplexity", "retrieval", "geometry")
 HEADLESS = ("retrieval", "geometry")  # the other tasks need a masked language model
@@ -91,14 +91,14 @@ def origins(tasks: Sequence[str], inputs: Inputs, run: Run | None = None) -> dic
     if inputs.unit not in (None, *get_args(Unit)):
         raise UserError(f"--unit {inputs.unit}; accepted: {', '.join(get_args(Unit))}")
     if inputs.pairs and {"retrieval", "geometry"} & {*tasks}:
-        retrieval.read_pairs(inputs.pairs)
+        read_pairs(inputs.pairs)
     if inputs.cloze and "fill-mask" in tasks:
         fill_mask.read_cloze(inputs.cloze)
     texts: Origin = {}
     if inputs.texts:
         texts = texts_settings(inputs.texts)
     elif run and {"validation", "pseudo-perplexity"} & {*tasks}:
-        texts = stores_settings(open_stores(run.tokens("validation"), tokenizer.load(run.tokenizer)))
+        texts = stores_settings(open_stores(run.tokens("validation"), load_tokenizer(run.tokenizer)))
     return {task: _origin(task, inputs, texts) for task in tasks}
 
 
@@ -124,13 +124,13 @@ def of_weights(origin: Origin, revision: str) -> Origin:
 
 def evaluate(
     task: str, opened: Encoder, model: str, inputs: Inputs, origin: Origin, out: Path, run: Run | None = None
-) -> Result:
+) -> Record:
     """Measure; `origin` is the task's of `origins`, `out` the folder where tokens of the texts are kept."""
     result = _measured(task, opened, model, inputs, out, run)
     return replace(result, settings=result.settings | of_weights(origin, opened.revision))
 
 
-def _measured(task: str, opened: Encoder, model: str, inputs: Inputs, out: Path, run: Run | None) -> Result:
+def _measured(task: str, opened: Encoder, model: str, inputs: Inputs, out: Path, run: Run | None) -> Record:
     match task:
         case "fill-mask":
             assert inputs.cloze
@@ -139,7 +139,7 @@ def _measured(task: str, opened: Encoder, model: str, inputs: Inputs, out: Path,
             assert inputs.pairs
             return retrieval.evaluate(
                 opened,
-                retrieval.read_pairs(inputs.pairs),
+                read_pairs(inputs.pairs),
                 data=inputs.pairs,
                 query_prefix=inputs.query_prefix,
                 positive_prefix=inputs.positive_prefix,
@@ -158,11 +158,11 @@ def _texts(pattern: str) -> Iterator[str]:
     return (document.text for document in documents(parse_source(pattern)))
 
 
-def _geometry(opened: Encoder, inputs: Inputs) -> Result:
+def _geometry(opened: Encoder, inputs: Inputs) -> Record:
     assert inputs.pairs
     return geometry.evaluate(
         opened,
-        retrieval.read_pairs(inputs.pairs),
+        read_pairs(inputs.pairs),
         _texts(inputs.texts) if inputs.texts else None,
         origin=inputs.texts or geometry.OTHER_PAIRS,
         random_pairs=inputs.random_pairs,
@@ -171,9 +171,9 @@ def _geometry(opened: Encoder, inputs: Inputs) -> Result:
     )
 
 
-def _pseudo_perplexity(opened: Encoder, model: str, inputs: Inputs, run: Run | None) -> Result:
+def _pseudo_perplexity(opened: Encoder, model: str, inputs: Inputs, run: Run | None) -> Record:
     if run and not inputs.texts:
-        loaded = tokenizer.load(model)
+        loaded = load_tokenizer(model)
         stores = open_stores(run.tokens("validation"), loaded)
         found = pseudo_perplexity.documents_of_stores(opened, stores, loaded)
     else:

@@ -14,18 +14,20 @@ from transformers import ModernBertForMaskedLM
 
 from anaume.batches.batch import IGNORE, PackedBatch
 from anaume.batches.lengths import NAMES, bins_of
-from anaume.batches.loader import fixed
+from anaume.batches.loader import validation_batches
 from anaume.batches.masking import Masking
-from anaume.batches.plan import Plan
-from anaume.evals.encoder import Encoder, check_numbers, logits_at
-from anaume.evals.progress import bar
-from anaume.evals.result import Result
+from anaume.batches.plan import BatchPlan
+from anaume.encoder.load import Encoder
+from anaume.encoder.logits import logits_at
+from anaume.encoder.states import check_numbers
+from anaume.evals.record import Record
 from anaume.model.attention import packed_rows
 from anaume.model.mlm import scores, to_device
-from anaume.tokens import folder, tokenizer
-from anaume.tokens.hub import local_folder
+from anaume.progress import bar
+from anaume.tokenizer import folder
+from anaume.tokenizer.hub import local_folder
+from anaume.tokenizer.load import Tokenizer, load_tokenizer
 from anaume.tokens.store import Store
-from anaume.tokens.tokenizer import Tokenizer
 
 MASK_RATE = 0.3
 TOKENS = 1_048_576
@@ -43,7 +45,7 @@ def tokenizer_of(encoder: Encoder, path_or_id: str) -> Tokenizer:
         UserError: it has no mask, cls, sep or pad token.
     """
     if (local_folder(path_or_id) / folder.TOKENIZER).exists():
-        return tokenizer.load(path_or_id)
+        return load_tokenizer(path_or_id)
     slow = encoder.tokenizer
     ids = {role: getattr(slow, f"{role}_token_id") for role in folder.ROLES}
     folder.need_roles({role: "" for role, i in ids.items() if i is not None}, f"tokenizer {path_or_id}")
@@ -78,7 +80,7 @@ def evaluate(
     length: int = 0,
     row_tokens: int = 16_384,
     seed: int = 0,
-) -> Result:
+) -> Record:
     """Mean cross entropy (nats) and share of right first guesses over the hidden tokens, overall and by piece length.
 
     `long_loss` is the loss in pieces of more than 1,024 tokens, which stage 1 of the paper never sees whole.
@@ -89,7 +91,7 @@ def evaluate(
     which tokens end a sentence, to cut a document there, its first piece stands for it.
     """
     length = length or encoder.max_length
-    plan = Plan(
+    plan = BatchPlan(
         tuple(stores),
         (1.0,) * len(stores),
         tokenizer,
@@ -101,7 +103,7 @@ def evaluate(
     )
     score = _packed_scores if isinstance(encoder.model, ModernBertForMaskedLM) else _padded_scores
     bins = np.zeros((len(NAMES), 3))  # sum of losses, right guesses, targets
-    batches = fixed(plan, tokens)
+    batches = validation_batches(plan, tokens)
     with bar(f"{encoder.name}: validation", len(batches)) as show:
         for batch in batches:
             here = bins_of(np.repeat(batch.lengths, batch.lengths)[batch.scored[batch.labels != IGNORE]])
@@ -115,7 +117,7 @@ def evaluate(
         "documents": plan.documents,
         "texts": texts,
     }
-    return Result(encoder.name, "validation", _metrics(bins), int(bins[:, 2].sum()), settings, seed)
+    return Record(encoder.name, "validation", _metrics(bins), int(bins[:, 2].sum()), settings, seed)
 
 
 def _packed_scores(encoder: Encoder, batch: PackedBatch, length: int) -> tuple[Floats, Floats]:

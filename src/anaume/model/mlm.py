@@ -23,8 +23,9 @@ from anaume.files import write_atomic
 from anaume.model.attention import PACKED, Layout, layout_of
 from anaume.model.cross_entropy import ROWS, linear_cross_entropy
 from anaume.model.memory import VOCABULARY_MULTIPLE
+from anaume.model.packed import packed_states
 from anaume.recipe import Model, Precision
-from anaume.tokens.tokenizer import Tokenizer
+from anaume.tokenizer.load import Tokenizer
 
 CPU = torch.device("cpu")
 # The file of a checkpoint and of an export that holds the weights.
@@ -56,7 +57,7 @@ _FIXED = {
 
 
 @dataclass(frozen=True)
-class Inputs:
+class ModelInputs:
     """A PackedBatch on the model's device."""
 
     input_ids: Tensor  # (1, T)
@@ -66,14 +67,14 @@ class Inputs:
     layout: Layout
 
 
-def to_device(batch: PackedBatch, max_length: int, device: torch.device) -> Inputs:
+def to_device(batch: PackedBatch, max_length: int, device: torch.device) -> ModelInputs:
     """Copy a batch to `device`. `max_length` is the stage's, an upper bound on the length of a piece."""
 
     ids, positions, scored, labels = (
         onto(torch.from_numpy(array), device)
         for array in (batch.input_ids, batch.position_ids, batch.scored, batch.labels)
     )
-    return Inputs(
+    return ModelInputs(
         ids.unsqueeze(0),
         positions.unsqueeze(0),
         scored,
@@ -205,14 +206,9 @@ def set_gradient_checkpointing(network: ModernBertForMaskedLM, on: bool) -> None
         network.activation_checkpointing_disable()
 
 
-def scored_states(network: ModernBertForMaskedLM, inputs: Inputs) -> Tensor:
+def scored_states(network: ModernBertForMaskedLM, inputs: ModelInputs) -> Tensor:
     """(M, hidden) what the decoder gets at the scored slots. 30 % of a row are scored: the head costs that share."""
-    layouts = {"full_attention": inputs.layout, "sliding_attention": inputs.layout}
-    states = network.model(
-        input_ids=inputs.input_ids,
-        position_ids=inputs.position_ids,
-        attention_mask=layouts,  # passes through to the attention function
-    ).last_hidden_state[0]
+    states = packed_states(network.model, inputs.input_ids, inputs.position_ids, inputs.layout)
     scored: Tensor = network.head(states.index_select(0, inputs.scored))
     return scored
 
@@ -229,7 +225,7 @@ def mixed_precision(device: torch.device, precision: Precision = "auto") -> torc
     return torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
 
 
-def loss_sum(network: ModernBertForMaskedLM, inputs: Inputs, precision: Precision = "auto") -> Tensor:
+def loss_sum(network: ModernBertForMaskedLM, inputs: ModelInputs, precision: Precision = "auto") -> Tensor:
     """The sum of the cross entropies (nats) over the scored tokens; the caller divides by the whole batch's number."""
     decoder = network.decoder
     with mixed_precision(inputs.input_ids.device, precision):
@@ -237,7 +233,7 @@ def loss_sum(network: ModernBertForMaskedLM, inputs: Inputs, precision: Precisio
 
 
 @torch.inference_mode()
-def scores(network: ModernBertForMaskedLM, inputs: Inputs, precision: Precision = "auto") -> tuple[Tensor, Tensor]:
+def scores(network: ModernBertForMaskedLM, inputs: ModelInputs, precision: Precision = "auto") -> tuple[Tensor, Tensor]:
     """For each of the M scored slots its cross entropy in nats and whether the first guess is right; 0 where unused."""
     losses, right = [], []
     with mixed_precision(inputs.input_ids.device, precision):

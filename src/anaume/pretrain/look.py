@@ -8,7 +8,7 @@ from anaume.errors import UserError
 from anaume.pretrain.checkpoint import read_state
 from anaume.pretrain.prepare import prepare
 from anaume.run import Run
-from anaume.tokens.folder import read_engine
+from anaume.tokenizer.folder import read_engine
 
 # Characters of each piece that are shown.
 SHOWN = 60

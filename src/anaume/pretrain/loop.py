@@ -20,22 +20,22 @@ from torch.optim import Optimizer
 from transformers import ModernBertForMaskedLM
 
 from anaume.batches.batch import PackedBatch
-from anaume.batches.loader import Position, Share, fixed
-from anaume.batches.workers import prepared
+from anaume.batches.loader import Position, Share, validation_batches
+from anaume.batches.workers import prefetch
 from anaume.errors import UserError
 from anaume.model import mlm
 from anaume.model.flops import peak_flops, tell_if_slower, training_flops
 from anaume.model.memory import parameters
 from anaume.pretrain import checkpoint, metrics
 from anaume.pretrain.checkpoint import Saver, State
-from anaume.pretrain.objective import accumulate, fetched, shared
+from anaume.pretrain.objective import accumulate, make_objective, start_copy
 from anaume.pretrain.optim import learning_rate, optimizers
 from anaume.pretrain.prepare import Data, prepare
-from anaume.pretrain.progress import Progress
-from anaume.pretrain.ranks import Ranks, here, joined, wait_for
+from anaume.pretrain.ranks import Ranks, process_group, this_rank, wait_for
 from anaume.pretrain.stop import StopRequest, shielded
 from anaume.pretrain.trackers import Trackers
 from anaume.pretrain.validation import validate
+from anaume.progress import TrainingProgress
 from anaume.recipe import Recipe, Stage
 from anaume.run import Run, begin, check, environment, locked
 
@@ -77,7 +77,7 @@ def pretrain(recipe: Recipe, folder: Path, workers: int = 1, loaders: int | None
         UserError: the corpus, the tokenizer, the recipe or the folder is not usable; the loss is no longer finite; the
             disk is full.
     """
-    ranks = here()
+    ranks = this_rank()
     for stage in recipe.stage:
         if stage.batch_tokens % (stage.micro_batch_tokens * ranks.count):
             raise UserError(
@@ -115,8 +115,8 @@ def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks
     peak = peak_flops(ranks.device, dtype) * ranks.count
     if ranks.is_main:
         tell_if_slower(ranks.device, dtype, peak / ranks.count)
-    with joined(ranks), StopRequest() as stop:  # from here on: before, there is nothing to save
-        last = ranks.told(last)
+    with process_group(ranks), StopRequest() as stop:  # from here on: before, there is nothing to save
+        last = ranks.broadcast(last)
         network = network or _network(recipe, run, data, ranks, last)
         with Saver(run, recipe) as saver, Trackers(recipe, run, ranks, last) as trackers:
             _train(Job(recipe, run, data, network, ranks, loaders, peak, saver, trackers, stop), last)
@@ -166,12 +166,12 @@ def _train_stage(job: Job, stage: Stage, state: State) -> State:
     steppers = optimizers(network, stage)
     if state.step:
         checkpoint.load_moments(run.checkpoint(state.name), network, steppers)
-    objective = shared(network, ranks, recipe.compile, recipe.precision)
+    objective = make_objective(network, ranks, recipe.compile, recipe.precision)
     accumulation = stage.batch_tokens // stage.micro_batch_tokens // ranks.count
     share = Share(ranks.rank, ranks.count)
     with shielded() if job.loaders else nullcontext():
-        stream = prepared(job.data.plan(recipe, stage, "train"), state.position, share, job.loaders, accumulation)
-    held_out = fixed(job.data.plan(recipe, stage, "validation"), stage.validation_tokens)
+        stream = prefetch(job.data.plan(recipe, stage, "train"), state.position, share, job.loaders, accumulation)
+    held_out = validation_batches(job.data.plan(recipe, stage, "validation"), stage.validation_tokens)
 
     if state.step == 0:
         _validate(job, stage, state, held_out)
@@ -181,7 +181,7 @@ def _train_stage(job: Job, stage: Stage, state: State) -> State:
     meter = metrics.Meter()
     unchecked: list[tuple[State, Tensor, Tensor]] = []
     stopping = False
-    with Progress(stage.name, stage.steps, state.step, quiet=not ranks.is_main) as progress:
+    with TrainingProgress(stage.name, stage.steps, state.step, quiet=not ranks.is_main) as progress:
         while state.step < stage.steps and not stopping:
             start = time.perf_counter()
             read = list(islice(stream, accumulation))
@@ -190,7 +190,7 @@ def _train_stage(job: Job, stage: Stage, state: State) -> State:
             # One sum over the ranks tells how many tokens are to be predicted and whether one of them is to stop.
             asked = [sum(batch.targets for batch in micro_batches), bool(job.stop.signal)]
             counts = ranks.total(mlm.onto(torch.tensor(asked, dtype=torch.float64), ranks.device))
-            told = fetched(counts)
+            told = start_copy(counts)
             loss, norm = update(objective, steppers, stage, rate, micro_batches, counts[0].float(), ranks)
             unchecked.append((state, loss, norm))
             tokens = sum(position.source_tokens) - sum(state.position.source_tokens)

@@ -9,7 +9,7 @@ from torch.nn.parallel import DistributedDataParallel
 from transformers import ModernBertForMaskedLM
 
 from anaume.batches.batch import PackedBatch
-from anaume.model.mlm import Inputs, loss_sum, product_dtype, to_device
+from anaume.model.mlm import ModelInputs, loss_sum, product_dtype, to_device
 from anaume.pretrain.ranks import Ranks
 from anaume.recipe import Precision
 
@@ -32,14 +32,14 @@ class Objective(nn.Module):
                 loss_sum, fullgraph=True, dynamic=False, isolate_recompiles=True
             )
 
-    def forward(self, inputs: Inputs) -> Tensor:
+    def forward(self, inputs: ModelInputs) -> Tensor:
         """The sum, ()."""
         if self.compiled:
             torch._dynamo.mark_dynamic(inputs.layout.cu_seqlens, 0)
         return self.loss_sum(self.network, inputs, self.precision)
 
 
-def shared(network: ModernBertForMaskedLM, ranks: Ranks, compiled: bool, precision: Precision) -> nn.Module:
+def make_objective(network: ModernBertForMaskedLM, ranks: Ranks, compiled: bool, precision: Precision) -> nn.Module:
     """The objective, its gradients averaged over all ranks on the last micro-batch of a step.
 
     `compiled` counts on a GPU and in bfloat16; other paths take the documents' lengths as plain numbers, a graph each.
@@ -52,7 +52,7 @@ def shared(network: ModernBertForMaskedLM, ranks: Ranks, compiled: bool, precisi
     return DistributedDataParallel(objective, forward_sync_buffers=False, gradient_as_bucket_view=True)
 
 
-def fetched(values: Tensor) -> Callable[[], list[float]]:
+def start_copy(values: Tensor) -> Callable[[], list[float]]:
     """Begin to copy `values`, (n,), to the host: the call waits for them, and for nothing that a GPU is given later."""
     if values.device.type != "cuda":
         return values.tolist

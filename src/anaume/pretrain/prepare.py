@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 
 from anaume.batches.masking import Masking
-from anaume.batches.plan import Documents, Plan
+from anaume.batches.plan import BatchPlan, Documents
 from anaume.errors import UserError
 from anaume.files import write_json
 from anaume.recipe import Recipe, Stage
 from anaume.run import Run
-from anaume.tokens import memory, tokenizer
+from anaume.tokenizer.adapt import adapt_tokenizer
+from anaume.tokenizer.load import Tokenizer, load_tokenizer
+from anaume.tokenizer.train import train_tokenizer
+from anaume.tokens import memory
 from anaume.tokens.build import build, open_stores
 from anaume.tokens.summary import Counts, Summary
-from anaume.tokens.tokenizer import Tokenizer
 
 SPLITS = ("train", "validation")
 ORIGIN = "origin.json"
@@ -32,11 +34,11 @@ class Data:
     stores: dict[str, Sequence[Documents]]
     facts: dict[str, dict[str, Any]]
 
-    def plan(self, recipe: Recipe, stage: Stage, split: str) -> Plan:
+    def plan(self, recipe: Recipe, stage: Stage, split: str) -> BatchPlan:
         """The batches of a stage, or of its validation: the same text and masks each time, packed, nothing left out."""
         training = split == "train"
         sources = recipe.corpus.train if training else recipe.corpus.validation
-        return Plan(
+        return BatchPlan(
             self.stores[split],
             tuple(source.weight for source in sources) if training else (1.0,) * len(sources),
             self.tokenizer,
@@ -81,7 +83,7 @@ def prepare(recipe: Recipe, run: Run, workers: int = 1) -> Data:
     begun = run.manifest_file.is_file()
     if not begun:
         _make_tokenizer(recipe, run.tokenizer)
-    loaded = tokenizer.load(run.tokenizer)
+    loaded = load_tokenizer(run.tokenizer)
     stores: dict[str, Sequence[Documents]] = {}
     facts: dict[str, dict[str, Any]] = {}
     for split in SPLITS:
@@ -143,8 +145,8 @@ def _make_tokenizer(recipe: Recipe, folder: Path) -> None:
         return
     print("preparing the tokenizer", file=sys.stderr)
     if table.train:
-        tokenizer.train(recipe.corpus.train, table.train, folder)
+        train_tokenizer(recipe.corpus.train, table.train, folder)
     else:
         # An encoder's tokenizer is adapted too: that only checks it and copies its files.
-        tokenizer.adapt(table.adapt or table.load, folder)
+        adapt_tokenizer(table.adapt or table.load, folder)
     write_json(noted, origin)

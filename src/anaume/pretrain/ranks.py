@@ -38,7 +38,7 @@ class Ranks:
             dist.all_reduce(values)
         return values
 
-    def told(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """The main process's `value`: a shared disk need not show all processes the same."""
         values = [value]
         if self.count > 1:
@@ -46,7 +46,7 @@ class Ranks:
         return values[0]
 
 
-def here() -> Ranks:
+def this_rank() -> Ranks:
     """Who this process is, by the launcher's variables."""
     local = int(os.environ.get("LOCAL_RANK", "0"))
     device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
@@ -54,7 +54,7 @@ def here() -> Ranks:
 
 
 @contextmanager
-def joined(ranks: Ranks) -> Iterator[None]:
+def process_group(ranks: Ranks) -> Iterator[None]:
     """Join the other processes for the time of a block."""
     if ranks.device.type == "cuda":
         torch.cuda.set_device(ranks.device)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from anaume.evals.result import Result
-from anaume.report.formats import listed, number
+from anaume.evals.record import Record
+from anaume.formats import join_words, number
 from anaume.report.sources import Model
 
 SHOWN = 8  # digits of a checksum, and models in a list
@@ -31,7 +31,7 @@ class Aspect:
     """
 
     name: str
-    said: Callable[[Result], Said | None]
+    said: Callable[[Record], Said | None]
     silence: Literal["differs", "passes", "fails"] = "differs"
 
 
@@ -40,7 +40,7 @@ class Part:
     """Columns that come from one task: its title, the records in them with their models' labels, what must agree."""
 
     title: str
-    records: tuple[tuple[str, Result], ...]
+    records: tuple[tuple[str, Record], ...]
     aspects: tuple[Aspect, ...]
 
 
@@ -64,7 +64,7 @@ def note(parts: Sequence[Part]) -> str:
         for difference in _differences(one):
             found.setdefault(difference, []).append(one.title)
     said = [
-        f"{aspect}{'' if len(titles) == len(parts) else f' of {listed(titles)}'}: {values}."
+        f"{aspect}{'' if len(titles) == len(parts) else f' of {join_words(titles)}'}: {values}."
         for (aspect, values), titles in found.items()
     ]
     if mixed := _of_several_revisions(parts):
@@ -106,7 +106,7 @@ def _values(groups: dict[Said | None, list[str]]) -> str:
 
 def _named(labels: Sequence[str]) -> str:
     more = len(labels) - SHOWN
-    return listed([*labels[:SHOWN], f"{more} more"] if more > 0 else labels)
+    return join_words([*labels[:SHOWN], f"{more} more"] if more > 0 else labels)
 
 
 def _of_several_revisions(parts: Iterable[Part]) -> list[str]:
@@ -118,10 +118,10 @@ def _of_several_revisions(parts: Iterable[Part]) -> list[str]:
     return [label for label, found in revisions.items() if len(found) > 1]
 
 
-def _content(name: str, checksum: str) -> Callable[[Result], Said | None]:
+def _content(name: str, checksum: str) -> Callable[[Record], Said | None]:
     """Files: the same where the checksum is, whatever they are called; by their name where there is none."""
 
-    def said(record: Result) -> Said | None:
+    def said(record: Record) -> Said | None:
         known, digest = (str(record.settings.get(key) or "") for key in (name, checksum))
         if not digest:
             return Said(known, f"{known} (no checksum)") if known else None
@@ -130,8 +130,8 @@ def _content(name: str, checksum: str) -> Callable[[Result], Said | None]:
     return said
 
 
-def _setting(key: str) -> Callable[[Result], Said | None]:
-    def said(record: Result) -> Said | None:
+def _setting(key: str) -> Callable[[Record], Said | None]:
+    def said(record: Record) -> Said | None:
         value = record.settings.get(key)
         words = number(value) if isinstance(value, int | float) else str(value)
         return None if value is None else Said(words, words)
@@ -139,19 +139,19 @@ def _setting(key: str) -> Callable[[Result], Said | None]:
     return said
 
 
-def _seed(record: Result) -> Said:
+def _seed(record: Record) -> Said:
     return Said(str(record.seed), str(record.seed))
 
 
-def _drawn(record: Result) -> Said | None:
+def _drawn(record: Record) -> Said | None:
     digest = record.settings.get("drawn_sha256")
     return Said(str(digest)) if digest else None
 
 
-def _files(*, test: bool) -> Callable[[Result], Said | None]:
+def _files(*, test: bool) -> Callable[[Record], Said | None]:
     """The files of a task of JGLUE by their checksums; those of the test split count for its scores alone."""
 
-    def said(record: Result) -> Said | None:
+    def said(record: Record) -> Said | None:
         files = {name.rpartition("/")[2]: str(digest) for name, digest in record.settings.get("files", {}).items()}
         files = {name: digest for name, digest in files.items() if test or not name.startswith("test")}
         words = ", ".join(f"{name} (SHA-256 {digest[:SHOWN]})" for name, digest in files.items())
@@ -160,7 +160,7 @@ def _files(*, test: bool) -> Callable[[Result], Said | None]:
     return said
 
 
-def _grid(record: Result) -> Said | None:
+def _grid(record: Record) -> Said | None:
     rates, epochs = (sorted({*record.settings.get(key, ())}) for key in ("learning_rates", "epochs"))
     words = f"learning rate {'/'.join(map(number, rates))}, epochs {'/'.join(map(number, epochs))}"
     return Said(words, words) if rates else None

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from anaume.formats import MISSING, number
 from anaume.report import alike, jglue
-from anaume.report.formats import MISSING, number
 from anaume.report.sources import Model, Source, all_models
 from anaume.report.tables import Cell, Column, Table, strongest
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from anaume.report.formats import number, short
+from anaume.formats import number, short
 from anaume.report.palette import MARKERS, light
 from anaume.report.panels import Axis, Border, Line, Panel
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from anaume.formats import short
 from anaume.report.contents import compared, heading, metrics_table
 from anaume.report.curves import Column
-from anaume.report.formats import short
 from anaume.report.panels import Axis, Line, Panel, series
 from anaume.report.sources import Model, Source, all_models
 from anaume.report.tables import Table

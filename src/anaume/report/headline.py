@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anaume.formats import duration, number, short
 from anaume.report.curves import seconds
-from anaume.report.formats import duration, number, short
 from anaume.report.sources import Source
 
 RESULTS = (

@@ -7,9 +7,9 @@ have.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from anaume.evals.result import Result
+from anaume.evals.record import Record
+from anaume.formats import join_words, percent
 from anaume.report import alike
-from anaume.report.formats import listed, percent
 from anaume.report.sources import Model, Source, all_models
 from anaume.report.tables import Cell, Column, Table, strongest
 
@@ -118,7 +118,7 @@ def _table(
         means = [_mean([model.metric(score.task, score.metric) for score in shared]) for model in models]
         columns.append(_column(means, [None] * len(models), best=not differs))
         heads.append(Column("Average", numeric=True))
-        caption += f" The average is over what every model here has: {listed([s.title for s in shared])}."
+        caption += f" The average is over what every model here has: {join_words([s.title for s in shared])}."
     elif average and len(models) > 1:
         caption += " No average: the models have fewer than two tasks in common."
     return Table(name, caption, tuple(heads), tuple(zip(*columns, strict=True)), differs)
@@ -155,7 +155,7 @@ def _chosen(shown: Sequence[alike.Part]) -> str:
         return f"{said}, so no number was picked by the data it is of."
     if not any(record.settings.get("held_out") for record in _records(shown)):
         return "Learning rate and epochs were set beforehand; nothing was held out to choose them by."
-    return f"{said}, but set beforehand for {listed([f'{m} ({listed(tasks)})' for m, tasks in given.items()])}."
+    return f"{said}, but set beforehand for {join_words([f'{m} ({join_words(tasks)})' for m, tasks in given.items()])}."
 
 
 def _further(shown: Sequence[alike.Part]) -> str:
@@ -177,5 +177,5 @@ def _notes(shown: Sequence[alike.Part]) -> str:
     return f" Notes: {'; '.join(notes)}." if notes else ""
 
 
-def _records(shown: Sequence[alike.Part]) -> list[Result]:
+def _records(shown: Sequence[alike.Part]) -> list[Record]:
     return [record for part in shown for _, record in part.records]

@@ -3,7 +3,7 @@
 Every key of the manifest is optional, and what is there is shown.
 """
 
-from anaume.report.formats import MISSING, number
+from anaume.formats import MISSING, number
 from anaume.report.sources import Source
 from anaume.report.tables import Cell, Column, Table
 

@@ -9,10 +9,10 @@ from typing import Literal
 
 import numpy as np
 
+from anaume.formats import short
 from anaume.report import jglue
 from anaume.report.contents import compared, heading, length_bins
 from anaume.report.curves import POINTS, Column, Curve, finite, smooth, thin
-from anaume.report.formats import short
 from anaume.report.palette import SERIES, of_series
 from anaume.report.sources import Model, Source
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from anaume.formats import MISSING
 from anaume.recipe import LENGTH_BINS
-from anaume.report.formats import MISSING
 from anaume.report.panels import Axis, Line, Panel, logarithmic
 from anaume.report.sources import Source
 from anaume.report.tables import Cell, Column, Table

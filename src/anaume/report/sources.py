@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from anaume.errors import UserError
-from anaume.evals.result import Result, load
+from anaume.evals.record import Record, load_record
 from anaume.report.curves import Curve, last_lines, read_metrics
 
 RUN_FILES = ("recipe.toml", "manifest.json", "metrics.jsonl")
@@ -26,7 +26,7 @@ class Model:
     """One model's records. `stage` and `step` place it in the source's run, if it is a checkpoint of that."""
 
     label: str
-    records: dict[str, Result]
+    records: dict[str, Record]
     stage: str = ""
     step: int = 0
 
@@ -161,14 +161,14 @@ def _read_object(path: Path, what: str) -> dict[str, Any]:
     return found
 
 
-def _read_records(folder: Path) -> list[Result]:
+def _read_records(folder: Path) -> list[Record]:
     """All records below `folder` (a model's name may hold a slash), in the order of their paths."""
     paths = sorted(
         path
         for path in folder.glob("*/**/*.json")
         if not any(part.startswith(".") for part in path.relative_to(folder).parts)  # evals/.tokens, temporaries
     )
-    records = [load(path) for path in paths]
+    records = [load_record(path) for path in paths]
     for path, record in zip(paths, records, strict=True):
         parts = (record.metrics, record.settings, record.checkpoint, record.n)
         if not all(isinstance(part, kind) for part, kind in zip(parts, (dict, dict, dict, int), strict=True)):
@@ -180,9 +180,9 @@ def _read_records(folder: Path) -> list[Result]:
     return records
 
 
-def _with_models(source: Source, records: list[Result]) -> Source:
+def _with_models(source: Source, records: list[Record]) -> Source:
     """Group records by model; a run's checkpoints in the order of the run, others by name, baselines last."""
-    groups: dict[str, list[Result]] = {}
+    groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(record.model, []).append(record)
     models = [_model(group) for group in groups.values()]
@@ -203,12 +203,12 @@ def _with_models(source: Source, records: list[Result]) -> Source:
     )
 
 
-def _place(records: list[Result]) -> dict[str, Any]:
+def _place(records: list[Record]) -> dict[str, Any]:
     """Where in its run a model stands; JGLUE's records don't say it, and those of the other tasks beside them do."""
     return next((record.checkpoint for record in records if record.checkpoint.get("stage")), {})
 
 
-def _model(records: list[Result]) -> Model:
+def _model(records: list[Record]) -> Model:
     place = _place(records)
     by_task = {record.task: record for record in records}
     if not place:
@@ -217,7 +217,7 @@ def _model(records: list[Result]) -> Model:
     return Model(label=f"{stage}, step {step:,}", records=by_task, stage=stage, step=step)
 
 
-def _label(record: Result) -> str:
+def _label(record: Record) -> str:
     """A model's name; a lexical baseline's with its unit, on which its figures depend."""
     if record.model not in BASELINES:
         return record.model

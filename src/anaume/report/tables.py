@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from math import isfinite
 
-from anaume.report.formats import MISSING
+from anaume.formats import MISSING
 
 JAPANESE = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
 TEX = str.maketrans(

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from anaume.corpus.source import Source
+from anaume.tokenizer.load import Tokenizer
 from anaume.tokens import local, sealed, store
 from anaume.tokens.job import SOURCES, SUMMARY, Job, begin, finish, read_sources, source_folder
 from anaume.tokens.store import Store
 from anaume.tokens.summary import Summary
-from anaume.tokens.tokenizer import Tokenizer
 
 __all__ = ["Runner", "begin", "build", "counts", "open_stores", "verify"]
 

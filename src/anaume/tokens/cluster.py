@@ -18,11 +18,11 @@ from typing import Any
 
 from anaume.errors import UserError
 from anaume.files import write_atomic
+from anaume.progress import tokens_bar
+from anaume.tokenizer.load import Tokenizer, load_tokenizer
 from anaume.tokens.job import Job, finish
-from anaume.tokens.progress import progress_bar
 from anaume.tokens.shard import make
 from anaume.tokens.store import HEADER, read_header
-from anaume.tokens.tokenizer import Tokenizer, load
 
 try:
     import loguru
@@ -51,7 +51,7 @@ class MakeShard(PipelineStep):  # type: ignore[misc]
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Any:  # noqa: ARG002
         os.chdir(self.folder)
         try:
-            make(self.job.todo[rank], load(self.tokenizer), lambda *_: None)
+            make(self.job.todo[rank], load_tokenizer(self.tokenizer), lambda *_: None)
         except UserError as mistake:
             write_atomic(self.logs / "mistakes" / f"{rank:05}", str(mistake))
             raise
@@ -110,7 +110,7 @@ def run_on_ray(job: Job, tokenizer: Tokenizer, workers: int) -> None:
 def _show_finished(job: Job, logs: Path, running: Future[Any]) -> None:
     """A progress bar of whole parts, until the executor is through."""
     tokens: dict[int, int] = {}
-    with progress_bar(sum(task.part.bytes for task in job.todo)) as show:
+    with tokens_bar(sum(task.part.bytes for task in job.todo)) as show:
         while not running.done():
             time.sleep(0.5)
             for rank in {int(mark.name) for mark in (logs / "completions").glob("*")} - tokens.keys():

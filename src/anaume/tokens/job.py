@@ -19,11 +19,11 @@ from typing import Any
 from anaume.corpus.readers import NAMED, empty, parts
 from anaume.corpus.source import Source
 from anaume.errors import UserError
+from anaume.tokenizer.load import Tokenizer
 from anaume.tokens import sealed, store
-from anaume.tokens.shard import Task, identity, is_whole
+from anaume.tokens.shard import ShardTask, identity, is_whole
 from anaume.tokens.store import Header
 from anaume.tokens.summary import Summary, summarize
-from anaume.tokens.tokenizer import Tokenizer
 
 SOURCES, SUMMARY = "sources.json", "summary.json"
 
@@ -37,8 +37,8 @@ class Job:
 
     out: Path
     sources: tuple[Source, ...]
-    tasks: tuple[tuple[Task, ...], ...]
-    todo: tuple[Task, ...]
+    tasks: tuple[tuple[ShardTask, ...], ...]
+    todo: tuple[ShardTask, ...]
     vocabulary_hash: str
     vocab_size: int
     begun: float
@@ -54,7 +54,7 @@ def begin(sources: Sequence[Source], tokenizer: Tokenizer, out: Path) -> Job:
     for source in sources:
         _given_shards(source, tokenizer.vocabulary_hash)  # a mistake is told before hours of work
     tasks = tuple(
-        tuple(Task(part, source_folder(out, i) / part.name) for part in parts(source))
+        tuple(ShardTask(part, source_folder(out, i) / part.name) for part in parts(source))
         for i, source in enumerate(sources)
     )
     _claim(out, sources, tokenizer.vocabulary_hash)

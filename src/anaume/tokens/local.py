@@ -13,11 +13,11 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from anaume.errors import UserError
-from anaume.orphans import end_with_parent
+from anaume.processes import end_with_parent
+from anaume.progress import tokens_bar
+from anaume.tokenizer.load import Tokenizer
 from anaume.tokens.job import Job
-from anaume.tokens.progress import progress_bar
-from anaume.tokens.shard import Task, make
-from anaume.tokens.tokenizer import Tokenizer
+from anaume.tokens.shard import ShardTask, make
 
 
 def run(job: Job, tokenizer: Tokenizer, workers: int) -> None:
@@ -30,7 +30,7 @@ def run(job: Job, tokenizer: Tokenizer, workers: int) -> None:
     if min(workers, len(job.todo)) > 1:
         _run_in_processes(job.todo, tokenizer, min(workers, len(job.todo)), total)
         return
-    with progress_bar(total) as show:
+    with tokens_bar(total) as show:
         behind = [0, 0]
 
         def add(read_bytes: int, tokens: int) -> None:
@@ -42,7 +42,7 @@ def run(job: Job, tokenizer: Tokenizer, workers: int) -> None:
             make(task, tokenizer, add)
 
 
-def _run_in_processes(tasks: Sequence[Task], tokenizer: Tokenizer, workers: int, total: int) -> None:
+def _run_in_processes(tasks: Sequence[ShardTask], tokenizer: Tokenizer, workers: int, total: int) -> None:
     # Forks have the tokenizer already, but a process with threads (the progress bar has one) must not fork.
     may_fork = sys.platform == "linux" and threading.active_count() == 1
     context: Any = multiprocessing.get_context("fork" if may_fork else "spawn")
@@ -53,7 +53,7 @@ def _run_in_processes(tasks: Sequence[Task], tokenizer: Tokenizer, workers: int,
     try:
         for process in processes:
             process.start()
-        with progress_bar(total) as show:
+        with tokens_bar(total) as show:
             while running := [process.sentinel for process in processes if process.exitcode is None]:
                 wait(running, timeout=0.2)
                 if any(process.exitcode for process in processes):
@@ -73,7 +73,9 @@ def _run_in_processes(tasks: Sequence[Task], tokenizer: Tokenizer, workers: int,
         )
 
 
-def _work(tasks: Sequence[Task], tokenizer: Tokenizer, taken: Any, read_bytes: Any, tokens: Any, mistakes: Any) -> None:
+def _work(
+    tasks: Sequence[ShardTask], tokenizer: Tokenizer, taken: Any, read_bytes: Any, tokens: Any, mistakes: Any
+) -> None:
     """What a process does: the next task that nobody has taken, until there is none."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers it
     end_with_parent()

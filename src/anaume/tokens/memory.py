@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from anaume.corpus.readers import documents
 from anaume.corpus.source import Source
+from anaume.tokenizer.load import Tokenizer
 from anaume.tokens.shard import in_batches
-from anaume.tokens.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)

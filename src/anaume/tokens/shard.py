@@ -4,7 +4,7 @@ Whoever runs it (this process, a worker, Slurm, Ray) calls `make`: it writes the
 nothing where the shard is there already, from the same bytes (name, size, version) and the same vocabulary.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,23 +15,22 @@ from anaume.corpus.readers import Part, Reading, read
 from anaume.corpus.source import Source
 from anaume.errors import UserError
 from anaume.files import alone
+from anaume.tokenizer.load import Tokenizer
 from anaume.tokens import store
-from anaume.tokens.progress import Show
-from anaume.tokens.tokenizer import Tokenizer
 
 # What is encoded at a time: documents, and characters past which no further one is added.
 _DOCUMENTS, _CHARACTERS = 64, 1 << 18
 
 
 @dataclass(frozen=True)
-class Task:
+class ShardTask:
     """A part and the folder of its shard."""
 
     part: Part
     folder: Path
 
 
-def make(task: Task, tokenizer: Tokenizer, add: Show) -> None:
+def make(task: ShardTask, tokenizer: Tokenizer, add: Callable[[int, int], None]) -> None:
     """Write the shard of a task, telling `add` of bytes read and tokens made on the way.
 
     Raises:
@@ -44,7 +43,7 @@ def make(task: Task, tokenizer: Tokenizer, add: Show) -> None:
             _encode(task, tokenizer, add)
 
 
-def is_whole(task: Task, vocabulary_hash: str) -> bool:
+def is_whole(task: ShardTask, vocabulary_hash: str) -> bool:
     """Whether the task's folder is the shard of its part as it is now."""
     try:
         store.open(task.folder, vocabulary_hash)
@@ -59,7 +58,7 @@ def identity(source: Source) -> dict[str, Any]:
     return identity | ({"version": __version__} if source.builtin else {})
 
 
-def _encode(task: Task, tokenizer: Tokenizer, add: Show) -> None:
+def _encode(task: ShardTask, tokenizer: Tokenizer, add: Callable[[int, int], None]) -> None:
     reading = Reading()
     characters = without_ids = seen_bytes = seen_tokens = 0
     with store.writing(task.folder, tokenizer.vocab_size, tokenizer.vocabulary_hash) as writer:

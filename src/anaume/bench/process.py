@@ -1,0 +1,181 @@
+"""One process of `anaume bench`: either side, timed step by step.
+
+Comes in: a `Job` as JSON on the command line. Goes out: a `Round` as JSON in the job's file. The padded side is the
+yardstick that others tune against, so it is fixed: the loop of the libraries' own examples, in this order of events:
+documents truncated, a row each, padded to the longest of the micro-batch and masked by
+`DataCollatorForLanguageModeling`; `ModernBertForMaskedLM` with sdpa and logits everywhere; `AdamW`, gradients clipped.
+"""
+
+import json
+import re
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer, DataCollatorForLanguageModeling, ModernBertForMaskedLM
+from transformers.utils import logging
+
+from anaume.batches.batch import IGNORE
+from anaume.batches.loader import Position, Share
+from anaume.batches.plan import BatchPlan
+from anaume.batches.workers import prefetch
+from anaume.bench.compare import Job, Round, Step
+from anaume.files import write_json
+from anaume.model import mlm
+from anaume.model.flops import peak_flops, training_flops
+from anaume.pretrain.loop import update
+from anaume.pretrain.objective import make_objective
+from anaume.pretrain.optim import learning_rate, optimizers
+from anaume.pretrain.prepare import Data
+from anaume.pretrain.ranks import Ranks, this_rank
+from anaume.recipe import Recipe, parse
+from anaume.run import Run
+from anaume.tokenizer.load import load_tokenizer
+from anaume.tokens.build import open_stores
+
+# Steps timed at least, after one that is not: the first one makes the optimizer's moments.
+FEWEST = 2
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """A side ready to train: its network, and the function that takes a step; the schedule asks for its number."""
+
+    network: ModernBertForMaskedLM
+    step: Callable[[int], Step]
+
+
+def padded_rows(plan: BatchPlan, rows: int, epoch: int) -> Iterator[list[list[int]]]:
+    """Endless micro-batches of the plan's documents in their order, each cut to the stage's length, with specials."""
+    loaded = plan.tokenizer
+
+    def documents() -> Iterator[list[int]]:
+        at = 0
+        while True:
+            source, document = plan.order.at(epoch + at // plan.order.epoch_size, at % plan.order.epoch_size, at + rows)
+            for number, index in zip(source, document, strict=True):
+                ids = plan.stores[number].document(int(index))
+                if len(ids) >= max(1, plan.min_document_tokens):
+                    yield [loaded.cls_id, *ids[: plan.length - 2].tolist(), loaded.sep_id]
+            at += len(source)
+
+    stream = documents()
+    while True:
+        yield list(islice(stream, rows))
+
+
+def padded_trainer(recipe: Recipe, plan: BatchPlan, job: Job, ranks: Ranks) -> Trainer:
+    """The comparator."""
+    stage, loaded = recipe.stage[0], plan.tokenizer
+    torch.manual_seed(recipe.seed)
+    network = ModernBertForMaskedLM(mlm.config(recipe.model, loaded, loaded.vocab_size))
+    network.set_attn_implementation("sdpa")
+    torch.nn.Module.to(network, ranks.device).train()
+    optimizer = torch.optim.AdamW(
+        network.parameters(),
+        lr=stage.learning_rate,
+        betas=(stage.adam_beta1, stage.adam_beta2),
+        eps=stage.adam_eps,
+        weight_decay=stage.weight_decay,
+    )
+    collate = DataCollatorForLanguageModeling(
+        AutoTokenizer.from_pretrained(loaded.folder), mlm_probability=stage.mask_rate, seed=recipe.seed
+    )
+    stream = padded_rows(plan, job.rows, job.round)
+
+    def step(number: int) -> Step:
+        start = time.perf_counter()
+        rows = next(stream)
+        batch = collate([{"input_ids": row} for row in rows]).to(ranks.device)
+        with mlm.mixed_precision(ranks.device):
+            loss = network(**batch).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), stage.gradient_clip)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(stage, min(number, stage.steps - 1))
+        optimizer.step()
+        optimizer.zero_grad()
+        value = loss.item()
+        seconds = time.perf_counter() - start
+        lengths, scored = batch["attention_mask"].sum(1), int((batch["labels"] != IGNORE).sum())
+        needed = training_flops(recipe.model, loaded.vocab_size, lengths.cpu().numpy(), scored)
+        return Step(seconds, int(lengths.sum()), batch["input_ids"].numel(), needed, value)
+
+    return Trainer(network, step)
+
+
+def own_trainer(recipe: Recipe, plan: BatchPlan, job: Job, ranks: Ranks) -> Trainer:
+    """What `anaume pretrain` does."""
+    stage = recipe.stage[0]
+    network = mlm.build(recipe.model, plan.tokenizer, recipe.seed, ranks.device).train()
+    mlm.set_rope_theta(network, stage.rope_theta, stage.local_rope_theta)
+    mlm.set_gradient_checkpointing(network, stage.gradient_checkpointing)
+    steppers, objective = optimizers(network, stage), make_objective(network, ranks, recipe.compile, recipe.precision)
+    loaders = 1 if ranks.device.type == "cuda" else 0
+    stream = prefetch(plan, Position(epoch=job.round), Share(), loaders)
+
+    def step(number: int) -> Step:
+        start = time.perf_counter()
+        batch, _ = next(stream)
+        targets = mlm.onto(torch.tensor(float(batch.targets)), ranks.device)
+        rate = learning_rate(stage, min(number, stage.steps - 1))
+        loss, _ = update(objective, steppers, stage, rate, [batch], targets, ranks)
+        value = loss.item()
+        seconds = time.perf_counter() - start
+        needed = training_flops(recipe.model, plan.tokenizer.vocab_size, batch.text_lengths, batch.targets)
+        return Step(seconds, batch.tokens, len(batch.input_ids), needed, value)
+
+    return Trainer(network, step)
+
+
+TRAINERS = {"padded": padded_trainer, "anaume": own_trainer}
+
+
+def measure(job: Job) -> Round:
+    """Run a side for the job's seconds."""
+    recipe = parse(job.recipe, "anaume bench")
+    run = Run(Path(job.run))
+    loaded = load_tokenizer(run.tokenizer)
+    data = Data(loaded, {"train": open_stores(run.tokens("train"), loaded)}, {})
+    ranks = this_rank()
+    trainer = TRAINERS[job.side](recipe, data.plan(recipe, recipe.stage[0], "train"), job, ranks)
+    dtype = mlm.product_dtype(ranks.device, recipe.precision if job.side == "anaume" else "auto")
+    before = peak_flops(ranks.device, dtype)
+    trainer.step(0)
+    steps: list[Step] = []
+    while len(steps) < FEWEST or sum(step.seconds for step in steps) < job.seconds:
+        steps.append(trainer.step(1 + len(steps)))
+    peaks = before, peak_flops(ranks.device, dtype)
+    products = str(dtype).removeprefix("torch.")
+    memory, device, threads = peak_memory(ranks.device), str(ranks.device), torch.get_num_threads()
+    return Round(job.side, products, steps, peaks, memory, device, threads)
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes that this process has held so far: on the GPU, or of the machine's memory.
+
+    Linux says so in /proc. `ru_maxrss`, for other systems, may also count the process that started this one.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if status.exists() and (found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
+        return 1024 * int(found.group(1))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def main() -> None:
+    """The process."""
+    logging.set_verbosity_error()  # the libraries' advice on padding is the comparator's point
+    given: dict[str, Any] = json.loads(sys.argv[1])
+    write_json(Path(given["out"]), asdict(measure(Job(**given))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""A folder or Hub id → an opened encoder with its tokenizer, or one line that says why it can't be opened."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer
+from transformers.utils import logging
+from transformers.utils.hub import cached_file
+
+from anaume.errors import UserError
+from anaume.files import sha256
+
+# The files on which a model's numbers depend; its README does not count.
+MODEL_FILES = ("config.json", "*.safetensors", "*.bin", "*.model", "vocab*", "tokenizer*", "special_tokens_map.json")
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A model ready for evaluation, in float32 and in evaluation mode.
+
+    `name`        the folder's name, or the Hub id
+    `tokenizer`   a transformers tokenizer, fast or slow
+    `model`       an AutoModelForMaskedLM if it was opened with `masked_lm`, otherwise an AutoModel
+    `max_length`  longest input in tokens, special tokens included; longer texts are truncated and counted
+    `revision`    identifies the weights, see `revision_of`; empty for a model made in memory
+    """
+
+    name: str
+    tokenizer: Any
+    model: Any
+    max_length: int
+    device: torch.device
+    revision: str = ""
+
+
+def load_encoder(path_or_id: str, *, masked_lm: bool) -> Encoder:
+    """Open a local folder or a Hub id.
+
+    Raises:
+        UserError: the model doesn't exist or can't be opened, some of its weights are missing (without a masked-LM
+            head it would run with a random one), or its tokenizer has no mask token although `masked_lm` is set.
+    """
+    tokenizer = open_tokenizer(path_or_id, masked_lm=masked_lm)
+    auto_class = AutoModelForMaskedLM if masked_lm else AutoModel
+    with _one_line_errors(path_or_id), quiet_transformers(bars=not Path(path_or_id).is_dir()):
+        # float32 whatever the checkpoint holds: half precision is slow on a CPU, and numbers must be comparable.
+        model, info = auto_class.from_pretrained(path_or_id, dtype=torch.float32, output_loading_info=True)
+    missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)  # mean pooling needs no pooler
+    if missing:
+        what = "a masked language model" if masked_lm else "an encoder"
+        raise UserError(f"{path_or_id}: lacks weights of {what}: {', '.join(missing[:3])}")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    max_length = _max_length(tokenizer, model)
+    return Encoder(name_of(path_or_id), tokenizer, model.to(device).eval(), max_length, device, revision_of(path_or_id))
+
+
+def open_tokenizer(path_or_id: str, *, masked_lm: bool) -> Any:
+    """Open a model's tokenizer after checking its config, which reveals most mistakes before any weights are read.
+
+    Raises:
+        UserError: see `load_encoder`.
+    """
+    folder = Path(path_or_id)
+    if not folder.is_dir() and (folder.is_absolute() or path_or_id.startswith(".") or path_or_id.count("/") > 1):
+        raise UserError(f"{path_or_id}: no such folder; expected a model's folder or a Hub id (owner/name)")
+    with _one_line_errors(path_or_id):
+        AutoConfig.from_pretrained(path_or_id)  # first, because without a config the tokenizer's error is obscure
+        tokenizer = AutoTokenizer.from_pretrained(path_or_id)
+    if masked_lm and tokenizer.mask_token_id is None:
+        raise UserError(f"{path_or_id}: its tokenizer has no mask token; expected a masked language model")
+    return tokenizer
+
+
+@contextmanager
+def _one_line_errors(path_or_id: str) -> Iterator[None]:
+    """Turn what transformers raises when it can't open something into one line."""
+    try:
+        yield
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
+        reason = " ".join(str(error).split()).split(". ")[0]
+        raise UserError(f"{path_or_id}: can't be opened as a model's folder or Hub id: {reason}") from error
+
+
+@contextmanager
+def quiet_transformers(*, bars: bool) -> Iterator[None]:
+    """Silence transformers' table of unused weights within the block; `load_encoder` checks what matters of it."""
+    verbosity, bars_enabled = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    if not bars:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars_enabled:
+            logging.enable_progress_bar()
+
+
+def _max_length(tokenizer: Any, model: Any) -> int:
+    limits = [int(tokenizer.model_max_length)]  # 10^30 where the tokenizer states none
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions and positions > 0:
+        table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+        # RoBERTa and its family count positions from behind the padding index: 514 rows hold 512 tokens.
+        padding = table.padding_idx if isinstance(table, nn.Embedding) else None
+        limits.append(positions if padding is None else positions - padding - 1)
+    return min(limits)
+
+
+def name_of(path_or_id: str) -> str:
+    """Return the name of a model in its records: the folder's name, or the Hub id."""
+    folder = Path(path_or_id)
+    return folder.resolve().name if folder.is_dir() else path_or_id
+
+
+def check_names(models: Sequence[str]) -> None:
+    """Refuse models that share a name, because their records would overwrite each other.
+
+    Raises:
+        UserError: names the first such model.
+    """
+    names = [name_of(model) for model in models]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise UserError(f"two models are called {min(repeated)!r}, and so would be their records; rename a folder")
+
+
+def revision_of(path_or_id: str) -> str:
+    """Return a checksum of a folder's model files, or the commit of a Hub id, which must have been opened before."""
+    folder = Path(path_or_id)
+    if not folder.is_dir():
+        file = cached_file(path_or_id, "config.json")  # …/snapshots/COMMIT/config.json
+        assert file
+        return Path(file).parent.name
+    files = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()})
+    lines = [f"{path.name} {_sha256_of(path, path.stat().st_size, path.stat().st_mtime_ns)}\n" for path in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _sha256_of(path: Path, _size: int, _modified_ns: int) -> str:
+    """Checksum of a file, computed once per size and time of change: `eval all` asks for each weight file often."""
+    return sha256(path)

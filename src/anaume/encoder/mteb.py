@@ -1,0 +1,73 @@
+"""Any encoder as a model of mteb, where JMTEB lives: a folder or Hub id → what `mteb.evaluate` takes.
+
+    import mteb
+    from anaume.encoder.mteb import MtebEncoder
+    mteb.evaluate(MtebEncoder("my-encoder"), mteb.get_benchmark("JMTEB(v2)").tasks)
+
+`SentenceTransformer("my-encoder")` works there too, with the same scores. But mteb gives every model in a local folder
+the same name, and would answer for a second one from the results that it cached for the first. This class names the
+model and its weights, takes prefixes, and embeds without padding. The rule: embeddings are those of `encoder.embed`.
+"""
+
+from typing import Unpack
+
+from mteb.abstasks.task_metadata import TaskMetadata
+from mteb.models.abs_encoder import AbsEncoder
+from mteb.models.model_meta import ModelMeta, ScoringFunction
+from mteb.types import Array, BatchedInput, EncodeKwargs, PromptType
+from torch.utils.data import DataLoader
+from typing_extensions import override
+
+from anaume.encoder.embed import embed
+from anaume.encoder.load import load_encoder
+
+
+class MtebEncoder(AbsEncoder):
+    """Mean-pooled embeddings, compared by their cosine.
+
+    The prefixes are for models trained with them (ruri: "クエリ: " and "文章: "): `positive_prefix` goes before the
+    documents of retrieval tasks, `query_prefix` before every other text.
+
+    Raises:
+        UserError: the model can't be opened.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        *,
+        query_prefix: str = "",
+        positive_prefix: str = "",
+        batch_tokens: int = 8192,
+    ) -> None:
+        self.opened = load_encoder(model_name, masked_lm=False)
+        self.query_prefix, self.positive_prefix = query_prefix, positive_prefix
+        self.batch_tokens = batch_tokens
+        name = self.opened.name
+        prefixes = {"query_prefix": query_prefix, "positive_prefix": positive_prefix}
+        self.mteb_model_meta = ModelMeta.create_empty(
+            {
+                "name": name if "/" in name else f"local/{name}",
+                "revision": self.opened.revision,
+                "max_tokens": self.opened.max_length,
+                "embed_dim": self.opened.model.config.hidden_size,
+                "similarity_fn_name": ScoringFunction.COSINE,
+                "experiment_kwargs": {key: value for key, value in prefixes.items() if value} or None,
+            }
+        )
+
+    @override
+    def encode(
+        self,
+        inputs: DataLoader[BatchedInput],
+        *,
+        task_metadata: TaskMetadata,
+        hf_split: str,
+        hf_subset: str,
+        prompt_type: PromptType | None = None,
+        **kwargs: Unpack[EncodeKwargs],
+    ) -> Array:
+        """Embed the texts of all batches: (texts, hidden) float32."""
+        prefix = self.positive_prefix if prompt_type == PromptType.document else self.query_prefix
+        texts = [prefix + text for batch in inputs for text in batch["text"]]
+        return embed(self.opened, texts, batch_tokens=self.batch_tokens).numpy()

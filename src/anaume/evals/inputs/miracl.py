@@ -1,0 +1,198 @@
+"""MIRACL's own files → pairs of passages, as the paper makes them for Table 4 (MIRACL: Zhang et al., TACL 2023).
+
+In: topics and qrels of miracl/miracl and the passages of miracl/miracl-corpus, from the Hub or a folder of the same
+layout, since `datasets` runs the scripts of neither any more. Out: JSON lines that `--pairs` reads. The rule: a topic
+with two or more positive passages gives one pair, the first of them as the query and the second as what it must find,
+in the order of the qrels; the text of a passage is used without its title. The Japanese training topics are 3,477 and
+give 1,746 pairs.
+"""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from anaume.corpus.rows import text_of
+from anaume.errors import UserError
+from anaume.files import write_atomic
+
+LANGUAGES = ("ar", "bn", "de", "en", "es", "fa", "fi", "fr", "hi", "id", "ja", "ko", "ru", "sw", "te", "th", "yo", "zh")
+SPLITS = ("train", "dev")  # the test sets are published without qrels
+TOPICS, CORPUS = "miracl/miracl", "miracl/miracl-corpus"  # data sets on the Hub
+ABSENT = 0.01  # of the passages asked for: when more are not in the corpus, a part of it is
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `write_pairs` did: topics of the split, pairs made, and positive passages that the corpus lacks."""
+
+    topics: int
+    pairs: int
+    absent: int
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A paragraph of a Wikipedia page."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where the three inputs are."""
+
+    topics: Path
+    qrels: Path
+    corpus: list[Path]
+
+
+def write_pairs(out: Path, language: str = "ja", split: str = "train", folder: Path | None = None) -> Written:
+    """Write the pairs of a split to `out`, one object a line, in the order of the topics.
+
+    Each has `query`, `positive`, `title` (of the positive's page), the ids `topic`, `query_id`, `positive_id`, and
+    `source`, which evaluations copy into their records. `folder` holds `miracl-v1.0-ja` and `miracl-corpus-v1.0-ja`;
+    without it they are fetched from the Hub (1.1 GB for Japanese) and stay in its cache.
+
+    Raises:
+        UserError: an unknown language or split; a file that is not there or damaged; more than 1 % of the positive
+            passages not in the corpus; no topic with two.
+    """
+    if language not in LANGUAGES:
+        raise UserError(f"MIRACL in {language!r}; accepted: {', '.join(LANGUAGES)}")
+    if split not in SPLITS:
+        raise UserError(f"MIRACL's split {split!r}; accepted: {', '.join(SPLITS)}")
+    files = _files(language, split, folder)
+    topics = [topic for topic, _ in _table(files.topics, 2)]
+    several = _with_several_positives(topics, files.qrels)
+    wanted = {document for documents in several.values() for document in documents}
+    passages = read_passages(files.corpus, wanted)
+    absent = len(wanted) - len(passages)
+    if absent > ABSENT * len(wanted):
+        where = files.corpus[0].parent
+        raise UserError(f"{where}: lacks {absent} of {len(wanted)} positive passages; expected the whole corpus")
+    source = f"MIRACL v1.0 {language}, {split}: first and second positive passage, without titles"
+    lines = []
+    for topic, documents in several.items():
+        query, positive, *_ = [*(document for document in documents if document in passages), "", ""]
+        if positive:
+            row = {
+                "query": passages[query].text,
+                "positive": passages[positive].text,
+                "title": passages[positive].title,
+                "topic": topic,
+                "query_id": query,
+                "positive_id": positive,
+                "source": source,
+            }
+            lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+    if not lines:
+        raise UserError(f"{files.qrels}: no topic of {files.topics.name} has two positive passages")
+    write_atomic(out, "".join(lines))
+    return Written(len(topics), len(lines), absent)
+
+
+def _with_several_positives(topics: Sequence[str], qrels: Path) -> dict[str, list[str]]:
+    """Topics in their order → ids of their positive passages in the order of the qrels, where there are two or more."""
+    positives: dict[str, dict[str, None]] = {topic: {} for topic in topics}
+    for topic, _, document, relevance in _table(qrels, 4):
+        if relevance == "1" and topic in positives:
+            positives[topic][document] = None
+    return {topic: list(documents) for topic, documents in positives.items() if len(documents) > 1}
+
+
+def read_passages(files: Sequence[Path], wanted: set[str]) -> dict[str, Passage]:
+    """Read the corpus once, until all `wanted` ids are found, and keep those: id → passage.
+
+    Raises:
+        UserError: a line that is no passage, a file cut short.
+    """
+    found: dict[str, Passage] = {}
+    for file in track(files, "MIRACL's corpus", console=Console(stderr=True)):
+        for place, line in _lines(file):
+            try:
+                row = json.loads(line)
+                document = row["docid"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise UserError(f"{place}: expected an object with docid, title and text") from error
+            if document in wanted:
+                found[document] = Passage(str(row.get("title", "")), text_of(row, "text", place))
+        if len(found) == len(wanted):
+            break
+    return found
+
+
+def _files(language: str, split: str, folder: Path | None) -> Files:
+    """The inputs in a folder, or fetched.
+
+    Raises:
+        UserError: one is missing.
+    """
+    name, corpus = f"miracl-v1.0-{language}", f"miracl-corpus-v1.0-{language}"
+    topics = f"{name}/topics/topics.{name}-{split}.tsv"
+    qrels = f"{name}/qrels/qrels.{name}-{split}.tsv"
+    judged = folder or _fetch(TOPICS, [topics, qrels])
+    passages = (folder or _fetch(CORPUS, [f"{corpus}/*.jsonl.gz"])) / corpus
+    parts = [passages / f"docs-{i}.jsonl.gz" for i in range(max(1, len(list(passages.glob("docs-*.jsonl.gz")))))]
+    for path in (judged / topics, judged / qrels, *parts):
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; expected the layout of {TOPICS} and {CORPUS} on the Hub")
+    return Files(judged / topics, judged / qrels, parts)
+
+
+def _fetch(repository: str, patterns: list[str]) -> Path:
+    """The folder of a data set on the Hub, with the files of these patterns downloaded once.
+
+    Raises:
+        UserError: the Hub can't be reached or wants its terms accepted first.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError
+
+    try:
+        return Path(snapshot_download(repository, repo_type="dataset", allow_patterns=patterns))
+    except GatedRepoError as error:
+        page = f"https://huggingface.co/datasets/{repository}"
+        raise UserError(f"{repository}: gated; accept its terms at {page}, then run: hf auth login") from error
+    except (OSError, ValueError) as error:  # no such repository; no way to reach the Hub; not cached
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{repository}: not to be had from the Hub ({reason}); or give a folder with its files"
+        ) from error
+
+
+def _table(path: Path, columns: int) -> Iterator[list[str]]:
+    """Yield the fields of each line, which tabs separate.
+
+    Raises:
+        UserError: another number of fields, or not UTF-8.
+    """
+    with path.open(encoding="utf-8") as stream:
+        try:
+            for number, line in enumerate(stream, 1):
+                fields = line.rstrip("\n").split("\t")
+                if len(fields) != columns:
+                    raise UserError(f"{path}:{number}: {len(fields)} fields between tabs, expected {columns}")
+                yield fields
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from error
+
+
+def _lines(file: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield ("FILE:LINE", line) of a gzip file.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        with gzip.open(file, "rb") as stream:
+            for number, line in enumerate(stream, 1):
+                yield f"{file}:{number}", line
+    except (EOFError, OSError, zlib.error) as error:
+        raise UserError(f"{file}: damaged ({error}); fetch it again") from error

@@ -1,0 +1,33 @@
+"""Pairs of texts that belong together, for retrieval, geometry and contrastive training."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from anaume.corpus.rows import read_rows, text_of
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A query and the text that answers it. `title` of its page and `source` of both texts may be empty."""
+
+    query: str
+    positive: str
+    title: str = ""
+    source: str = ""
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Read JSON lines with `query`, `positive` and, optionally, `title` and `source`.
+
+    Raises:
+        UserError: a line is not JSON, a text is missing or empty (names file and line), or the file is empty.
+    """
+    return [
+        Pair(
+            text_of(row, "query", place),
+            text_of(row, "positive", place),
+            str(row.get("title", "")),
+            str(row.get("source", "")),
+        )
+        for place, row in read_rows(path)
+    ]

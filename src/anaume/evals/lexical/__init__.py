@@ -1,0 +1,1 @@
+"""Similarity of texts without a model: edit distance, Jaccard and BM25, the baselines of retrieval."""

@@ -1,0 +1,1 @@
+"""A run's checkpoint → a folder that `transformers` and `sentence-transformers` open."""

@@ -1,0 +1,83 @@
+"""Labelled examples → rows of token ids with their targets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from anaume.finetune import spans
+from anaume.finetune.examples import Example, Kind
+
+# Longest row in tokens, as in the paper (section 4.1).
+MAX_LENGTH = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Token ids with the special tokens, and token types where the tokenizer gives any."""
+
+    ids: list[int]
+    types: list[int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What the network learns from at a time.
+
+    `rows`    a single row; for a choice, one row per choice
+    `target`  the similarity, or the number of the class or choice; for a span, its first and last token in the row
+    """
+
+    rows: tuple[Row, ...]
+    target: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A split as token ids.
+
+    `items`      one per example; for spans, one per window of a context
+    `windows`    the windows of the contexts, for spans only
+    `truncated`  number of texts that were cut
+    """
+
+    examples: tuple[Example, ...]
+    items: list[Item]
+    windows: list[spans.Window]
+    truncated: int
+
+
+def encode(tokenizer: Any, kind: Kind, examples: tuple[Example, ...], max_length: int) -> Encoded:
+    """Turn a split into rows of at most `max_length` ids. Of a pair, the longer text is cut first, as JGLUE does."""
+    if kind == "span":
+        windows, truncated = spans.windows(tokenizer, examples, max_length)
+        items = [
+            Item((Row(w.ids, w.types if _has_types(tokenizer) else None),), w.target(examples[w.example].answers[0]))
+            for w in windows
+        ]
+        return Encoded(examples, items, windows, truncated)
+    texts = [example.texts for example in examples]
+    if kind == "choice":
+        texts = [(question, choice) for question, *choices in texts for choice in choices]
+    rows, truncated = _rows(tokenizer, texts, max_length)
+    rows_per_item = len(rows) // len(examples)
+    groups = (tuple(rows[i : i + rows_per_item]) for i in range(0, len(rows), rows_per_item))
+    items = [Item(group, (example.label,)) for group, example in zip(groups, examples, strict=True)]
+    return Encoded(examples, items, [], truncated)
+
+
+def _has_types(tokenizer: Any) -> bool:
+    return "token_type_ids" in tokenizer.model_input_names
+
+
+def _rows(tokenizer: Any, texts: Sequence[tuple[str, ...]], max_length: int) -> tuple[list[Row], int]:
+    """Encode texts or pairs of texts; the second value is the number of those that were cut."""
+    sides = [list(side) for side in zip(*texts, strict=True)]
+    encoded = tokenizer(*sides, verbose=False)
+    ids: list[list[int]] = encoded["input_ids"]
+    types = encoded["token_type_ids"] if _has_types(tokenizer) else [None] * len(ids)
+    rows = [Row(*pair) for pair in zip(ids, types, strict=True)]
+    too_long = [i for i, row in enumerate(ids) if len(row) > max_length]
+    for i in too_long:
+        cut = tokenizer(*texts[i], truncation=True, max_length=max_length)
+        rows[i] = Row(cut["input_ids"], cut.get("token_type_ids"))
+    return rows, len(too_long)

@@ -1,0 +1,143 @@
+"""JSQuAD: questions and contexts → windows of ids; logits of windows → answers → exact match and F1.
+
+A window is [CLS] question [SEP] part of the context [SEP]. The rule: a token knows the characters that it stands for,
+so an answer is always cut from the context itself.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anaume.finetune.examples import Answer, Example
+
+# Tokens of the context that two neighbouring windows share, and the longest answer (run_squad.py's defaults).
+STRIDE = 128
+MAX_ANSWER = 30
+
+Characters = list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Window:
+    """One row of ids.
+
+    `example`     which question it belongs to
+    `ids`         its ids, special ones included; `types` their token types
+    `first`       where in the row the context begins
+    `characters`  for each token of the context in this window, the characters [start, stop) that it stands for
+    """
+
+    example: int
+    ids: list[int]
+    types: list[int]
+    first: int
+    characters: Characters
+
+    def target(self, answer: Answer) -> tuple[int, int]:
+        """The row's first and last token of the answer; (0, 0), the [CLS], if it is not whole in this window."""
+        stop = answer.start + len(answer.text)
+        inside = [i for i, (low, high) in enumerate(self.characters) if low < stop and high > answer.start]
+        if not inside or self.characters[0][0] > answer.start or self.characters[-1][1] < stop:
+            return 0, 0
+        return self.first + inside[0], self.first + inside[-1]
+
+
+def windows(tokenizer: Any, examples: Sequence[Example], max_length: int) -> tuple[list[Window], int]:
+    """Cut every context into windows of at most `max_length` tokens that overlap by STRIDE, or by half if that is less.
+
+    A question keeps half of a window at most; the second value counts those that were cut.
+    """
+    (head, middle, tail), (type_a, type_b) = _template(tokenizer)
+    contexts = list(dict.fromkeys(example.texts[1] for example in examples))
+    encoded = dict(zip(contexts, _characters(tokenizer, contexts), strict=True))
+    questions = tokenizer([example.texts[0] for example in examples], add_special_tokens=False, verbose=False)
+    made, cut = [], 0
+    for number, (example, question) in enumerate(zip(examples, questions["input_ids"], strict=True)):
+        limit = max_length // 2
+        cut += len(question) > limit
+        start = [*head, *question[:limit], *middle]
+        ids, characters = encoded[example.texts[1]]
+        room = max_length - len(start) - len(tail)
+        step = room - min(STRIDE, room // 2)
+        for begin in range(0, max(1, len(ids) - room + step), step):
+            part = ids[begin : begin + room]
+            types = [type_a] * len(start) + [type_b] * (len(part) + len(tail))
+            made.append(
+                Window(number, [*start, *part, *tail], types, len(start), characters[begin : begin + len(part)])
+            )
+    return made, cut
+
+
+def answers_of(made: Sequence[Window], logits: Sequence[NDArray[np.float32]], examples: Sequence[Example]) -> list[str]:
+    """The best answer to each question: the span of MAX_ANSWER tokens at most, in any of its windows, whose start and
+    end logits have the highest sum. `logits` are (tokens, 2) for each window.
+    """
+    best = [-np.inf] * len(examples)
+    texts = [""] * len(examples)
+    for window, scores in zip(made, logits, strict=True):
+        stop = window.first + len(window.characters)
+        start, end = scores[window.first : stop].astype(np.float64).T
+        sums = start[:, None] + end[None, :]
+        sums[np.tril_indices(len(start), -1)] = sums[np.triu_indices(len(start), MAX_ANSWER)] = -np.inf
+        first, last = np.unravel_index(sums.argmax(), sums.shape)
+        if sums[first, last] > best[window.example]:
+            best[window.example] = sums[first, last]
+            low, high = window.characters[first][0], window.characters[last][1]
+            texts[window.example] = examples[window.example].texts[1][low:high].strip()
+    return texts
+
+
+def _template(tokenizer: Any) -> tuple[tuple[list[int], list[int], list[int]], tuple[int, int]]:
+    """The special ids before, between and after a pair of texts, and the token types of its two sides."""
+    texts = "あ", "い"
+    a, b = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts)
+    pair = tokenizer(*texts)
+    ids: list[int] = pair["input_ids"]
+    types = pair.get("token_type_ids", [0] * len(ids))
+    first = next(i for i in range(len(ids)) if ids[i : i + len(a)] == a)
+    second = next(i for i in range(first + len(a), len(ids)) if ids[i : i + len(b)] == b)
+    specials = ids[:first], ids[first + len(a) : second], ids[second + len(b) :]
+    return specials, (types[first], types[second])
+
+
+def _characters(tokenizer: Any, texts: list[str]) -> list[tuple[list[int], Characters]]:
+    """The ids of each text and the characters that each id stands for."""
+    if tokenizer.is_fast:
+        encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        return list(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True))
+    tokens = [tokenizer.tokenize(text) for text in texts]
+    return [(tokenizer.convert_tokens_to_ids(row), align(row, text)) for row, text in zip(tokens, texts, strict=True)]
+
+
+def align(tokens: Sequence[str], text: str) -> Characters:
+    """Find tokens in their text, for a tokenizer that doesn't say where they come from (BERT's with MeCab).
+
+    Both are compared in NFKC form and lower case, for so such tokenizers normalise. A token must follow the one
+    before it; one that does not (an unknown word) stands for everything up to the next that can be found.
+    """
+    origin = [i for i, character in enumerate(text) for _ in _folded(character)]
+    folded = "".join(_folded(character) for character in text)
+    spans: list[tuple[int, int]] = []  # in `folded`; an unknown end is −1
+    place, lost = 0, False
+    for token in tokens:
+        surface = _folded(token).removeprefix("##")
+        at = folded.find(surface, place) if surface else -1
+        lost = at < 0 or (not lost and bool(folded[place:at].strip()))
+        spans.append((place, -1) if lost else (at, at + len(surface)))
+        place = spans[-1][0] if lost else spans[-1][1]
+    origin.append(len(text))
+    following = len(folded)
+    found: Characters = []
+    for low, known in reversed(spans):
+        high = following if known < 0 else known
+        following = following if known < 0 else low
+        found.append((origin[low], origin[high - 1] + 1 if high > low else origin[low]))
+    return found[::-1]
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).lower()

@@ -1,0 +1,93 @@
+"""What a person sees while a verb works: bars on a terminal, and lines in a log file where a run takes hours.
+
+Everything here goes to standard error.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+# Seconds between two lines of `TrainingProgress` where standard error is not a terminal.
+LINE_SECONDS = 10.0
+
+
+@contextmanager
+def bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar on a terminal, and nothing in a log file. Yields a function that advances the bar by an amount."""
+    with console_bar(title, total) as (_, advance):
+        yield advance
+
+
+@contextmanager
+def console_bar(title: str, total: int) -> Iterator[tuple[Console, Callable[[int], None]]]:
+    """Like `bar`, and also yields the console whose lines appear above the bar, on a terminal or not."""
+    console = Console(stderr=True)
+    columns = Progress.get_default_columns()
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task(title, total=total)
+        yield progress.console, lambda amount: progress.advance(task, amount)
+
+
+@contextmanager
+def tokens_bar(total_bytes: int) -> Iterator[Callable[[int, int], None]]:
+    """Show how much of a corpus is tokenised. Yields a function of (bytes read, tokens made) so far.
+
+    Without a known total, 0 bytes, the bar pulses.
+    """
+    columns = (TextColumn("tokens"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[tokens]:,}"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task("tokens", total=total_bytes or None, tokens=0)
+        yield lambda read, tokens: progress.update(task, completed=read, tokens=tokens)
+
+
+class TrainingProgress:
+    """Step, loss, tokens per second, MFU and the time left of a stage: a bar on a terminal, else a line now and then.
+
+    `first_step` is the step that training resumes from. `quiet` silences all ranks but the main one.
+    """
+
+    def __init__(self, stage: str, steps: int, first_step: int, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.stage, self.steps, self.quiet = stage, steps, quiet
+        self.start_time, self.first_step = time.monotonic(), first_step
+        self.task = self.progress.add_task(stage, total=steps, completed=first_step, figures="")
+        self.last_line_time = 0.0
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def show(self, step: int, record: dict[str, Any]) -> None:
+        """Show a "train" record of metrics.jsonl."""
+        figures = (
+            f"loss {record['loss']:.3f}  {record['tokens_per_second']:,.0f} tokens/s  MFU {100 * record['mfu']:.0f} %"
+        )
+        self.progress.update(self.task, completed=step, figures=figures)
+        if self.quiet or self.console.is_terminal:
+            return
+        now = time.monotonic()
+        if now - self.last_line_time > LINE_SECONDS or step == self.steps:
+            per_step = (now - self.start_time) / (step - self.first_step)
+            left = timedelta(seconds=round(per_step * (self.steps - step)))
+            print(f"{self.stage} {step}/{self.steps}  {figures}  {left} left", file=self.console.file, flush=True)
+            self.last_line_time = now

@@ -1,0 +1,66 @@
+"""Reading of pairs and cloze questions: what a wrong file gets."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from anaume.errors import UserError
+from anaume.evals.fill_mask import Cloze, read_cloze
+from anaume.evals.inputs.pairs import Pair, read_pairs
+
+GOOD_PAIR = '{"query": "問", "positive": "答", "title": "題"}'
+GOOD_CLOZE = '{"text": "首都は[MASK]。", "answers": ["東京", "とうきょう"]}'
+
+
+def test_good_files(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(f'{GOOD_PAIR}\n\n{{"query": "q", "positive": "p"}}\n', encoding="utf-8")
+    assert read_pairs(file) == [Pair("問", "答", "題"), Pair("q", "p")]
+    file.write_text(GOOD_CLOZE, encoding="utf-8")
+    assert read_cloze(file) == [Cloze("首都は[MASK]。", ("東京", "とうきょう"))]
+
+
+@pytest.mark.parametrize(
+    ("read", "good", "line", "message"),
+    [
+        (read_pairs, GOOD_PAIR, "{nonsense", ":2: not JSON"),
+        (read_pairs, GOOD_PAIR, "[1]", ":2: expected a JSON object, got list"),
+        (read_pairs, GOOD_PAIR, '{"query": "q"}', ":2: lacks 'positive' (has query)"),
+        (read_pairs, GOOD_PAIR, '{"query": "q", "positive": " "}', ":2: 'positive' must be a text"),
+        (read_pairs, GOOD_PAIR, '{"query": 1, "positive": "p"}', ":2: 'query' must be a text"),
+        (
+            read_cloze,
+            GOOD_CLOZE,
+            '{"text": "空", "answers": ["a"]}',
+            ":2: 'text' must hold one [MASK], has 0",
+        ),
+        (read_cloze, GOOD_CLOZE, '{"text": "[MASK][MASK]", "answers": ["a"]}', "has 2"),
+        (read_cloze, GOOD_CLOZE, '{"text": "[MASK]", "answers": []}', ":2: 'answers' must be a list"),
+        (read_cloze, GOOD_CLOZE, '{"text": "[MASK]", "answers": "東京"}', ":2: 'answers' must be a list"),
+        (read_cloze, GOOD_CLOZE, '{"text": "[MASK]"}', ":2: 'answers' must be a list"),
+        (read_cloze, GOOD_CLOZE, '{"text": "[MASK]", "answers": ["a", ""]}', ":2: 'answers' must hold words"),
+    ],
+)
+def test_a_bad_line_is_named(
+    tmp_path: Path, read: Callable[[Path], object], good: str, line: str, message: str
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(f"{good}\n{line}\n", encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        read(file)
+    assert message in str(error.value)
+    assert str(error.value).startswith(str(file))
+    assert "\n" not in str(error.value)
+
+
+def test_empty_missing_and_not_utf8(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    with pytest.raises(UserError, match="no such file"):
+        read_pairs(file)
+    file.write_text("\n\n")
+    with pytest.raises(UserError, match="empty"):
+        read_pairs(file)
+    file.write_bytes(GOOD_PAIR.encode() + b"\n\xff\xfe\n")
+    with pytest.raises(UserError, match=":2: not UTF-8"):
+        read_pairs(file)

@@ -1,0 +1,132 @@
+"""What an export must do: open in the libraries that people use, and give the numbers of the checkpoint."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForMaskedLM, AutoTokenizer, ModernBertForMaskedLM, pipeline
+
+from anaume import recipe
+from anaume.batches.batch import IGNORE
+from anaume.batches.loader import batches
+from anaume.errors import UserError
+from anaume.export.checkpoint import export, select_checkpoint
+from anaume.model import mlm
+from anaume.pretrain.loop import pretrain
+from anaume.pretrain.prepare import prepare
+from anaume.recipe import Recipe
+from anaume.run import CheckpointName, Run
+from anaume.tokenizer.load import load_tokenizer
+
+TEXT = "岩手県の県庁所在地は盛岡市です。"
+
+
+@pytest.fixture(scope="module")
+def folder(straight: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(straight, select_checkpoint(straight), tmp_path_factory.mktemp("export") / "encoder")
+
+
+def test_logits_are_the_checkpoints(straight: Run, tiny: Recipe, folder: Path) -> None:
+    """One document, through Hugging Face's sdpa from the export and through the packed path from the checkpoint."""
+    data = prepare(tiny, straight)
+    network = mlm.build(tiny.model, data.tokenizer, 0)
+    mlm.load_weights(network, [straight.checkpoint(select_checkpoint(straight)) / mlm.WEIGHTS])
+    mlm.set_rope_theta(network, tiny.stage[-1].rope_theta)
+    batch, _ = next(batches(data.plan(tiny, tiny.stage[-1], "train")))
+    inputs = mlm.to_device(batch, 256, torch.device("cpu"))
+    length = int(batch.lengths[0])
+    exported = AutoModelForMaskedLM.from_pretrained(folder)
+    with torch.inference_mode():
+        logits = exported(input_ids=inputs.input_ids[:, :length]).logits[0]
+        here = inputs.scored[(inputs.scored < length) & (inputs.labels != IGNORE)]
+        ours = network.decoder(mlm.scored_states(network, inputs))[: len(here), : logits.shape[-1]]
+    assert logits.shape[-1] == data.tokenizer.vocab_size
+    torch.testing.assert_close(ours, logits[here], atol=1e-4, rtol=1e-4)
+
+
+def test_an_average_is_the_mean_of_the_last_checkpoints(straight: Run, tmp_path: Path) -> None:
+    last = select_checkpoint(straight, "first")
+    steps = [load_file(straight.checkpoint(CheckpointName("first", step)) / mlm.WEIGHTS) for step in (2, 4, 6)]
+    exported = load_file(export(straight, last, tmp_path / "mean", average=3) / "model.safetensors")
+    name = "model.layers.1.attn.Wqkv.weight"
+    torch.testing.assert_close(exported[name], torch.stack([weights[name] for weights in steps]).mean(0))
+    assert not torch.equal(steps[0][name], steps[2][name])
+    with pytest.raises(UserError, match="--average 5: first-step-0000006 and the checkpoints before it are 4"):
+        export(straight, last, tmp_path / "more", average=5)
+
+
+def test_it_opens_in_fill_mask_and_sentence_transformers(folder: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    auto = AutoTokenizer.from_pretrained(folder)
+    guesses = pipeline("fill-mask", model=str(folder))(f"岩手県の県庁所在地は{auto.mask_token}です。")
+    assert len(guesses) == 5
+    assert all(0 < guess["score"] < 1 for guess in guesses)
+    sentences = SentenceTransformer(str(folder), device="cpu")
+    encoded = auto(TEXT, return_tensors="pt")
+    assert set(encoded) == {"input_ids", "attention_mask"}
+    with torch.inference_mode():
+        states = AutoModelForMaskedLM.from_pretrained(folder).model(**encoded).last_hidden_state[0]
+    torch.testing.assert_close(torch.tensor(sentences.encode(TEXT)), states.mean(0), atol=1e-5, rtol=1e-4)
+
+
+def test_config_speaks_to_old_and_new_readers(folder: Path, tiny: Recipe) -> None:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    assert config["rope_parameters"]["full_attention"]["rope_theta"] == 20_000
+    assert config["rope_parameters"]["sliding_attention"]["rope_theta"] == 20_000
+    assert (config["global_rope_theta"], config["local_rope_theta"]) == (20_000, 20_000)
+    assert (config["global_attn_every_n_layers"], config["local_attention"]) == (3, tiny.model.window)
+    assert config["architectures"] == ["ModernBertForMaskedLM"]
+    assert config["vocab_size"] == load_tokenizer(folder).vocab_size
+    assert config["dtype"] == "float32"
+
+
+def test_a_run_carries_on_without_the_checkpoint_it_began_from(tiny: Recipe, tmp_path: Path) -> None:
+    """Thetas 160,000 and 10,000 go in and come out; from its first step on the run holds all that it needs."""
+    loaded = load_tokenizer(Path(tiny.tokenizer.load))
+    torch.manual_seed(3)
+    original = ModernBertForMaskedLM(mlm.config(tiny.model, loaded, loaded.vocab_size)).eval()
+    with torch.no_grad():  # an untrained network's attention is so flat that no theta would show
+        for layer in original.model.layers:
+            layer.attn.Wqkv.weight.mul_(20)
+    original.save_pretrained(tmp_path / "init")
+    table = tiny.model_dump()
+    table["model"]["init"] = str(tmp_path / "init")
+    table["stage"] = [{key: table["stage"][0][key] for key in ("name", "length", "batch_tokens", "micro_batch_tokens")}]
+    table["stage"][0] |= {"steps": 2, "warmup_steps": 1, "save_every": 1, "validation_tokens": 512}
+    wanted = recipe.parse(table, "test")
+    straight = pretrain(wanted, tmp_path / "run")
+    ids = torch.arange(300, 400).unsqueeze(0)
+    shutil.rmtree(tmp_path / "init")
+
+    begun = export(straight, CheckpointName("first", 0), tmp_path / "begun")
+    rope = json.loads((begun / "config.json").read_text(encoding="utf-8"))
+    assert (rope["global_rope_theta"], rope["local_rope_theta"]) == (160_000, 10_000)
+    with torch.inference_mode():
+        logits = AutoModelForMaskedLM.from_pretrained(begun)(input_ids=ids).logits
+        torch.testing.assert_close(logits, original(input_ids=ids).logits, atol=1e-5, rtol=1e-4)
+
+    last = straight.checkpoint(CheckpointName("first", 2)) / mlm.WEIGHTS
+    expected = load_file(last)
+    shutil.rmtree(last.parent)
+    pretrain(wanted, tmp_path / "run")
+    assert all(torch.equal(weight, expected[name]) for name, weight in load_file(last).items())
+
+
+def test_unknown_checkpoints_and_foreign_folders(straight: Run, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no checkpoint for stage third.*accepted: first-step-0000000"):
+        select_checkpoint(straight, "third")
+    with pytest.raises(UserError, match="no checkpoint first-step-0000099"):
+        export(straight, CheckpointName("first", 99), tmp_path / "out")
+    assert select_checkpoint(straight, "first") == CheckpointName("first", 6)
+    assert select_checkpoint(straight, "first", 2) == CheckpointName("first", 2)
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "thesis.tex").write_text("important")
+    with pytest.raises(UserError, match="not empty"):
+        export(straight, select_checkpoint(straight), tmp_path)
+    with pytest.raises(UserError, match="a file; --out accepts"):
+        export(straight, select_checkpoint(straight), tmp_path / "thesis.tex")
+    assert (tmp_path / "thesis.tex").read_text() == "important"
