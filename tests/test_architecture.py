@@ -35,7 +35,7 @@ FOUNDATION = {
     "run": {"", "errors", "files", "recipe"},
 }
 # Verbs that run several rooms together.
-VERBS = {"__main__", "bench", "cli", "demo", "plan"}
+VERBS = {"__main__", "bench", "cli", "demo", "plan", "verify"}
 # Rooms right of `pretrain` that must run without it: a checkpoint or a Hugging Face folder is all they need.
 WITHOUT_PRETRAIN = {"export", "encoder", "finetune", "evals", "report"}
 HEAVY = {"torch", "transformers", "sentence_transformers", "datasets"}

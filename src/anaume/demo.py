@@ -7,9 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from anaume import recipe
-from anaume.evals.dynamics import evaluate_run
+from anaume.evals.evaluate import evaluate_run
 from anaume.evals.record import load_record
-from anaume.evals.tasks import Inputs
 from anaume.pretrain.loop import pretrain
 from anaume.report.page import write_report
 from anaume.run import Run
@@ -29,7 +28,7 @@ def demo(out: Path) -> None:
     """Text → tokenizer → tokens → two stages of training → exports → evaluations → report, in `out`."""
     start = time.monotonic()
     run = pretrain(recipe.load(RECIPE), out)
-    evals = evaluate_run(out, Inputs(positions=10))  # of pseudo-perplexity: five minutes in all
+    evals = evaluate_run(out, {"positions": 10})  # of pseudo-perplexity: five minutes in all
     page = write_report([out], run.report)
     _summarise(run, evals, page, time.monotonic() - start)
 

@@ -4,58 +4,61 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from anaume import cli
 
+from ..conftest import Finished
+
 ROOT = Path(__file__).parents[2]
-VERBS = [
-    "demo",
-    "tokenizer train",
-    "tokenizer adapt",
-    "tokens",
-    "pretrain",
-    "batch",
-    "export",
-    "eval",
-    "pairs",
-    "contrast",
-    "report",
-    "plan",
-    "bench",
-]
+Command = Callable[..., Finished]
 
 
-def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["anaume", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    return int(stop.value.code or 0)
+def _commands() -> Iterator[tuple[str, Any]]:
+    """Every verb with its parsed form: "eval retrieval" and so on."""
+
+    def walk(words: str, command: Any) -> Iterator[tuple[str, Any]]:
+        if hasattr(command, "commands"):
+            for name, child in command.commands.items():
+                yield from walk(f"{words} {name}".strip(), child)
+        else:
+            yield words, command
+
+    return walk("", typer.main.get_command(cli.app))
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_each_verb_has_help_with_an_example(
-    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert _run(monkeypatch, *verb.split(), "--help") == 0
-    assert f"Example: anaume {verb}" in capsys.readouterr().out
+COMMANDS = dict(_commands())
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_each_verb_has_help_with_an_example(verb: str, command_line: Command) -> None:
+    finished = command_line(*verb.split(), "--help")
+    assert finished.status == 0
+    assert f"Example: anaume {verb}" in " ".join(finished.out.split())
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ("pretain r.toml", "No such command 'pretain'"),
         ("pretrain", "Missing argument 'RECIPE.toml'"),
         ("pretrain absent.toml --run out", "absent.toml: cannot read the recipe (No such file or directory)"),
         ("export absent --out out", "absent: not a run directory"),
-        ("eval jgle model --out out", "task 'jgle'; accepted: jglue, validation, fill-mask, pseudo-"),
+        ("eval jgle model --out out", "task 'jgle': unknown; expected validation, fill-mask, pseudo-perplexity"),
         ("eval retrieval model --out out", "eval retrieval: --pairs is missing"),
         ("eval retrieval model --pairs p", "eval retrieval: --out is missing"),
         ("eval geometry model --out out", "eval geometry: --pairs is missing"),
         ("eval pseudo-perplexity model --out out", "eval pseudo-perplexity: --texts is missing"),
-        ("eval geometry model --text x", "eval geometry: --text 'x' is an option of fill-mask"),
+        ("eval geometry model --text x", "eval geometry: --text: not an option here; expected with fill-mask"),
+        ("eval retrieval model --documents=5", "--documents: not an option here; expected with pseudo-perplexity"),
+        ("eval all run --top-k 3", "eval all: --top-k: not an option here; expected with fill-mask"),
+        ("eval retrieval model --pears p", "No such option: --pears"),
+        ("verify absent", "absent: not a folder of tokens, a run or an export; expected one that anaume wrote"),
         ("eval fill-mask model --text x", "model: "),
         ("tokenizer train x --vocab-size 10 --out out", "vocabulary size 10: accepted: at least 364"),
         ("tokens absent*.jsonl --tokenizer absent --out out", "absent"),
@@ -63,55 +66,54 @@ def test_each_verb_has_help_with_an_example(
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(
-    arguments: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: Command
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert _run(monkeypatch, *arguments.split()) == 2
-    error = capsys.readouterr().err
-    assert said in error
-    assert error.startswith("anaume: ")
-    assert error.count("\n") == 1
+    finished = command_line(*arguments.split())
+    assert finished.status == 2
+    assert message in finished.err
+    assert finished.err.startswith("anaume: ")
+    assert finished.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
 def test_help_imports_nothing_heavy() -> None:
     """What makes a verb start in under half a second."""
-    heavy = ("torch", "transformers", "numpy", "pydantic")
+    heavy = ("torch", "transformers", "numpy", "pydantic", "pyarrow")
     code = f"import sys, anaume.cli; print([name for name in {heavy} if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
 
 
-def _commands() -> list[str]:
-    """The README's, which are indented or in backticks, and those of the help, after words and a colon."""
+def _examples() -> list[str]:
+    """Commands that users see: those of the README's code blocks, and those after a colon in the help of the verbs."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    helped = Path(cli.__file__).read_text(encoding="utf-8")
+    helps = [command.help or "" for command in COMMANDS.values()]
     return [
         *(line.strip() for line in readme.splitlines() if line.startswith("    anaume ")),
         *re.findall(r"`(torchrun [^`]+)`", readme),
-        *re.findall(r"^    [A-Z][A-Za-z ]*: ((?:anaume|torchrun) .*)$", helped, re.MULTILINE),
+        *re.findall(r"^[A-Z][A-Za-z ]*: ((?:anaume|torchrun) .*)$", "\n".join(helps), re.MULTILINE),
     ]
 
 
-def test_commands_are_found() -> None:
-    assert {"anaume demo --out demo", "anaume batch runs/small --stage stage1 --step 1234"} <= set(_commands())
-    assert sum(command.startswith("torchrun") for command in _commands()) == 2
+def test_examples_are_extracted() -> None:
+    assert {"anaume demo --out demo", "anaume batch runs/small --stage stage1 --step 1234"} <= set(_examples())
+    assert sum(example.startswith("torchrun") for example in _examples()) == 2
 
 
-@pytest.mark.parametrize("command", _commands())
-def test_each_command_that_we_show_parses(command: str) -> None:
-    """Typer parses the words, torchrun its own before; the verbs themselves are replaced, so nothing runs."""
-    import typer
-
+@pytest.mark.parametrize("example", _examples())
+def test_each_example_parses(example: str) -> None:
+    """Typer parses the words of a verb, and torchrun its own before them; no verb runs."""
     group = typer.main.get_command(cli.app)
-    words = shlex.split(command.split("#")[0])[1:]
-    if command.startswith("torchrun"):
+    words = shlex.split(example.split("#")[0])[1:]
+    if example.startswith("torchrun"):
         from torch.distributed.run import parse_args
 
         launched = parse_args(words)
         assert launched.module
         assert launched.training_script == "anaume"
         words = launched.training_script_args
+    words[:2] = cli.ALIASES.get((words[0], words[1]), words[:2])
     context = group.make_context("anaume", words)
     name, verb, rest = group.resolve_command(context, [*context._protected_args, *context.args])  # type: ignore[attr-defined]
     if hasattr(verb, "resolve_command"):

@@ -1,16 +1,17 @@
 """What bad input gets, through the command line: one line with place, value and what is accepted, and no run."""
 
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from anaume import cli
 from anaume.recipe import Recipe, to_toml
 from anaume.run import Run
+
+from ..conftest import Finished
 
 
 @pytest.fixture
@@ -20,18 +21,11 @@ def recipe_file(tiny: Recipe, tmp_path: Path) -> Path:
     return path
 
 
-def _pretrain(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["anaume", "pretrain", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    return int(stop.value.code or 0)
-
-
 GOOD = json.dumps({"text": "岩手県の県庁所在地は盛岡市です。"}, ensure_ascii=False).encode()
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (None, "corpus.jsonl"),
         (b"", "corpus.jsonl"),
@@ -44,43 +38,39 @@ GOOD = json.dumps({"text": "岩手県の県庁所在地は盛岡市です。"}, 
 )
 def test_a_corpus_that_cannot_be_read(
     content: bytes | None,
-    said: str,
+    message: str,
     recipe_file: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    command_line: Callable[..., Finished],
 ) -> None:
     corpus = tmp_path / "corpus.jsonl"
     if content is not None:
         corpus.write_bytes(content)
     run = tmp_path / "run"
-    assert _pretrain(monkeypatch, recipe_file, "--run", run, "--set", f"corpus.train.0.path={corpus}") == 2
-    error = capsys.readouterr().err
-    last = error.strip().splitlines()[-1]
-    assert last.startswith("anaume: ")
-    assert said in error
-    assert "Traceback" not in error
+    finished = command_line("pretrain", recipe_file, "--run", run, "--set", f"corpus.train.0.path={corpus}")
+    assert finished.status == 2
+    assert finished.err.strip().splitlines()[-1].startswith("anaume: ")
+    assert message in finished.err
+    assert "Traceback" not in finished.err
     assert not (run / "recipe.toml").exists()
 
 
-def test_a_tokenizer_without_a_mask(
-    recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_tokenizer_without_a_mask(recipe_file: Path, tmp_path: Path, command_line: Callable[..., Finished]) -> None:
     words = {"<unk>": 0, "[PAD]": 1, "[CLS]": 2, "[SEP]": 3, "県": 4}
     engine = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="<unk>"))
     names = {"unk_token": "<unk>", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     PreTrainedTokenizerFast(tokenizer_object=engine, **names).save_pretrained(tmp_path / "maskless")
     arguments = ("--run", tmp_path / "run", "--set", f"tokenizer.load={tmp_path / 'maskless'}")
-    assert _pretrain(monkeypatch, recipe_file, *arguments) == 2
-    last = capsys.readouterr().err.strip().splitlines()[-1]
+    finished = command_line("pretrain", recipe_file, *arguments)
+    assert finished.status == 2
+    last = finished.err.strip().splitlines()[-1]
     assert last.startswith("anaume: ")
     assert "mask" in last
 
 
-def test_a_run_of_another_recipe(
-    recipe_file: Path, straight: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_of_another_recipe(recipe_file: Path, straight: Run, command_line: Callable[..., Finished]) -> None:
     before = straight.metrics_file.read_bytes()
-    assert _pretrain(monkeypatch, recipe_file, "--run", straight.folder, "--set", "stage.first.steps=7") == 2
-    assert "stage.0.steps = 6 there, stage.0.steps = 7 here" in capsys.readouterr().err
+    finished = command_line("pretrain", recipe_file, "--run", straight.folder, "--set", "stage.first.steps=7")
+    assert finished.status == 2
+    assert "stage.0.steps = 6 there, stage.0.steps = 7 here" in finished.err
     assert straight.metrics_file.read_bytes() == before

@@ -17,9 +17,9 @@ from anaume.batches.plan import BatchPlan
 from anaume.corpus.source import Source
 from anaume.encoder.load import load_encoder
 from anaume.errors import UserError
-from anaume.evals.dynamics import evaluate_models
+from anaume.evals.evaluate import evaluate_models
 from anaume.evals.record import load_record as load_result
-from anaume.evals.tasks import Inputs
+from anaume.evals.tasks import PseudoPerplexityOptions, ValidationOptions
 from anaume.evals.validation import _packed_scores, _padded_scores, evaluate, tokenizer_of
 from anaume.tokens.build import build, open_stores
 from anaume.tokens.store import Store
@@ -121,16 +121,20 @@ def test_a_tokenizer_without_tokenizer_json(tohoku: Path) -> None:
         tokenizer_of(encoder, str(tohoku))
 
 
+def positions(texts: Path) -> PseudoPerplexityOptions:
+    return PseudoPerplexityOptions(texts=str(texts), positions=2)
+
+
 def test_tasks_on_texts_with_such_a_model(tohoku: Path, texts: Path, tmp_path: Path) -> None:
-    inputs = Inputs(texts=str(texts), positions=2)
-    (record,) = evaluate_models("validation", [str(tohoku)], inputs, tmp_path / "out")
+    options = ValidationOptions(texts=str(texts))
+    (record,) = evaluate_models("validation", [str(tohoku)], options, tmp_path / "out")
     result = load_result(record)
     assert result.n > 50
     assert result.metrics["loss"] == pytest.approx(math.log(45), abs=0.3)  # its vocabulary; it has learned nothing
     assert result.settings["documents"] == "truncate"
     with pytest.raises(UserError, match="12 are too long and 0 have no token to mask; tohoku accepts 1 to 40 tokens"):
-        list(evaluate_models("pseudo-perplexity", [str(tohoku)], inputs, tmp_path / "out"))
+        list(evaluate_models("pseudo-perplexity", [str(tohoku)], positions(texts), tmp_path / "out"))
     short = tmp_path / "short.txt"
     short.write_text("東京は首都である。", encoding="utf-8")
-    (record,) = evaluate_models("pseudo-perplexity", [str(tohoku)], Inputs(texts=str(short)), tmp_path / "out")
+    (record,) = evaluate_models("pseudo-perplexity", [str(tohoku)], positions(short), tmp_path / "out")
     assert load_result(record).details[0]["characters"] == 9

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from anaume.corpus import hakoniwa
-from anaume.evals.dynamics import evaluate_run
-from anaume.evals.tasks import Inputs
+from anaume.evals.evaluate import evaluate_run
 from anaume.report.page import write_report
 from anaume.run import Run
 
@@ -28,8 +27,8 @@ def evaluated(straight: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("cloze.jsonl", "pairs.jsonl"):
         lines = (folder / "tasks" / name).read_text(encoding="utf-8").splitlines(keepends=True)
         (folder / name).write_text("".join(lines[:12]), encoding="utf-8")
-    inputs = Inputs(folder / "pairs.jsonl", cloze=folder / "cloze.jsonl", documents=3, positions=3, random_pairs=20)
-    evaluate_run(run.folder, inputs)
+    inputs = {"pairs": folder / "pairs.jsonl", "cloze": folder / "cloze.jsonl"}
+    evaluate_run(run.folder, {**inputs, "documents": 3, "positions": 3, "random_pairs": 20})
     return run.folder
 
 

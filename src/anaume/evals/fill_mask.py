@@ -32,6 +32,8 @@ from anaume.errors import UserError
 from anaume.evals.blanks import PLACEHOLDER, Form, answer_ids, careful, naive
 from anaume.evals.provenance import data_settings
 from anaume.evals.record import Record
+from anaume.evals.task import Evaluation, Request, Subject
+from anaume.evals.tasks import FillMaskOptions
 from anaume.progress import bar
 from anaume.tokenizer.unigram import SPACE
 
@@ -292,3 +294,24 @@ def _word(tokenizer: Any, ids: list[int]) -> str:
     if not text or "\ufffd" in text:
         return "".join(tokenizer.convert_ids_to_tokens(ids))
     return text
+
+
+def prepare(request: Request[FillMaskOptions]) -> Evaluation:
+    """Read the cloze questions.
+
+    Raises:
+        UserError: see `read_cloze`.
+    """
+    options = request.options
+    assert options.cloze
+    path, cloze = options.cloze, read_cloze(options.cloze)
+
+    def measure(subject: Subject) -> Iterator[Record]:
+        yield evaluate(subject.encoder, cloze, data=path, seed=options.seed)
+
+    return Evaluation(measure, data_settings(path))
+
+
+def display(models: Sequence[str], options: FillMaskOptions) -> None:
+    """Print what may stand in the blanks of `--text`: see `show`."""
+    show(models, options.text or [], options.top_k)

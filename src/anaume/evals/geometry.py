@@ -4,7 +4,7 @@ Pairs of texts that belong together, and random pairs → alignment, uniformity,
 of pairs lie apart. Embeddings are mean-pooled, scaled to length 1 and compared in float64.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ from torch import Tensor
 from anaume.encoder.embed import embed_counted, unit_length
 from anaume.encoder.load import Encoder
 from anaume.errors import UserError
-from anaume.evals.inputs.pairs import Pair
+from anaume.evals.inputs.pairs import Pair, read_pairs
 from anaume.evals.inputs.reservoir import Reservoir
-from anaume.evals.provenance import data_settings
+from anaume.evals.provenance import data_settings, texts_of, texts_settings
 from anaume.evals.record import Record
+from anaume.evals.task import Evaluation, Request, Subject
+from anaume.evals.tasks import GeometryOptions
 
 RANDOM_PAIRS = 2_000  # the paper's
 OTHER_PAIRS = "texts of different pairs"
@@ -149,3 +151,28 @@ def auc(positive: Floats, random: Floats) -> float:
     below = np.searchsorted(ordered, positive, side="left")
     up_to = np.searchsorted(ordered, positive, side="right")
     return float((below + up_to).sum() / (2 * len(positive) * len(random)))
+
+
+def prepare(request: Request[GeometryOptions]) -> Evaluation:
+    """Read the pairs, and check the texts of the random pairs if there are any.
+
+    Raises:
+        UserError: see `read_pairs`; the texts can't be listed, or there are none.
+    """
+    options = request.options
+    assert options.pairs
+    path, pairs = options.pairs, read_pairs(options.pairs)
+
+    def measure(subject: Subject) -> Iterator[Record]:
+        yield evaluate(
+            subject.encoder,
+            pairs,
+            texts_of(options.texts) if options.texts else None,
+            origin=options.texts or OTHER_PAIRS,
+            random_pairs=options.random_pairs,
+            data=path,
+            seed=options.seed,
+        )
+
+    texts = texts_settings(options.texts) if options.texts else {"texts": OTHER_PAIRS}
+    return Evaluation(measure, data_settings(path) | texts | {"random_pairs": options.random_pairs})

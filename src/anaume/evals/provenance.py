@@ -2,13 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from anaume.corpus import storage
-from anaume.corpus.readers import parse_source, parts
+from anaume.corpus.readers import documents, parse_source, parts
 from anaume.errors import UserError
 from anaume.files import sha256
+from anaume.run import Run
+from anaume.tokenizer.load import load_tokenizer
+from anaume.tokens.build import open_stores
 from anaume.tokens.shard import identity
 from anaume.tokens.store import Store
 
@@ -47,3 +50,19 @@ def stores_settings(stores: Sequence[Store]) -> dict[str, str]:
 
 def _checksum(lines: Iterable[str]) -> str:
     return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+
+
+def corpus_settings(pattern: str, run: Run | None) -> dict[str, str]:
+    """Provenance of the texts that a user names, or of a run's own validation corpus if none are named.
+
+    Raises:
+        UserError: see `texts_settings`.
+    """
+    if pattern or run is None:
+        return texts_settings(pattern)
+    return stores_settings(open_stores(run.tokens("validation"), load_tokenizer(run.tokenizer)))
+
+
+def texts_of(pattern: str) -> Iterator[str]:
+    """Yield the texts of the documents that a user names."""
+    return (document.text for document in documents(parse_source(pattern)))

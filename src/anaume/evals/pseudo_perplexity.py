@@ -25,12 +25,16 @@ from anaume.encoder.states import check_numbers
 from anaume.encoder.tokenize import special_ids
 from anaume.errors import UserError
 from anaume.evals.inputs.reservoir import Reservoir
+from anaume.evals.provenance import OWN_TEXTS, corpus_settings, texts_of
 from anaume.evals.record import Record
+from anaume.evals.task import Evaluation, Request, Subject
+from anaume.evals.tasks import PseudoPerplexityOptions
 from anaume.model.masked_copies import masked_states, takes
 from anaume.progress import bar
 from anaume.recipe import LENGTH_BINS
-from anaume.tokenizer.load import Tokenizer
+from anaume.tokenizer.load import Tokenizer, load_tokenizer
 from anaume.tokenizer.surfaces import surfaces
+from anaume.tokens.build import open_stores
 from anaume.tokens.store import Store
 
 DOCUMENTS, POSITIONS = 500, 100  # the paper's
@@ -186,3 +190,31 @@ def masked_losses(encoder: Encoder, ids: Tensor, places: Tensor, *, batch_tokens
     for row, logits in logits_at(encoder, copies.tolist(), asked, batch_tokens=batch_tokens):
         losses[row] = F.cross_entropy(logits, ids[places[row]].unsqueeze(0))
     return losses
+
+
+def prepare(request: Request[PseudoPerplexityOptions]) -> Evaluation:
+    """Check the texts; documents are encoded by each model's own tokenizer, or are tokens already in a run.
+
+    Raises:
+        UserError: the texts can't be listed, or there are none.
+    """
+    options, run = request.options, request.run
+
+    def documents(subject: Subject) -> Iterator[Document]:
+        if run and not options.texts:
+            tokenizer = load_tokenizer(subject.path)
+            return documents_of_stores(subject.encoder, open_stores(run.tokens("validation"), tokenizer), tokenizer)
+        return documents_of_texts(subject.encoder, texts_of(options.texts))
+
+    def measure(subject: Subject) -> Iterator[Record]:
+        yield evaluate(
+            subject.encoder,
+            documents(subject),
+            texts=options.texts or OWN_TEXTS,
+            limit=options.documents,
+            positions=options.positions,
+            seed=options.seed,
+        )
+
+    amounts = {"documents": options.documents, "positions": options.positions}
+    return Evaluation(measure, corpus_settings(options.texts, run) | amounts)

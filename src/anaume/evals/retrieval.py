@@ -4,21 +4,24 @@ Query i must find corpus entry i among all positives. Similarities are made and 
 memory grows with the corpus only by its texts and what is kept of each: its embedding in float32, or its units.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor
+from transformers import AutoTokenizer
 
 from anaume.encoder.embed import embed_counted, unit_length
 from anaume.encoder.load import Encoder
 from anaume.errors import UserError
-from anaume.evals.inputs.pairs import Pair
+from anaume.evals.inputs.pairs import Pair, read_pairs
 from anaume.evals.lexical import bm25
 from anaume.evals.lexical.units import Unit, Units, edit_similarities, jaccard_similarities, units_of
 from anaume.evals.provenance import data_settings
 from anaume.evals.record import Record
+from anaume.evals.task import Baseline, Evaluation, Request, Subject
+from anaume.evals.tasks import RetrievalOptions
 
 CUTOFF = 10
 QUERIES_AT_ONCE, CORPUS_AT_ONCE = 2_048, 4_096  # 64 MB of float64 similarities a block
@@ -173,3 +176,47 @@ def _result(
     if sources := sorted({pair.source for pair in pairs} - {""}):
         shared["source"] = "; ".join(sources)
     return Record(model, "retrieval", metrics_of(ranks), len(pairs), settings | shared, seed)
+
+
+def prepare(request: Request[RetrievalOptions]) -> Evaluation:
+    """Read the pairs; the lexical baselines are measured beside the models.
+
+    Raises:
+        UserError: see `read_pairs`; an unknown unit.
+    """
+    options = request.options
+    if options.unit not in (None, *get_args(Unit)):
+        raise UserError(f"--unit {options.unit}: unknown; expected {', '.join(get_args(Unit))}")
+    assert options.pairs
+    path, pairs = options.pairs, read_pairs(options.pairs)
+    prefixes = {"query_prefix": options.query_prefix, "positive_prefix": options.positive_prefix}
+
+    def measure(subject: Subject) -> Iterator[Record]:
+        yield evaluate(
+            subject.encoder,
+            pairs,
+            data=path,
+            query_prefix=options.query_prefix,
+            positive_prefix=options.positive_prefix,
+            seed=options.seed,
+        )
+
+    return Evaluation(measure, data_settings(path) | prefixes, _baselines(request, path, pairs))
+
+
+def _baselines(request: Request[RetrievalOptions], path: Path, pairs: Sequence[Pair]) -> tuple[Baseline, ...]:
+    """The lexical baselines. If they count tokens, the tokenizer is the run's or the first model's."""
+    seed, given = request.options.seed, request.options.unit
+    model = str(request.run.tokenizer) if request.run else request.models[0]
+    tokenizer = AutoTokenizer.from_pretrained(model) if given == "tokens" else None
+    of_tokenizer = {"tokenizer": str(tokenizer.name_or_path)} if tokenizer else {}
+
+    def baseline(kind: Lexical, unit: Unit) -> Baseline:
+        return Baseline(
+            kind,
+            "retrieval",
+            data_settings(path) | {"unit": unit} | of_tokenizer,
+            lambda: evaluate_lexical(kind, pairs, unit, tokenizer=tokenizer, data=path, seed=seed),
+        )
+
+    return tuple(baseline(kind, cast(Unit, given or unit)) for kind, unit in UNITS.items())

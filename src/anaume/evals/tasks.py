@@ -1,200 +1,143 @@
-"""One task on one opened encoder → its record.
+"""The table of evaluation tasks. To add one: a module with a `prepare` function, a row here, a section of the report.
 
-The rule: a record's settings hold the task's *origin*, which is what the user gave and chose, with checksums of the
-weights, files and texts. Two records of one origin hold the same numbers.
+`prepare` takes a `Request` and returns an `Evaluation` (see `task.py`). The rest comes from the row: a task's options
+become options of `anaume eval TASK` and of `anaume eval all`, and its name is the one in records.
 """
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
 
-from anaume.corpus.readers import documents, parse_source
-from anaume.encoder.load import Encoder
-from anaume.errors import UserError
-from anaume.evals import fill_mask, geometry, pseudo_perplexity, retrieval, validation
-from anaume.evals.inputs.pairs import read_pairs
-from anaume.evals.jglue.grid import PAPERS, Grid
-from anaume.evals.lexical.units import Unit
-from anaume.evals.provenance import OWN_TEXTS, data_settings, stores_settings, texts_settings
-from anaume.evals.record import Record
-from anaume.run import Run
-from anaume.tokenizer.load import Tokenizer, load_tokenizer
-from anaume.tokens.build import build, open_stores
-from anaume.tokens.store import Store
+from anaume.evals.task import Task, TaskOptions, option
 
-TASKS = ("validation", "fill-mask", "pseudo-perplexity", "retrieval", "geometry")
-HEADLESS = ("retrieval", "geometry")  # the other tasks need a masked language model
-# Of all tasks here, on every device: see `encoder.load`.
-PRECISION = "float32"
-
-Origin = dict[str, Any]
+PAIRS = "JSON lines with query, positive"
+TEXTS = "glob of files with text"
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """What the user gave to evaluate on; a task without its input is left out of `all` and an error elsewhere.
+class ValidationOptions(TaskOptions):
+    """Options of the validation loss."""
 
-    `tokens`                  the validation task reads at most so many
-    `documents`, `positions`  of pseudo-perplexity: in each length bin, and masked in each document
-    `random_pairs`            of geometry
-    `unit`                    what the baselines of retrieval count, empty for each its own; tokens are those of the
-                              first model, or the run's
-    `query_prefix`, `positive_prefix`  go before the texts of retrieval, for models trained with them
-    `data`, `grid`, `fetch`   of JGLUE: the folder of its files, what to train on each checkpoint, and whether to
-                              download what the folder lacks
-
-    Of the first three, 0 stands for the tasks' own numbers, in `all` for `dynamics.EACH_CHECKPOINT`.
-    """
-
-    pairs: Path | None = None
-    texts: str = ""
-    cloze: Path | None = None
-    seed: int = 0
-    tokens: int = 0
-    documents: int = 0
-    positions: int = 0
-    random_pairs: int = geometry.RANDOM_PAIRS
-    unit: Unit | None = None
-    query_prefix: str = ""
-    positive_prefix: str = ""
-    data: Path | None = None
-    grid: Grid = PAPERS
-    fetch: bool = False
-
-    def missing(self, task: str) -> str:
-        """The option that a task lacks; empty if it has what it needs."""
-        texts, cloze = ("--texts", self.texts), ("--cloze", self.cloze)
-        given = {"validation": texts, "pseudo-perplexity": texts, "fill-mask": cloze}
-        option, value = given.get(task, ("--pairs", self.pairs))
-        return "" if value else option
-
-    def sized(self, tokens: int, documents: int, positions: int) -> "Inputs":
-        """The same with these amounts where none is given."""
-        return replace(
-            self,
-            tokens=self.tokens or tokens,
-            documents=self.documents or documents,
-            positions=self.positions or positions,
-        )
+    texts: str = option("", TEXTS)
+    tokens: int = option(1_048_576, "tokens to read at most", minimum=1)
 
 
-def origins(tasks: Sequence[str], inputs: Inputs, run: Run | None = None) -> dict[str, Origin]:
-    """Read the files that these tasks need, and say what their records will be of; the weights are still to come.
+@dataclass(frozen=True)
+class FillMaskOptions(TaskOptions):
+    """Options of fill-mask."""
 
-    Without `--texts` a run's own validation corpus is read.
-
-    Raises:
-        UserError: a file is not there, a line of it can't be used, an option's value is not known.
-    """
-    if inputs.unit not in (None, *get_args(Unit)):
-        raise UserError(f"--unit {inputs.unit}; accepted: {', '.join(get_args(Unit))}")
-    if inputs.pairs and {"retrieval", "geometry"} & {*tasks}:
-        read_pairs(inputs.pairs)
-    if inputs.cloze and "fill-mask" in tasks:
-        fill_mask.read_cloze(inputs.cloze)
-    texts: Origin = {}
-    if inputs.texts:
-        texts = texts_settings(inputs.texts)
-    elif run and {"validation", "pseudo-perplexity"} & {*tasks}:
-        texts = stores_settings(open_stores(run.tokens("validation"), load_tokenizer(run.tokenizer)))
-    return {task: _origin(task, inputs, texts) for task in tasks}
+    cloze: Path | None = option(None, "JSON lines with text holding [MASK], answers")
+    text: list[str] | None = option(None, "text with [MASK]: print what may stand there; may be repeated")
+    top_k: int = option(5, "words to print for --text", minimum=1)
 
 
-def _origin(task: str, inputs: Inputs, texts: Origin) -> Origin:
-    match task:
-        case "validation":
-            return texts | {"tokens": inputs.tokens}
-        case "pseudo-perplexity":
-            return texts | {"documents": inputs.documents, "positions": inputs.positions}
-        case "geometry":
-            others = texts if inputs.texts else {"texts": geometry.OTHER_PAIRS}
-            return data_settings(inputs.pairs) | others | {"random_pairs": inputs.random_pairs}
-        case "retrieval":
-            prefixes = {"query_prefix": inputs.query_prefix, "positive_prefix": inputs.positive_prefix}
-            return data_settings(inputs.pairs) | prefixes
-    return data_settings(inputs.cloze)
+@dataclass(frozen=True)
+class PseudoPerplexityOptions(TaskOptions):
+    """Options of pseudo-perplexity; the defaults are the paper's (Figure 2)."""
+
+    texts: str = option("", TEXTS)
+    documents: int = option(500, "documents in each length bin", minimum=1)
+    positions: int = option(100, "masked tokens in each document", minimum=1)
 
 
-def of_weights(origin: Origin, revision: str) -> Origin:
-    """The origin of a task's record on these weights."""
-    return origin | {"revision": revision, "precision": PRECISION}
+@dataclass(frozen=True)
+class RetrievalOptions(TaskOptions):
+    """Options of retrieval."""
 
-
-def evaluate(
-    task: str, opened: Encoder, model: str, inputs: Inputs, origin: Origin, out: Path, run: Run | None = None
-) -> Record:
-    """Measure; `origin` is the task's of `origins`, `out` the folder where tokens of the texts are kept."""
-    result = _measured(task, opened, model, inputs, out, run)
-    return replace(result, settings=result.settings | of_weights(origin, opened.revision))
-
-
-def _measured(task: str, opened: Encoder, model: str, inputs: Inputs, out: Path, run: Run | None) -> Record:
-    match task:
-        case "fill-mask":
-            assert inputs.cloze
-            return fill_mask.evaluate(opened, fill_mask.read_cloze(inputs.cloze), data=inputs.cloze, seed=inputs.seed)
-        case "retrieval":
-            assert inputs.pairs
-            return retrieval.evaluate(
-                opened,
-                read_pairs(inputs.pairs),
-                data=inputs.pairs,
-                query_prefix=inputs.query_prefix,
-                positive_prefix=inputs.positive_prefix,
-                seed=inputs.seed,
-            )
-        case "geometry":
-            return _geometry(opened, inputs)
-        case "pseudo-perplexity":
-            return _pseudo_perplexity(opened, model, inputs, run)
-    stores, loaded = _stores(opened, model, inputs, out, run)
-    texts = inputs.texts or OWN_TEXTS
-    return validation.evaluate(opened, stores, loaded, texts=texts, tokens=inputs.tokens, seed=inputs.seed)
-
-
-def _texts(pattern: str) -> Iterator[str]:
-    return (document.text for document in documents(parse_source(pattern)))
-
-
-def _geometry(opened: Encoder, inputs: Inputs) -> Record:
-    assert inputs.pairs
-    return geometry.evaluate(
-        opened,
-        read_pairs(inputs.pairs),
-        _texts(inputs.texts) if inputs.texts else None,
-        origin=inputs.texts or geometry.OTHER_PAIRS,
-        random_pairs=inputs.random_pairs,
-        data=inputs.pairs,
-        seed=inputs.seed,
+    pairs: Path | None = option(None, PAIRS)
+    unit: str | None = option(
+        None, "what the lexical baselines count: characters, bigrams, trigrams or the first MODEL's tokens"
     )
+    query_prefix: str = option("", "text before each query; for ruri: 'クエリ: '")
+    positive_prefix: str = option("", "text before each positive; for ruri: '文章: '")
 
 
-def _pseudo_perplexity(opened: Encoder, model: str, inputs: Inputs, run: Run | None) -> Record:
-    if run and not inputs.texts:
-        loaded = load_tokenizer(model)
-        stores = open_stores(run.tokens("validation"), loaded)
-        found = pseudo_perplexity.documents_of_stores(opened, stores, loaded)
-    else:
-        found = pseudo_perplexity.documents_of_texts(opened, _texts(inputs.texts))
-    return pseudo_perplexity.evaluate(
-        opened,
-        found,
-        texts=inputs.texts or OWN_TEXTS,
-        limit=inputs.documents,
-        positions=inputs.positions,
-        seed=inputs.seed,
+@dataclass(frozen=True)
+class GeometryOptions(TaskOptions):
+    """Options of alignment, uniformity and the distributions of similarities."""
+
+    pairs: Path | None = option(None, PAIRS)
+    texts: str = option("", f"{TEXTS} to draw random pairs from; by default texts of different pairs")
+    random_pairs: int = option(2_000, "random pairs", minimum=1)
+
+
+@dataclass(frozen=True)
+class JglueOptions(TaskOptions):
+    """Options of JGLUE and JCoLA by fine-tuning; the defaults of the grid are the paper's (section 4.1)."""
+
+    data: Path | None = option(None, "folder with JGLUE's and JCoLA's own files")
+    fetch: bool = option(False, "download what that folder lacks")
+    tasks: str = option("", "such as jsts,jnli,jcola; by default all in the folder")
+    protocol: str = option("held-out", "how learning rate and epochs are chosen: held-out, paper or both")
+    learning_rates: str = option("", "such as 2e-5,5e-5; by default the paper's six")
+    epochs: str = option("", "such as 3,5; by default the paper's six")
+    seeds: int = option(3, "trainings with the selected learning rate and epochs", minimum=1)
+    workers: int = option(0, "processes at a time; 0: one per GPU, or one on a CPU", minimum=0)
+
+
+TASKS = {
+    task.name: task
+    for task in (
+        Task(
+            "validation",
+            "Masked-LM loss and accuracy on held-out text.",
+            "anaume eval validation my-encoder --texts 'data/validation/*.jsonl.gz' --out evals",
+            ValidationOptions,
+            needs=("texts",),
+            prepare="anaume.evals.validation:prepare",
+            own_texts=True,
+            each_checkpoint={"tokens": 262_144},
+        ),
+        Task(
+            "fill-mask",
+            "Fill in the blank: cloze questions or free text.",
+            "anaume eval fill-mask my-encoder other-encoder --text '吾輩は[MASK]である。'",
+            FillMaskOptions,
+            needs=("cloze",),
+            prepare="anaume.evals.fill_mask:prepare",
+            display=("text", "anaume.evals.fill_mask:display"),
+        ),
+        Task(
+            "pseudo-perplexity",
+            "Pseudo-perplexity by document length.",
+            "anaume eval pseudo-perplexity my-encoder --texts 'data/validation/*.jsonl.gz' --out evals",
+            PseudoPerplexityOptions,
+            needs=("texts",),
+            prepare="anaume.evals.pseudo_perplexity:prepare",
+            own_texts=True,
+            each_checkpoint={"documents": 20, "positions": 20},
+        ),
+        Task(
+            "retrieval",
+            "Zero-shot retrieval, beside lexical baselines.",
+            "anaume eval retrieval my-encoder cl-nagoya/ruri-large-v2 --pairs pairs.jsonl --out evals",
+            RetrievalOptions,
+            needs=("pairs",),
+            prepare="anaume.evals.retrieval:prepare",
+            masked_lm=False,
+        ),
+        Task(
+            "geometry",
+            "Alignment, uniformity and similarities.",
+            "anaume eval geometry my-encoder --pairs pairs.jsonl --texts 'data/*.jsonl.gz' --out evals",
+            GeometryOptions,
+            needs=("pairs",),
+            prepare="anaume.evals.geometry:prepare",
+            masked_lm=False,
+        ),
+        Task(
+            "jglue",
+            "JGLUE and JCoLA by fine-tuning over a grid.",
+            "anaume eval jglue my-encoder --data jglue --fetch --learning-rates 3e-5,1e-4 --epochs 3,5 --out evals",
+            JglueOptions,
+            needs=("data",),
+            prepare="anaume.evals.jglue.grid:prepare_task",
+            masked_lm=False,
+            opens_models=True,
+        ),
     )
+}
 
 
-def _stores(
-    opened: Encoder, model: str, inputs: Inputs, out: Path, run: Run | None
-) -> tuple[Sequence[Store], Tokenizer]:
-    """The tokens of the texts, made once a vocabulary, or those of the run's validation corpus."""
-    loaded = validation.tokenizer_of(opened, model)
-    if run and not inputs.texts:
-        return open_stores(run.tokens("validation"), loaded), loaded
-    key = hashlib.sha256(f"{loaded.vocabulary_hash} {inputs.texts}".encode()).hexdigest()[:16]
-    build([parse_source(inputs.texts)], loaded, out / ".tokens" / key)
-    return open_stores(out / ".tokens" / key, loaded), loaded
+def owners_of(name: str) -> list[str]:
+    """Return the names of the tasks that have an option, given by its field's name."""
+    return [task.name for task in TASKS.values() if name in task.options.__dataclass_fields__]

@@ -4,7 +4,7 @@ The paper follows loss and accuracy over its checkpoints (Figure 1); the length 
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,16 +17,21 @@ from anaume.batches.lengths import NAMES, bins_of
 from anaume.batches.loader import validation_batches
 from anaume.batches.masking import Masking
 from anaume.batches.plan import BatchPlan
+from anaume.corpus.readers import parse_source
 from anaume.encoder.load import Encoder
 from anaume.encoder.logits import logits_at
 from anaume.encoder.states import check_numbers
+from anaume.evals.provenance import OWN_TEXTS, corpus_settings
 from anaume.evals.record import Record
+from anaume.evals.task import Evaluation, Request, Subject
+from anaume.evals.tasks import ValidationOptions
 from anaume.model.attention import packed_rows
 from anaume.model.mlm import scores, to_device
 from anaume.progress import bar
 from anaume.tokenizer import folder
 from anaume.tokenizer.hub import local_folder
 from anaume.tokenizer.load import Tokenizer, load_tokenizer
+from anaume.tokens.build import build, open_stores
 from anaume.tokens.store import Store
 
 MASK_RATE = 0.3
@@ -157,3 +162,31 @@ def _metrics(bins: Floats) -> dict[str, float]:
     if targets:
         metrics["long_loss"] = loss / targets
     return metrics
+
+
+def prepare(request: Request[ValidationOptions]) -> Evaluation:
+    """Check the texts; each model reads their tokens, which are made once per vocabulary and kept under `out`/.tokens.
+
+    Raises:
+        UserError: the texts can't be listed, or there are none.
+    """
+    options = request.options
+
+    def measure(subject: Subject) -> Iterator[Record]:
+        tokenizer = tokenizer_of(subject.encoder, subject.path)
+        stores = _stores(request, tokenizer)
+        texts = options.texts or OWN_TEXTS
+        yield evaluate(subject.encoder, stores, tokenizer, texts=texts, tokens=options.tokens, seed=options.seed)
+
+    return Evaluation(measure, corpus_settings(options.texts, request.run) | {"tokens": options.tokens})
+
+
+def _stores(request: Request[ValidationOptions], tokenizer: Tokenizer) -> Sequence[Store]:
+    """The tokens of the given texts, or those of the run's own validation corpus."""
+    texts = request.options.texts
+    if request.run and not texts:
+        return open_stores(request.run.tokens("validation"), tokenizer)
+    key = hashlib.sha256(f"{tokenizer.vocabulary_hash} {texts}".encode()).hexdigest()[:16]
+    folder = request.out / ".tokens" / key
+    build([parse_source(texts)], tokenizer, folder)
+    return open_stores(folder, tokenizer)

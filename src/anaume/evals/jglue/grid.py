@@ -22,6 +22,8 @@ from anaume.evals.jglue.fetch import fetch as fetch_files
 from anaume.evals.jglue.processes import devices_of, duration, forecast, run_cells
 from anaume.evals.jglue.tasks import named, present, public
 from anaume.evals.record import Record, save_record
+from anaume.evals.task import Evaluation, Request, Subject
+from anaume.evals.tasks import JglueOptions
 from anaume.finetune import train
 from anaume.finetune.train import Settings
 from anaume.model.mlm import product_dtype
@@ -267,3 +269,30 @@ def _summary(scores: Sequence[dict[str, float]]) -> dict[str, float]:
         if len(values) > 1:
             summary[f"{name}_std"] = float(np.std(values, ddof=1))
     return summary
+
+
+def prepare_task(request: Request[JglueOptions]) -> Evaluation:
+    """Read the tasks' files, open the models and forecast the time; see `prepare`.
+
+    The files of the grid's cells tell what has been trained, so that a record is always made again from them.
+
+    Raises:
+        UserError: see `parse` and `prepare`.
+    """
+    options = request.options
+    assert options.data
+    grid = parse(
+        options.tasks,
+        options.protocol,
+        options.learning_rates,
+        options.epochs,
+        seeds=options.seeds,
+        seed=options.seed,
+        workers=options.workers,
+    )
+    studies = prepare(request.models, options.data, request.out, grid, fetch=options.fetch)
+
+    def measure(subject: Subject) -> Iterator[Record]:
+        return (evaluate(study, grid, request.out) for study in studies if study.model == subject.path)
+
+    return Evaluation(measure)

@@ -2,36 +2,44 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from anaume.corpus import hakoniwa
-from anaume.encoder.load import Encoder, load_encoder
 from anaume.errors import UserError
-from anaume.evals import dynamics, tasks
-from anaume.evals.dynamics import evaluate_models, evaluate_run
-from anaume.evals.record import Record, load_record
-from anaume.evals.tasks import TASKS, Inputs, Origin
+from anaume.evals import evaluate
+from anaume.evals.evaluate import evaluate_models, evaluate_run
+from anaume.evals.record import load_record
+from anaume.evals.task import Subject, TaskOptions
+from anaume.evals.tasks import (
+    TASKS,
+    FillMaskOptions,
+    GeometryOptions,
+    PseudoPerplexityOptions,
+    RetrievalOptions,
+    ValidationOptions,
+)
 from anaume.export.checkpoint import export
 from anaume.run import CheckpointName, Run
 
+OF_EACH_CHECKPOINT = [name for name in TASKS if name != "jglue"]
+
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A few of hakoniwa's questions and pairs."""
     folder = tmp_path_factory.mktemp("tasks")
     hakoniwa.write_tasks(folder / "all", 0)
     for name in ("cloze.jsonl", "pairs.jsonl"):
         lines = (folder / "all" / name).read_text(encoding="utf-8").splitlines(keepends=True)
         (folder / name).write_text("".join(lines[:20]), encoding="utf-8")
-    return Inputs(pairs=folder / "pairs.jsonl", cloze=folder / "cloze.jsonl")
+    return {"pairs": folder / "pairs.jsonl", "cloze": folder / "cloze.jsonl"}
 
 
 @pytest.fixture(scope="module")
-def evaluated(straight: Run, inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def evaluated(straight: Run, inputs: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Run:
     copy = tmp_path_factory.mktemp("evaluated") / "run"
     shutil.copytree(straight.folder, copy)
     evaluate_run(copy, inputs)
@@ -40,7 +48,7 @@ def evaluated(straight: Run, inputs: Inputs, tmp_path_factory: pytest.TempPathFa
 
 def test_each_checkpoint_has_each_record(evaluated: Run) -> None:
     for name in evaluated.checkpoints():
-        for task in TASKS:
+        for task in OF_EACH_CHECKPOINT:
             result = load_record(evaluated.evals / name.model / f"{task}.json")
             assert (result.model, result.task) == (name.model, task)
             assert result.checkpoint == {
@@ -63,54 +71,32 @@ def test_validation_follows_training(evaluated: Run) -> None:
     assert after["loss"] < before["loss"] - 0.3
 
 
-def test_what_is_done_is_not_done_again(evaluated: Run, inputs: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = evaluated.evals / "first-step-0000002" / "fill-mask.json"
-    before = gone.read_bytes()
-    gone.unlink()
-    done: list[tuple[str, str]] = []
-    opened: list[str] = []
-    evaluate, open_model = tasks.evaluate, load_encoder
-
-    def counting(
-        task: str, model: Encoder, path: str, inputs: Inputs, origin: Origin, out: Path, run: Run | None = None
-    ) -> Record:
-        done.append((task, model.name))
-        return evaluate(task, model, path, inputs, origin, out, run)
-
-    def opening(path_or_id: str, *, masked_lm: bool) -> Encoder:
-        opened.append(Path(path_or_id).name)
-        return open_model(path_or_id, masked_lm=masked_lm)
-
-    monkeypatch.setattr(tasks, "evaluate", counting)
-    monkeypatch.setattr(dynamics, "load_encoder", opening)
-    evaluate_run(evaluated.folder, inputs)
-    assert done == [("fill-mask", "first-step-0000002")]
-    assert opened == ["first-step-0000002"]
-    assert gone.read_bytes() == before
-
-
-def test_a_checkpoint_is_opened_once_for_all_its_tasks(
-    straight: Run, inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_only_missing_records_are_measured(
+    evaluated: Run, inputs: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    opened: list[str] = []
-    open_model = load_encoder
+    absent = evaluated.evals / "first-step-0000002" / "fill-mask.json"
+    before = absent.read_bytes()
+    absent.unlink()
+    times = {path: path.stat().st_mtime_ns for path in evaluated.evals.rglob("*.json")}
+    capsys.readouterr()
+    evaluate_run(evaluated.folder, inputs)
+    assert capsys.readouterr().err.splitlines() == ["first-step-0000002: fill-mask"]
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert absent.read_bytes() == before
 
-    def opening(path_or_id: str, *, masked_lm: bool) -> Encoder:
-        opened.append(Path(path_or_id).name)
-        return open_model(path_or_id, masked_lm=masked_lm)
 
-    monkeypatch.setattr(dynamics, "load_encoder", opening)
-    evaluate_run(straight.folder, replace(inputs, tokens=100, documents=1, positions=1), tmp_path)
-    assert opened == [name.model for name in straight.checkpoints()]
+def test_a_model_is_opened_once_for_all_its_tasks(evaluated: Run) -> None:
+    subject = Subject(str(evaluated.folder / "export" / "first-step-0000000"), masked_lm=True)
+    assert subject.encoder is subject.encoder
 
 
-def test_other_amounts_are_measured_anew(evaluated: Run, inputs: Inputs, tmp_path: Path) -> None:
+def test_other_amounts_are_measured_anew(evaluated: Run, inputs: dict[str, Any], tmp_path: Path) -> None:
     name = evaluated.checkpoints()[-1].model
     shutil.copytree(evaluated.folder, tmp_path / "run")
-    evaluate_run(tmp_path / "run", replace(inputs, documents=2, positions=3, random_pairs=30))
-    records = {task: load_record(tmp_path / "run" / "evals" / name / f"{task}.json") for task in TASKS}
-    earlier = {task: load_record(evaluated.evals / name / f"{task}.json") for task in TASKS}
-    assert {task for task in TASKS if records[task] != earlier[task]} == {"pseudo-perplexity", "geometry"}
+    evaluate_run(tmp_path / "run", inputs | {"documents": 2, "positions": 3, "random_pairs": 30})
+    records = {task: load_record(tmp_path / "run" / "evals" / name / f"{task}.json") for task in OF_EACH_CHECKPOINT}
+    earlier = {task: load_record(evaluated.evals / name / f"{task}.json") for task in OF_EACH_CHECKPOINT}
+    assert {task for task in OF_EACH_CHECKPOINT if records[task] != earlier[task]} == {"pseudo-perplexity", "geometry"}
     settings = records["pseudo-perplexity"].settings
     assert (settings["documents"], settings["positions"]) == (2, 3)
     assert records["geometry"].settings["random_pairs_found"] == 30
@@ -119,14 +105,14 @@ def test_other_amounts_are_measured_anew(evaluated: Run, inputs: Inputs, tmp_pat
 
 def test_a_run_on_files_without_inputs_gets_its_validation(straight: Run, tmp_path: Path) -> None:
     shutil.copytree(straight.folder, tmp_path / "run")
-    evaluate_run(tmp_path / "run", Inputs())
+    evaluate_run(tmp_path / "run", {})
     names = {path.name for path in (tmp_path / "run" / "evals").rglob("*.json")}
     assert names == {"validation.json", "pseudo-perplexity.json"}
 
 
-def test_models_from_folders(evaluated: Run, inputs: Inputs, tmp_path: Path) -> None:
+def test_models_from_folders(evaluated: Run, inputs: dict[str, Any], tmp_path: Path) -> None:
     models = [str(evaluated.folder / "export" / name) for name in ("first-step-0000000", "second-step-0000004")]
-    paths = list(evaluate_models("retrieval", models, inputs, tmp_path))
+    paths = list(evaluate_models("retrieval", models, RetrievalOptions(pairs=inputs["pairs"]), tmp_path))
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
         "first-step-0000000/retrieval.json",
         "second-step-0000004/retrieval.json",
@@ -143,19 +129,21 @@ def test_validation_on_given_texts(evaluated: Run, tmp_path: Path) -> None:
     texts = tmp_path / "texts.jsonl"
     texts.write_text(json.dumps({"text": "岩手県の県庁所在地は盛岡市です。" * 20}) + "\n", encoding="utf-8")
     model = str(evaluated.folder / "export" / "second-step-0000004")
-    (path,) = evaluate_models("validation", [model], Inputs(texts=str(texts)), tmp_path / "out")
+    (path,) = evaluate_models("validation", [model], ValidationOptions(texts=str(texts)), tmp_path / "out")
     assert load_record(path).settings["texts"] == str(texts)
     assert load_record(path).n > 20
-    (path,) = evaluate_models("pseudo-perplexity", [model], Inputs(texts=str(texts)), tmp_path / "out")
+    (path,) = evaluate_models("pseudo-perplexity", [model], PseudoPerplexityOptions(texts=str(texts)), tmp_path / "out")
     result = load_record(path)
     assert (result.n, result.settings["texts"], result.settings["positions"]) == (1, str(texts), 100)
 
 
-def test_geometry_with_given_texts(evaluated: Run, inputs: Inputs, tmp_path: Path) -> None:
+def test_geometry_with_given_texts(evaluated: Run, inputs: dict[str, Any], tmp_path: Path) -> None:
     texts = tmp_path / "texts.jsonl"
     texts.write_text("".join(json.dumps({"text": f"{i}年の文。"}) + "\n" for i in range(9)), encoding="utf-8")
     model = str(evaluated.folder / "export" / "second-step-0000004")
-    (path,) = evaluate_models("geometry", [model], replace(inputs, texts=str(texts)), tmp_path / "out")
+    (path,) = evaluate_models(
+        "geometry", [model], GeometryOptions(pairs=inputs["pairs"], texts=str(texts)), tmp_path / "out"
+    )
     settings = load_record(path).settings
     assert (settings["texts"], settings["random_pairs_found"]) == (str(texts), 4)
     own = load_record(evaluated.evals / "second-step-0000004" / "geometry.json")
@@ -163,13 +151,14 @@ def test_geometry_with_given_texts(evaluated: Run, inputs: Inputs, tmp_path: Pat
     assert own.metrics["alignment"] == pytest.approx(load_record(path).metrics["alignment"])
 
 
-def test_other_inputs_are_measured_anew(evaluated: Run, inputs: Inputs, tmp_path: Path) -> None:
+def test_other_inputs_are_measured_anew(evaluated: Run, inputs: dict[str, Any], tmp_path: Path) -> None:
     """Neither a checkpoint's record nor a baseline's outlives the pairs that it was made from."""
-    assert inputs.pairs
     fewer = tmp_path / "fewer.jsonl"
-    fewer.write_text("".join(inputs.pairs.read_text(encoding="utf-8").splitlines(keepends=True)[:12]), encoding="utf-8")
+    fewer.write_text(
+        "".join(inputs["pairs"].read_text(encoding="utf-8").splitlines(keepends=True)[:12]), encoding="utf-8"
+    )
     shutil.copytree(evaluated.folder, tmp_path / "run")
-    evaluate_run(tmp_path / "run", Inputs(pairs=fewer, cloze=inputs.cloze))
+    evaluate_run(tmp_path / "run", {"pairs": fewer, "cloze": inputs["cloze"]})
     records = {path.parent.name: load_record(path).n for path in (tmp_path / "run" / "evals").rglob("retrieval.json")}
     assert set(records.values()) == {12}
     assert "jaccard" in records
@@ -183,7 +172,7 @@ def test_other_texts_under_the_same_name_are_measured_anew(evaluated: Run, tmp_p
     counts = []
     for content in (lines[:1], lines):
         texts.write_text("".join(content), encoding="utf-8")
-        evaluate_run(tmp_path / "run", Inputs(texts=str(texts), positions=2))
+        evaluate_run(tmp_path / "run", {"texts": str(texts), "positions": 2})
         counts.append([load_record(last / f"{task}.json").n for task in ("validation", "pseudo-perplexity")])
     (before, first), (after, both) = counts
     assert (first, both) == (1, 2)
@@ -198,10 +187,10 @@ def test_other_weights_of_the_same_name_are_measured_anew(evaluated: Run, tmp_pa
     other = Run(tmp_path / "run")
     for file in evaluated.checkpoint(checkpoints[-1]).iterdir():  # the run seems to have begun with what it ended with
         shutil.copy(file, other.checkpoint(checkpoints[0]) / file.name)
-    evaluate_run(other.folder, Inputs())
+    evaluate_run(other.folder, {})
     losses = [load_record(other.evals / names[i] / "validation.json").metrics["loss"] for i in (0, -1)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-3)  # the stages' thetas differ
-    evaluate_run(evaluated.folder, Inputs(), other.evals)
+    evaluate_run(evaluated.folder, {}, other.evals)
     again = load_record(other.evals / names[0] / "validation.json")
     assert again.metrics == load_record(evaluated.evals / names[0] / "validation.json").metrics
     assert again.settings["revision"] != load_record(other.evals / names[-1] / "validation.json").settings["revision"]
@@ -219,48 +208,46 @@ def test_a_checkpoint_that_training_prunes_meanwhile(
         shutil.rmtree(run.checkpoint(names[1]), ignore_errors=True)
         return export(run, name, out)
 
-    monkeypatch.setattr(dynamics, "export", pruning)
-    evaluate_run(run.folder, Inputs())
+    monkeypatch.setattr(evaluate, "export", pruning)
+    evaluate_run(run.folder, {})
     assert f"{names[1].model}: pruned meanwhile, left out" in capsys.readouterr().err
     assert {path.parent.name for path in run.evals.rglob("*.json")} == {name.model for name in names} - {names[1].model}
 
 
-def test_mistakes_are_told_before_anything_is_measured(
-    evaluated: Run, inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_mistakes_are_reported_before_anything_is_measured(
+    evaluated: Run, inputs: dict[str, Any], tmp_path: Path
 ) -> None:
-    def never(*_: Any) -> Record:
-        raise AssertionError("measured")
-
-    monkeypatch.setattr(tasks, "evaluate", never)
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"query": "問"}\n', encoding="utf-8")
     shutil.copytree(evaluated.folder, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "evals")
-    for given, message in (
-        (Inputs(pairs=tmp_path / "absent.jsonl"), "absent.jsonl: no such file"),
-        (Inputs(cloze=tmp_path / "absent.jsonl"), "absent.jsonl: no such file"),
-        (Inputs(pairs=bad), "bad.jsonl:1: lacks 'positive'"),
-        (Inputs(texts=str(tmp_path / "*.txt")), "matches no file"),
-        (Inputs(data=tmp_path), "no task's folder in it"),
+    for wrong_inputs, message in (
+        ({"pairs": tmp_path / "absent.jsonl"}, "absent.jsonl: no such file"),
+        ({"cloze": tmp_path / "absent.jsonl"}, "absent.jsonl: no such file"),
+        ({"pairs": bad}, "bad.jsonl:1: lacks 'positive'"),
+        ({"texts": str(tmp_path / "*.txt")}, "matches no file"),
+        ({"data": tmp_path}, "no task's folder in it"),
     ):
         with pytest.raises(UserError, match=message):
-            evaluate_run(tmp_path / "run", given)
-    good = str(evaluated.folder / "export" / "first-step-0000000")
+            evaluate_run(tmp_path / "run", wrong_inputs)
+    good, options = str(evaluated.folder / "export" / "first-step-0000000"), RetrievalOptions(pairs=inputs["pairs"])
     with pytest.raises(UserError, match="absent: no such folder"):
-        next(evaluate_models("retrieval", [good, str(tmp_path / "absent")], inputs, tmp_path / "out"))
+        next(evaluate_models("retrieval", [good, str(tmp_path / "absent")], options, tmp_path / "out"))
+    assert not (tmp_path / "run" / "evals").exists()
+    assert not (tmp_path / "out").exists()
 
 
-def test_two_models_of_one_name(evaluated: Run, inputs: Inputs, tmp_path: Path) -> None:
+def test_two_models_of_one_name(evaluated: Run, inputs: dict[str, Any], tmp_path: Path) -> None:
     shutil.copytree(evaluated.folder / "export" / "first-step-0000000", tmp_path / "first-step-0000000")
     models = [str(tmp_path / "first-step-0000000"), str(evaluated.folder / "export" / "first-step-0000000")]
     with pytest.raises(UserError, match="two models are called 'first-step-0000000'"):
-        next(evaluate_models("retrieval", models, inputs, tmp_path / "out"))
+        next(evaluate_models("retrieval", models, RetrievalOptions(pairs=inputs["pairs"]), tmp_path / "out"))
 
 
-def test_mistakes(tmp_path: Path, inputs: Inputs) -> None:
-    with pytest.raises(UserError, match="task 'jgleu'; accepted: jglue, validation, fill-mask, pseudo-"):
-        next(evaluate_models("jgleu", ["m"], inputs, tmp_path))
+def test_an_unknown_task_and_missing_inputs(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="task 'jgleu': unknown; expected validation, fill-mask, pseudo-"):
+        next(evaluate_models("jgleu", ["m"], TaskOptions(), tmp_path))
     with pytest.raises(UserError, match="--cloze is missing"):
-        next(evaluate_models("fill-mask", ["m"], Inputs(), tmp_path))
+        next(evaluate_models("fill-mask", ["m"], FillMaskOptions(), tmp_path))
     with pytest.raises(UserError, match="not a run directory"):
-        evaluate_run(tmp_path, Inputs())
+        evaluate_run(tmp_path, {})

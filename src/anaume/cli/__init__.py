@@ -1,0 +1,73 @@
+"""The command line: one file per group of verbs, one function per verb.
+
+Everything that a verb needs is imported inside its function, so that `--help` and most mistakes take a moment only.
+"""
+
+import os
+import sys
+
+import typer
+
+from anaume.cli import costs, data, evaluate, results, training
+from anaume.errors import UserError
+
+app = typer.Typer(
+    name="anaume",
+    help="Pretrain, extend and evaluate ModernBERT encoders, Japanese first.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+tokenizers = typer.Typer(help="Train a tokenizer, or adapt a decoder's for an encoder.", no_args_is_help=True)
+tokenizers.command("train")(data.tokenizer_train)
+tokenizers.command("adapt")(data.tokenizer_adapt)
+
+app.command()(results.demo)
+app.add_typer(tokenizers, name="tokenizer")
+app.command()(data.tokens)
+app.command()(data.pairs)
+app.command()(training.pretrain)
+app.command()(training.batch)
+app.command()(training.export)
+app.command()(training.contrast)
+app.add_typer(evaluate.make_app(), name="eval")
+app.command()(results.report)
+app.command()(costs.plan)
+app.command()(costs.bench)
+app.command()(data.verify)
+
+# Earlier spellings of a verb that keep working.
+ALIASES = {("tokens", "verify"): ["verify"]}
+
+# A thread of torch's that waits for the others spins this many turns, then sleeps. Unset, it spins through whole time
+# slices: with one core busy elsewhere, training a small model fell from 16,000 to 300 tokens a second (docs/log.md).
+SPIN_COUNT = "5000"
+
+
+def main() -> None:
+    """Run the command line. A user's mistake becomes one line on standard error and exit status 2."""
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch loads
+    words = sys.argv[1:]
+    words[:2] = ALIASES.get((words[0], words[1]), words[:2]) if len(words) > 1 else words
+    try:
+        status = typer.main.get_command(app).main(words, standalone_mode=False)
+    except UserError as error:
+        _fail(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        print("anaume: stopped", file=sys.stderr)
+        sys.exit(130)  # 128 + SIGINT, the shells' custom
+    except Exception as error:
+        # A usage error of click's. Its class belongs to the copy of click inside typer, which is not imported here.
+        if not hasattr(error, "format_message"):
+            raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message())
+            sys.exit(0)
+        _fail(error.format_message())
+    sys.exit(status or 0)
+
+
+def _fail(message: str) -> None:
+    print(f"anaume: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,94 @@
+"""Verbs that tell what training costs: computed from a recipe, or measured on this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anaume.cli.arguments import Changes, RecipeFile
+from anaume.errors import UserError
+
+
+def plan(
+    recipe: RecipeFile,
+    gpus: Annotated[int, typer.Option(min=1, help="GPUs in all")],
+    device: Annotated[str, typer.Option(help="kind of GPU, such as h100, a100, l40s, rtx4090")] = "h100",
+    mfu: Annotated[
+        str, typer.Option(help="reached fraction of the dense bf16 peak; one number, or one for each stage")
+    ] = "0.3",
+    document_tokens: Annotated[float | None, typer.Option(min=1, help="mean tokens of a document (1,000)")] = None,
+    padding: Annotated[
+        str,
+        typer.Option(help="instead: fraction of padding with one document per row; one number, or one for each stage"),
+    ] = "",
+    vocab_size: Annotated[
+        int, typer.Option(min=0, show_default=False, help="entries of the tokenizer, where they can't be looked up")
+    ] = 0,
+    changes: Changes = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Compute what a recipe costs: arithmetic, memory, days and GPU-hours, without loading weights or data.
+
+    Example: anaume plan recipes/llm-jp-base.toml --gpus 16 --device h100 --mfu 0.19,0.27
+    """
+    import json
+
+    from anaume.plan import cost
+    from anaume.plan.table import show
+    from anaume.recipe import load
+
+    if document_tokens and padding:
+        raise UserError(f"--padding {padding}: given with --document-tokens; expected one of the two")
+    loaded_recipe = load(recipe, changes or ())
+    computed_plan = cost.plan(
+        loaded_recipe,
+        vocab_size or cost.vocabulary_size(loaded_recipe.tokenizer),
+        device,
+        gpus,
+        _numbers("--mfu", mfu),
+        document_tokens or cost.DOCUMENT_TOKENS,
+        _numbers("--padding", padding),
+    )
+    if as_json:
+        print(json.dumps(computed_plan.to_json(), ensure_ascii=False, indent=2))
+    else:
+        show(computed_plan)
+
+
+def _numbers(name: str, text: str) -> list[float]:
+    """Read numbers separated by commas."""
+    try:
+        return [float(part) for part in text.split(",") if text]
+    except ValueError:
+        raise UserError(f"{name} {text}: not a number; expected a number, or several separated by commas") from None
+
+
+def bench(
+    recipe: Annotated[Path | None, typer.Argument(metavar="RECIPE.toml", help="by default a small model")] = None,
+    corpus: Annotated[str, typer.Option(help="a glob of files, in place of the recipe's corpus")] = "",
+    tokenizer: Annotated[str, typer.Option(help="a folder or .model file, in place of the recipe's")] = "",
+    stage: Annotated[str, typer.Option(help="stage of the recipe; by default the first one")] = "",
+    length: Annotated[int, typer.Option(min=0, show_default=False, help="tokens, in place of the stage's")] = 0,
+    layers: Annotated[int, typer.Option(min=0, show_default=False, help="in place of the model's")] = 0,
+    hidden: Annotated[
+        int, typer.Option(min=0, show_default=False, help="in place of the model's, in ModernBERT's proportions")
+    ] = 0,
+    rows: Annotated[
+        int,
+        typer.Option(
+            min=0, show_default=False, help="documents per micro-batch of the padded loop; by default as many slots"
+        ),
+    ] = 0,
+    seconds: Annotated[float, typer.Option(min=0, help="for each side in each round")] = 5.0,
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    changes: Changes = None,
+    out: Annotated[Path | None, typer.Option(help="file for the results, JSON")] = None,
+) -> None:
+    """Compare anaume with a padded Hugging Face loop on this machine and the same documents.
+
+    Example: anaume bench --length 8192 --rows 3
+    """
+    from anaume.bench.compare import bench, select_recipe
+
+    selected = select_recipe(recipe, changes or (), corpus, tokenizer, stage, length, layers, hidden)
+    bench(selected, rows, seconds, rounds, out)

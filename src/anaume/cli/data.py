@@ -1,0 +1,124 @@
+"""Verbs that make or check data: tokenizers, tokens, pairs of texts."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from anaume.cli.arguments import Corpus, Out
+from anaume.errors import UserError
+
+
+def tokenizer_train(corpus: Corpus, vocab_size: Annotated[int, typer.Option(help="pieces")], out: Out) -> None:
+    """Train a Unigram tokenizer with byte fallback.
+
+    Example: anaume tokenizer train 'data/*.jsonl.gz' --vocab-size 32000 --out tokenizer
+    """
+    from anaume.corpus.readers import parse_source
+    from anaume.tokenizer.train import train_tokenizer
+
+    train_tokenizer([parse_source(text) for text in corpus], vocab_size, out)
+    print(out)
+
+
+def tokenizer_adapt(
+    source: Annotated[str, typer.Argument(help="a SentencePiece .model, a Hugging Face folder or a Hub id")], out: Out
+) -> None:
+    """Make an encoder's tokenizer from a decoder's: texts become [CLS] … [SEP] instead of <s> ….
+
+    Example: anaume tokenizer adapt llm-jp-tokenizer-100k.ver3.0b1.model --out tokenizer
+    """
+    from anaume.tokenizer.adapt import adapt_tokenizer
+
+    adapt_tokenizer(source, out)
+    print(out)
+
+
+def tokens(
+    corpus: Corpus,
+    tokenizer: Annotated[Path, typer.Option(help="a tokenizer folder")],
+    out: Out,
+    workers: Annotated[int, typer.Option(min=1, help="processes, or a cluster's tasks, at a time")] = 1,
+    executor: Annotated[Literal["local", "slurm", "ray"], typer.Option(help="who runs them")] = "local",
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="an option of sbatch's, may be repeated: partition is needed; "
+            "time=24:00:00, mem-per-cpu=2G and cpus-per-task=1 unless given",
+        ),
+    ] = None,
+) -> None:
+    """Turn a corpus into token ids on disk. The same command again goes on where it stopped.
+
+    Example: anaume tokens 'data/*.jsonl.gz' --tokenizer tokenizer --out tokens --workers 8
+
+    On Slurm: anaume tokens 's3://…/*.jsonl' --tokenizer … --out … --workers 64 --executor slurm --slurm partition=cpu
+    """
+    if slurm and executor != "slurm":
+        raise UserError(f"--slurm {slurm[0]}: given with --executor {executor}; expected --executor slurm")
+    from anaume.corpus.readers import parse_source
+    from anaume.tokenizer.load import load_tokenizer
+    from anaume.tokens import build, local
+    from anaume.tokens.summary import describe
+
+    run: build.Runner = local.run
+    if executor != "local":
+        from anaume.tokens import cluster
+
+        run = cluster.run_on_ray
+    sources, opened_tokenizer = [parse_source(text) for text in corpus], load_tokenizer(tokenizer)
+    if executor == "slurm":
+        job = build.begin(sources, opened_tokenizer, out)
+        if job.todo:
+            last = cluster.submit_to_slurm(job, opened_tokenizer, workers, slurm or ())
+            print(f"{out}: {len(job.todo):,} parts are submitted to Slurm; job {last} writes the summary")
+            return
+    first, *others = describe(build.build(sources, opened_tokenizer, out, workers=workers, run=run))
+    print(f"{out}: {first}", *others, sep="\n")
+
+
+def verify(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER…", help="folders of tokens, runs, exports")],
+    tokenizer: Annotated[Path | None, typer.Option(help="tokenizer folder whose vocabulary is expected")] = None,
+) -> None:
+    """Check that folders of tokens, runs and exports are whole, and of which vocabulary; exit status 1 if any is not.
+
+    Example: anaume verify tokens runs/small my-encoder --tokenizer tokenizer
+    """
+    from rich.console import Console
+
+    from anaume.verify import verify_folder
+
+    expected = None
+    if tokenizer:
+        from anaume.tokenizer.load import load_tokenizer
+
+        expected = load_tokenizer(tokenizer).vocabulary_hash
+    whole = True
+    for folder in folders:
+        with Console(stderr=True).status(f"reading {folder} …"):
+            result = verify_folder(folder, expected)
+        whole &= not result.problems
+        print(*(result.problems or [f"{folder}: whole: {result.content}"]), sep="\n")
+    if not whole:
+        raise typer.Exit(1)
+
+
+def pairs(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="miracl-ja, or MIRACL in another language")],
+    out: Annotated[Path, typer.Option(help="file to write, JSON lines")],
+    split: Annotated[str, typer.Option(help="train, dev")] = "train",
+    data: Annotated[Path | None, typer.Option(help="folder with MIRACL's files; else they come from the Hub")] = None,
+) -> None:
+    """Make the pairs of passages that the paper's retrieval and geometry use.
+
+    Example: anaume pairs miracl-ja --out pairs.jsonl
+    """
+    from anaume.evals.inputs import miracl
+
+    kind, _, language = source.partition("-")
+    if kind != "miracl":
+        raise UserError(f"pairs {source!r}: unknown; expected miracl-ja, or another of MIRACL's languages")
+    written = miracl.write_pairs(out, language, split, data)
+    print(f"{out}: {written.pairs:,} pairs of {written.topics:,} topics; {written.absent} passages not in the corpus")

@@ -1,0 +1,90 @@
+"""Verbs that train a network or write one out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anaume.cli.arguments import Changes, Out, RecipeFile, RunFolder
+
+
+def pretrain(
+    recipe: RecipeFile,
+    run: Annotated[Path, typer.Option(help="run directory, new or to be continued")],
+    changes: Changes = None,
+    workers: Annotated[int, typer.Option(min=1, help="processes that tokenise")] = 1,
+    loaders: Annotated[
+        int | None, typer.Option(min=0, help="processes that make batches; by default one on a GPU, none on a CPU")
+    ] = None,
+) -> None:
+    """Train every stage of a recipe. The same command goes on where it stopped; SIGTERM ends it with a checkpoint.
+
+    Example: anaume pretrain recipes/small.toml --run runs/small --set stage.0.steps=100
+
+    Several GPUs: torchrun --nproc-per-node 8 -m -- anaume pretrain recipes/llm-jp-base.toml --run runs/base
+    """
+    from anaume.recipe import load
+
+    loaded_recipe = load(recipe, changes or ())
+    from anaume.pretrain.loop import pretrain  # brings torch, so the recipe is checked first
+
+    pretrain(loaded_recipe, run, workers, loaders)
+    print(run)
+
+
+def batch(
+    run: RunFolder,
+    stage: Annotated[str, typer.Option(help="stage")],
+    step: Annotated[int, typer.Option(help="optimizer step, from 1")],
+) -> None:
+    """Show which documents an optimizer step read, for example when a loss is not finite.
+
+    Example: anaume batch runs/small --stage stage1 --step 1234
+    """
+    from anaume.pretrain.look import look
+    from anaume.run import Run
+
+    for line in look(Run(run), stage, step):
+        print(line)
+
+
+def export(
+    run: RunFolder,
+    out: Out,
+    stage: Annotated[str, typer.Option(help="stage; by default the last one")] = "",
+    step: Annotated[int, typer.Option(help="step; by default the last one")] = -1,
+    average: Annotated[int, typer.Option(min=1, help="number of checkpoints to average, this one the last")] = 1,
+) -> None:
+    """Write a checkpoint as a folder that transformers and sentence-transformers open.
+
+    Example: anaume export runs/small --out my-encoder
+    """
+    from anaume.export.checkpoint import export, select_checkpoint
+    from anaume.run import Run
+
+    opened_run = Run(run)
+    print(export(opened_run, select_checkpoint(opened_run, stage, step), out, average))
+
+
+def contrast(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="a folder or Hub id")],
+    out: Out,
+    nli: Annotated[Path | None, typer.Option(help="JGLUE's folder: JNLI's entailed sentences become similar")] = None,
+    sts: Annotated[Path | None, typer.Option(help="JGLUE's folder: cosines are ranked by JSTS's similarities")] = None,
+    pairs: Annotated[Path | None, typer.Option(help="JSON lines with query, positive, which become similar")] = None,
+    epochs: Annotated[int, typer.Option(min=1)] = 3,
+    learning_rate: Annotated[float, typer.Option(min=0)] = 5e-5,
+    batch: Annotated[int, typer.Option(min=2, help="rows; the other rows of a batch serve as negatives")] = 64,
+    temperature: Annotated[float, typer.Option(min=1e-3, help="divisor of the cosines")] = 0.05,
+    max_length: Annotated[int, typer.Option(min=8, help="tokens; longer texts are cut")] = 512,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Train an encoder's sentence embeddings on labelled pairs. All defaults but the batch are supervised SimCSE's.
+
+    Example: anaume contrast my-encoder --nli jglue --sts jglue --out my-sentence-encoder
+    """
+    from anaume.evals.inputs.contrast_sets import read_sets
+    from anaume.finetune.contrast import ContrastSettings, train_embeddings
+
+    settings = ContrastSettings(epochs, learning_rate, batch, temperature, max_length, seed)
+    print(train_embeddings(model, read_sets(nli, sts, pairs), out, settings))

@@ -1,0 +1,157 @@
+"""Models × tasks → records: a list of models on one task, or every kept checkpoint of a run on all tasks.
+
+The rule: a user's mistakes are reported before anything is measured, and a checkpoint is measured only if it has no
+record of equal provenance, so that an interrupted evaluation goes on where it stopped.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from anaume.corpus import hakoniwa
+from anaume.encoder.load import check_names, open_tokenizer, revision_of
+from anaume.errors import UserError
+from anaume.evals.record import Record, load_record, save_record
+from anaume.evals.task import PRECISION, Evaluation, Request, Subject, TaskOptions
+from anaume.evals.tasks import TASKS
+from anaume.export.checkpoint import export, is_export_of
+from anaume.files import alone, folder_atomic
+from anaume.recipe import Recipe
+from anaume.run import CheckpointName, Run
+
+
+def evaluate_models(name: str, models: Sequence[str], options: TaskOptions, out: Path) -> Iterator[Path]:
+    """Evaluate models on the task `name` and yield the paths of their records, baselines last.
+
+    Raises:
+        UserError: the task is unknown, an input is missing or can't be read, a model can't be opened, or two models
+            share a name.
+    """
+    if name not in TASKS:
+        raise UserError(f"task {name!r}: unknown; expected {', '.join(TASKS)}, all")
+    task = TASKS[name]
+    if missing := task.missing(options):
+        raise UserError(f"eval {name}: {missing} is missing")
+    check_names(models)
+    for model in models:
+        open_tokenizer(model, masked_lm=task.masked_lm)
+    evaluation = task.make(Request(tuple(models), options, out))
+    for model in models:
+        for record in _measure(evaluation, Subject(model, task.masked_lm)):
+            yield save_record(record, out)
+    yield from _measure_baselines(evaluation, options.seed, out)
+
+
+def evaluate_run(folder: Path, given: Mapping[str, Any], out: Path | None = None) -> Path:
+    """Export and evaluate every kept checkpoint of a run, step 0 included, and return the folder of the records.
+
+    `given` holds options of any task by name. A task whose inputs are not given is left out. Validation and
+    pseudo-perplexity read the run's own validation corpus unless `texts` is given; a run on the built-in corpus brings
+    its cloze questions and retrieval pairs along.
+
+    Raises:
+        UserError: the folder is no run; see also `evaluate_models`.
+    """
+    run = Run(folder)
+    recipe = run.recipe()
+    out = out or run.evals
+    given = {name: value for name, value in given.items() if value is not None}
+    given |= _builtin_inputs(run, recipe, given)
+    options = {name: task.select(given) for name, task in TASKS.items()}
+    selected = [task for task in TASKS.values() if not task.missing(options[task.name], run=True)]
+    evaluations = {
+        task.name: task.make(Request((), options[task.name], out, run)) for task in selected if not task.opens_models
+    }
+    checkpoints = list(_export_all(run))
+    models = tuple(str(checkpoint.folder) for checkpoint in checkpoints)
+    for task in selected:
+        if task.opens_models:
+            evaluations[task.name] = task.make(Request(models, options[task.name], out, run))
+    for checkpoint in checkpoints:
+        _evaluate_checkpoint(checkpoint, evaluations, options, out)
+    for name, evaluation in evaluations.items():
+        for _ in _measure_baselines(evaluation, options[name].seed, out):
+            pass
+    return out
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint exported to a folder, and the tokens that training had read by then."""
+
+    name: CheckpointName
+    folder: Path
+    tokens: int
+
+    def place(self, record: Record) -> Record:
+        """Note in a record which checkpoint it is of."""
+        checkpoint = {"stage": self.name.stage, "step": self.name.step, "tokens": self.tokens}
+        return replace(record, model=self.name.model, checkpoint=checkpoint)
+
+
+def _export_all(run: Run) -> Iterator[Checkpoint]:
+    """Export all kept checkpoints, before any is measured: a run that is still training may prune them later."""
+    for name in run.checkpoints():
+        if name not in run.checkpoints():
+            print(f"{name.model}: pruned meanwhile, left out", file=sys.stderr)
+            continue
+        folder, tokens = run.export(name), run.tokens_seen(name)
+        with alone(folder):
+            if not is_export_of(folder, run, name):  # absent, or made of other weights of that name
+                export(run, name, folder)
+        yield Checkpoint(name, folder, tokens)
+
+
+def _evaluate_checkpoint(
+    checkpoint: Checkpoint, evaluations: Mapping[str, Evaluation], options: Mapping[str, TaskOptions], out: Path
+) -> None:
+    subject = Subject(str(checkpoint.folder), masked_lm=True)
+    for name, evaluation in evaluations.items():
+        if evaluation.provenance is not None:
+            provenance = _provenance(evaluation.provenance, subject)
+            if _is_measured(out / checkpoint.name.model / f"{name}.json", provenance, options[name].seed):
+                continue
+            print(f"{checkpoint.name.model}: {name}", file=sys.stderr)
+        for record in _measure(evaluation, subject):
+            save_record(checkpoint.place(record), out)
+
+
+def _measure(evaluation: Evaluation, subject: Subject) -> Iterator[Record]:
+    for record in evaluation.measure(subject):
+        if evaluation.provenance is not None:
+            record = replace(record, settings=record.settings | _provenance(evaluation.provenance, subject))
+        yield record
+
+
+def _provenance(of_inputs: Mapping[str, Any], subject: Subject) -> dict[str, Any]:
+    """Provenance of a record: the inputs', with the weights and the number format."""
+    return {**of_inputs, "revision": revision_of(subject.path), "precision": PRECISION}
+
+
+def _is_measured(path: Path, provenance: Mapping[str, Any], seed: int) -> bool:
+    """Whether a record of equal provenance and seed exists."""
+    if not path.exists():
+        return False
+    record = load_record(path)
+    return record.seed == seed and all(record.settings.get(key) == value for key, value in provenance.items())
+
+
+def _measure_baselines(evaluation: Evaluation, seed: int, out: Path) -> Iterator[Path]:
+    """Save the baselines' records unless they exist, and yield the paths of the new ones."""
+    for baseline in evaluation.baselines:
+        if not _is_measured(out / baseline.name / f"{baseline.task}.json", baseline.provenance, seed):
+            yield save_record(baseline.measure(), out)
+
+
+def _builtin_inputs(run: Run, recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Path]:
+    """The built-in corpus's own questions and pairs, for a run that trained on it and whose user gives none."""
+    if not any(source.builtin for source in recipe.corpus.train):
+        return {}
+    folder = run.folder / "tasks"
+    with alone(folder):
+        if not folder.exists():
+            with folder_atomic(folder) as temporary:
+                hakoniwa.write_tasks(temporary, recipe.seed)
+    return {name: folder / f"{name}.jsonl" for name in ("pairs", "cloze") if not given.get(name)}

@@ -1,0 +1,147 @@
+"""What an evaluation task is: a row of the table in `tasks.py`, and what its module gives the row.
+
+This module imports neither torch nor transformers, so that the command line can list tasks and options at once.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from anaume.encoder.load import Encoder
+    from anaume.evals.record import Record
+    from anaume.run import Run
+
+# Number format of every task that evaluates an opened encoder, on every device; see `encoder.load.load_encoder`.
+PRECISION = "float32"
+
+
+def option(default: Any, help: str, *, minimum: int | None = None) -> Any:
+    """Declare a field of a task's options; the command line takes its type, default, help and limit from here."""
+    return field(default=default, metadata={"help": help, "minimum": minimum})
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """What a user may choose for a task. Each task has a subclass with its own fields."""
+
+    seed: int = option(0, "seed of all random draws", minimum=0)
+
+
+Options = TypeVar("Options", bound=TaskOptions)
+
+
+@dataclass(frozen=True)
+class Request(Generic[Options]):
+    """A user's wish to evaluate models on a task.
+
+    `models`  folders or Hub ids
+    `out`     folder of the records; what a task keeps for later calls lies there too, in names that begin with a dot
+    `run`     the run whose checkpoints the models are: its own validation corpus stands in for texts that are not given
+    """
+
+    models: tuple[str, ...]
+    options: Options
+    out: Path
+    run: "Run | None" = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model under evaluation: a folder or Hub id that is opened at the first use and then shared by all tasks."""
+
+    path: str
+    masked_lm: bool
+
+    @cached_property
+    def encoder(self) -> "Encoder":
+        """The opened model."""
+        from anaume.encoder.load import load_encoder  # brings torch
+
+        return load_encoder(self.path, masked_lm=self.masked_lm)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A pseudo-model that needs no encoder: its name, its task, what its numbers depend on, and how to measure it."""
+
+    name: str
+    task: str
+    provenance: Mapping[str, Any]
+    measure: Callable[[], "Record"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A task whose inputs have been read and checked.
+
+    `measure`     measures a model; JGLUE gives several records, most tasks one
+    `provenance`  settings that identify the inputs by checksums. Two records of equal provenance, weights and seed hold
+                  equal numbers, so the second is not measured. None: the task itself knows what it has done before.
+    `baselines`   pseudo-models to measure beside the models
+    """
+
+    measure: Callable[[Subject], Iterable["Record"]]
+    provenance: Mapping[str, Any] | None = None
+    baselines: tuple[Baseline, ...] = ()
+
+
+@dataclass(frozen=True)
+class Task:
+    """A row of the table of tasks.
+
+    `name`             the task on the command line and in records
+    `summary`          one sentence for `anaume eval --help`
+    `example`          a command that works
+    `options`          the class of its options
+    `needs`            options that must be given
+    `prepare`          "MODULE:FUNCTION" that turns a Request into an Evaluation; imported when the task is used
+    `masked_lm`        whether the task needs the masked-LM head
+    `own_texts`        whether a run's own validation corpus may stand in for `--texts`
+    `each_checkpoint`  smaller amounts for `eval all`, which measures many checkpoints: minutes instead of hours
+    `opens_models`     whether `prepare` opens the models: `eval all` then exports the checkpoints first
+    `display`          ("OPTION", "MODULE:FUNCTION"): when this option is given, FUNCTION(models, options) prints to the
+                       terminal, and no record is made
+    """
+
+    name: str
+    summary: str
+    example: str
+    options: type[TaskOptions]
+    needs: tuple[str, ...]
+    prepare: str
+    masked_lm: bool = True
+    own_texts: bool = False
+    opens_models: bool = False
+    each_checkpoint: Mapping[str, int] = field(default_factory=dict)
+    display: tuple[str, str] | None = None
+
+    def missing(self, options: TaskOptions, *, run: bool = False) -> str:
+        """Return the first needed option that is not given, for example "--pairs"; empty if there is none."""
+        optional = {"texts"} if run and self.own_texts else set()
+        absent = [name for name in self.needs if not getattr(options, name) and name not in optional]
+        return f"--{absent[0]}" if absent else ""
+
+    def select(self, given: Mapping[str, Any]) -> TaskOptions:
+        """Make the task's options for `eval all` from options by name; those of other tasks are passed over."""
+        values = {**self.each_checkpoint, **given}
+        return self.options(**{f.name: values[f.name] for f in fields(self.options) if f.name in values})
+
+    def make(self, request: Request[Any]) -> Evaluation:
+        """Read and check the inputs of a request.
+
+        Raises:
+            UserError: a file is missing or can't be read, or an option has a value that is not accepted.
+        """
+        evaluation: Evaluation = imported(self.prepare)(request)
+        return evaluation
+
+
+def imported(place: str) -> Callable[..., Any]:
+    """Import "MODULE:FUNCTION" and return the function."""
+    module, _, name = place.partition(":")
+    function: Callable[..., Any] = getattr(import_module(module), name)
+    return function
