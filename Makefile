@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test check clean
+.PHONY: setup demo test test-fast check clean
 
 setup: $(READY)
 
@@ -15,8 +15,12 @@ $(READY): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/anaume demo --out demo
 
+# The suite on all cores; test-fast leaves out what starts child processes or trains a network.
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist worksteal
+
+test-fast: setup
+	$(BIN)/pytest -n auto --dist worksteal -m "not slow"
 
 check: setup
 	$(BIN)/ruff format --check .

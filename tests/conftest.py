@@ -4,6 +4,7 @@ import json
 import os
 import random
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,16 @@ def sentence(chance: random.Random) -> str:
         f"{year}年、{chance.choice(PLACES)}{chance.choice(NAMES)}の{chance.choice(THINGS)}{chance.choice(VERBS)}。"
         + chance.choice(["", "\n", " and so on ", "（注）", "　", f"{chance.random():.3f} km"])
     )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line what was skipped, and why."""
+    reasons: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("skipped", []):
+        reasons[report.longrepr[2].removeprefix("Skipped: ")] += 1
+    if reasons:
+        parts = [f"{count} × {reason}" for reason, count in reasons.most_common()]
+        terminalreporter.write_line(f"{reasons.total()} skipped: {'; '.join(parts)}")
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def test_ray(parts: Path, trained: Tokenizer, tmp_path: Path, monkeypatch: pytes
         ("--executor slurm", "--executor slurm: --slurm partition=NAME is missing"),
         ("--executor slurm --slurm cpu", "--slurm cpu: accepted: KEY=VALUE, an option of sbatch's, as partition=cpu"),
         ("--executor slurm --slurm partition=cpu", "--executor slurm: no sbatch here"),
-        ("--slurm partition=cpu", "--slurm partition=cpu: goes with --executor slurm, not local"),
+        ("--slurm partition=cpu", "--slurm partition=cpu: given with --executor local; expected --executor slurm"),
         ("--executor sge", "'sge' is not one of 'local', 'slurm', 'ray'"),
     ],
 )
