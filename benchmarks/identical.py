@@ -2,9 +2,9 @@
 
     python benchmarks/identical.py RUN_OF_ONE_VERSION RUN_OF_ANOTHER
 
-A refactoring must not change a number. Both folders are made by the same commands with two versions of the code. JSON and
-TOML are compared by content without the keys of `TIMES`, everything else by its bytes. Reports are left out, because they draw
-times; `anaume report` on one folder with both versions compares them. Exit status 1 if anything differs.
+A refactoring must not change a number. Both folders are made by the same commands with two versions of the code. JSON
+and TOML are compared by content without the keys of `TIMES`, everything else by its bytes. Reports are left out, as
+they draw times; `anaume report` on one folder with both versions compares them. Exit status 1 if anything differs.
 """
 
 import argparse

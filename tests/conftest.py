@@ -89,6 +89,13 @@ def sentence(chance: random.Random) -> str:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that need a trained run as slow."""
+    for item in items:
+        if "straight" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say in one line what was skipped, and why."""
     reasons: Counter[str] = Counter()
