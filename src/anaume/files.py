@@ -43,7 +43,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def path_lock(path: Path) -> Iterator[None]:
     """Wait for other processes that make the same `path`.
 
     A path is a byte of its folder's lock file; the lock goes with the process, however it ends.

@@ -127,7 +127,7 @@ def _names_in(folder: Path) -> list[str]:
         raise UserError(f"{folder}: cannot read it ({error.strerror})") from error
 
 
-def check(folder: Path, wanted: Recipe) -> Run:
+def open_run(folder: Path, wanted: Recipe) -> Run:
     """The run in `folder`, new or to be continued.
 
     Raises:
@@ -154,7 +154,7 @@ def _foreign(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def locked(run: Run) -> Iterator[None]:
+def training_lock(run: Run) -> Iterator[None]:
     """Keep other processes from training in this folder; the lock goes with the process, however it ends.
 
     Raises:
@@ -171,11 +171,11 @@ def locked(run: Run) -> Iterator[None]:
         yield
 
 
-def begin(run: Run, wanted: Recipe, manifest: dict[str, Any]) -> None:
+def record_start(run: Run, wanted: Recipe, manifest: dict[str, Any]) -> None:
     """Make the folder a run of this recipe. Called once the data is ready, so that a mistake before leaves no run.
 
     The recipe comes first: with it alone, after a kill in between, the folder is a run whose manifest is still to come.
-    In a run that goes on, what the recipe changes (see `check`) comes first, as an entry of the manifest's `changes`.
+    In a run that goes on, what the recipe changes (see `open_run`) is first, as an entry of the manifest's `changes`.
     """
     now, hashed = datetime.now(UTC).isoformat(timespec="seconds"), recipe.fingerprint(wanted)
     if not run.manifest_file.is_file():
@@ -190,13 +190,13 @@ def begin(run: Run, wanted: Recipe, manifest: dict[str, Any]) -> None:
         write_atomic(run.recipe_file, recipe.to_toml(wanted))
 
 
-def identity(run: Run) -> str:
+def run_id(run: Run) -> str:
     """A name that no other run has and that stays: for services which keep many runs."""
     facts = json.loads(run.manifest_file.read_text(encoding="utf-8"))
     return sha256(f"{facts['created']} {facts['recipe_hash']}".encode()).hexdigest()[:16]
 
 
-def environment(device: str, threads: int) -> dict[str, Any]:
+def describe_environment(device: str, threads: int) -> dict[str, Any]:
     """The machine and the versions that a reader of the report wants to know."""
     return {
         "python": platform.python_version(),

@@ -22,7 +22,7 @@ from anaume.pretrain.optim import optimizers
 from anaume.pretrain.prepare import prepare
 from anaume.pretrain.ranks import Ranks
 from anaume.recipe import Recipe
-from anaume.run import CheckpointName, Run, locked
+from anaume.run import CheckpointName, Run, training_lock
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 TIMED = ("tokens_per_second", "mfu")
@@ -150,7 +150,7 @@ def test_a_kill_between_recipe_and_manifest_leaves_a_run(straight: Run, tiny: Re
 
 
 def test_one_process_at_a_time(tiny: Recipe, tmp_path: Path) -> None:
-    with locked(Run(tmp_path / "run")), pytest.raises(UserError, match="another process is training in it"):
+    with training_lock(Run(tmp_path / "run")), pytest.raises(UserError, match="another process is training in it"):
         pretrain(tiny, tmp_path / "run")
 
 

@@ -22,7 +22,7 @@ from anaume.evals.provenance import data_settings
 from anaume.evals.record import Record, load_record, save_record
 from anaume.evals.tasks import HEADLESS, TASKS, Inputs, Origin
 from anaume.export.checkpoint import export, is_export_of
-from anaume.files import alone, folder_atomic
+from anaume.files import folder_atomic, path_lock
 from anaume.recipe import Recipe
 from anaume.run import CheckpointName, Run
 
@@ -106,7 +106,7 @@ def _export_all(run: Run) -> Iterator[Moment]:
             print(f"{name.model}: pruned meanwhile, left out", file=sys.stderr)
             continue
         model, tokens = run.export(name), run.tokens_seen(name)
-        with alone(model):
+        with path_lock(model):
             if not is_export_of(model, run, name):  # not there, or of weights that were there before
                 export(run, name, model)
         yield Moment(name, model, tokens)
