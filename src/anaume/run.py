@@ -140,9 +140,7 @@ def open_run(folder: Path, wanted: Recipe) -> Run:
         begun = stages.index(found[-1].stage) + 1 if found else 0
         difference = recipe.first_difference(before, wanted, begun)
         if difference:
-            raise UserError(
-                f"{folder}: a run of another recipe ({difference}); give another --run, or the recipe that made it"
-            )
+            raise UserError(f"{folder}: {difference}, or a new folder for --run")
     elif folder.exists() and (not folder.is_dir() or any(_foreign(folder))):
         raise UserError(f"{folder}: neither empty nor a run directory; give another --run")
     return run

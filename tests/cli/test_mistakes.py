@@ -82,5 +82,5 @@ def test_a_run_of_another_recipe(
 ) -> None:
     before = straight.metrics_file.read_bytes()
     assert _pretrain(monkeypatch, recipe_file, "--run", straight.folder, "--set", "stage.first.steps=7") == 2
-    assert "stage.0.steps = 6 there, stage.0.steps = 7 here" in capsys.readouterr().err
+    assert "stage.0.steps = 7: a run keeps this key; expected 6" in capsys.readouterr().err
     assert straight.metrics_file.read_bytes() == before

@@ -214,7 +214,7 @@ def test_the_step_weighs_every_hidden_token_alike(straight: Run, tiny: Recipe, m
 def test_a_run_of_another_recipe_is_left_alone(straight: Run, tiny: Recipe) -> None:
     before = straight.metrics_file.read_bytes()
     other = tiny.model_copy(update={"seed": 8})
-    with pytest.raises(UserError, match=r"seed = 7 there, seed = 8 here"):
+    with pytest.raises(UserError, match=r"seed = 8: a run keeps this key; expected 7"):
         pretrain(other, straight.folder)
     assert straight.metrics_file.read_bytes() == before
 
@@ -253,7 +253,7 @@ def test_a_stage_that_has_not_begun_may_change(tiny: Recipe, tmp_path: Path, mon
         pretrain(tiny, tmp_path / "run")
     monkeypatch.undo()
     _same(pretrain(changed, tmp_path / "whole"), pretrain(changed, tmp_path / "run"))
-    with pytest.raises(UserError, match=r"stage.1.name = 'other' there, stage.1.name = 'second' here"):
+    with pytest.raises(UserError, match=r"stage.1.name = 'second': a run keeps this key; expected 'other'"):
         pretrain(tiny, tmp_path / "run")
 
 
