@@ -109,7 +109,7 @@ def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks
         last = checkpoint.latest(run) if run.recipe_file.is_file() else None
         network = _network(recipe, run, data, ranks, last)
         record_start(run, recipe, _manifest(recipe, data, ranks))
-        mlm.keep_config(network, run.folder / mlm.NETWORK)
+        mlm.keep_config(network, run.network_file)
         _rewind(recipe, run, last)
     dtype = mlm.product_dtype(ranks.device, recipe.precision)
     peak = peak_flops(ranks.device, dtype) * ranks.count
@@ -125,7 +125,7 @@ def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks
 
 def _network(recipe: Recipe, run: Run, data: Data, ranks: Ranks, last: State | None) -> ModernBertForMaskedLM:
     """The network as training left it at `last`, or before its first step."""
-    kept = run.folder / mlm.NETWORK if last else None
+    kept = run.network_file if last else None
     network = mlm.build(recipe.model, data.tokenizer, recipe.seed, ranks.device, kept)
     network.train()
     if last:

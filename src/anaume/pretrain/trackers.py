@@ -34,7 +34,7 @@ class Trackers:
         config, name = dict(flat(recipe)), run_id(run)
         options: dict[str, dict[str, Any]] = {
             "tensorboard": {
-                "logging_dir": str(run.folder / "tensorboard"),
+                "logging_dir": str(run.tensorboard),
                 "purge_step": self._steps[last.stage] + last.step + 1 if last else 0,
             },
             "wandb": {"id": name, "resume": "allow", "config": config},
