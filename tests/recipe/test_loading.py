@@ -16,7 +16,7 @@ def test_changes_reach_lists_by_number_and_by_name(recipe_file: Path) -> None:
     assert recipe.stage[0].rope_theta == 160_000
 
 
-def test_a_new_origin_forgets_what_was_said_of_the_old_one() -> None:
+def test_a_new_origin_drops_the_options_of_the_old_one() -> None:
     small = Path(__file__).parents[2] / "recipes" / "small.toml"
     assert load(small).corpus.train[0].skip_documents == 1000
     (source,) = load(small, ["corpus.train.0.path=mine/*.jsonl"]).corpus.train
