@@ -23,7 +23,7 @@ def main(folder: Path) -> int:
         f"cloze questions right at the first guess: {cloze:.1%}, at least 50 %": cloze >= 0.5,
         f"Recall@10: {recall:.1%}, at least twice step 0's {recall_0:.1%}": recall >= 2 * recall_0,
         f"loss on almanacs: {long_2:.3f} after stage 2, below stage 1's {long_1:.3f}": long_2 < long_1,
-        f"a report: {run.report / 'index.html'}": (run.report / "index.html").is_file(),
+        f"a report: {run.report_page}": run.report_page.is_file(),
     }
     for line, kept in checks.items():
         print("kept  " if kept else "BROKEN", line)

@@ -44,5 +44,5 @@ def test_percent(share: float | None, deviation: float | None, text: str) -> Non
 
 
 @pytest.mark.parametrize(("names", "text"), [(["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")])
-def test_listed(names: list[str], text: str) -> None:
+def test_join_words(names: list[str], text: str) -> None:
     assert join_words(names) == text

@@ -1,8 +1,8 @@
-"""What a user's mistake becomes."""
+"""The error for a mistake of the user."""
 
 
 class UserError(Exception):
-    """A mistake of the user's, as one line naming the place, the value and what is accepted.
+    """A mistake of the user, as one line of the form "PLACE: VALUE: WHY; expected …".
 
-    The command line prints it to standard error and exits with status 2; nothing has been written over.
+    The command line prints the line to standard error and exits with status 2. Nothing has been overwritten.
     """

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside their place under a temporary name, then renamed."""
+"""Files and folders that are complete or absent: each is written under a temporary name beside it, then renamed."""
 
 import fcntl
 import hashlib
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def sync(path: Path) -> None:
-    """Flush a file or folder to the disk, so that a rename after it can't outlive its content."""
+    """Flush a file or folder to disk, so that its content is there before a later rename is."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -22,13 +22,13 @@ def sync(path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """The checksum of a file's content, in hexadecimal; the file is not held in memory."""
+    """The SHA-256 checksum of a file in hexadecimal. The file is read in blocks, in constant memory."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write `content` (text as UTF-8) to `path`; a reader sees the old file or the new one, never a part."""
+    """Write `content` (text as UTF-8) to `path`. A reader sees the old file or the new one, never a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -38,29 +38,29 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically, Japanese readable."""
+    """Write `value` to `path` atomically as indented JSON in UTF-8, without escapes for Japanese."""
     write_atomic(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Wait for other processes that make the same `path`.
+def path_lock(path: Path) -> Iterator[None]:
+    """Hold a lock on `path` among processes, and wait for it first, so that two processes never make the same file.
 
-    A path is a byte of its folder's lock file; the lock goes with the process, however it ends.
+    Each path locks one byte of the lock file of its folder; the operating system drops the lock when the process ends.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / ".lock").open("wb") as file:
-        with suppress(OSError):  # a file system that has no locks
+        with suppress(OSError):  # some network file systems have no locks
             fcntl.lockf(file, fcntl.LOCK_EX, 1, zlib.crc32(path.name.encode()))
         yield
 
 
 @contextmanager
 def folder_atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary folder to fill; when the block ends without an error it becomes `path`.
+    """Yield a temporary folder to fill, which becomes `path` when the block ends without an error.
 
-    Replaces an earlier `path`, by two renames. On an error the temporary folder is removed and `path` stays as it was;
-    what an earlier process left behind when it was killed is removed too.
+    An earlier folder `path` is replaced by two renames. After an error the temporary folder is removed and `path` stays
+    as it was. Temporary folders of processes that were killed are removed at the start.
     """
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""How numbers and lists are written, the same on the page, in Markdown and in LaTeX."""
+"""Numbers and lists as text, in one form for the page, for Markdown and for LaTeX."""
 
 import math
 from collections.abc import Sequence
@@ -7,9 +7,9 @@ MISSING = "–"
 
 
 def number(value: float | None) -> str:
-    """A number for a table cell: counts with thousands separators, others with three decimals.
+    """A number for a table cell: integers with thousands separators, other numbers with three decimals.
 
-    Values that three decimals would swallow keep three digits (5e-4); missing ones become a dash.
+    Numbers below 0.001 keep three digits (5e-4), and numbers from 1,000 lose their decimals. None becomes a dash.
     """
     if value is None:
         return MISSING
@@ -24,20 +24,20 @@ def number(value: float | None) -> str:
 
 
 def percent(share: float | None, deviation: float | None = None) -> str:
-    """A score in percent, as papers print it: 92.0 ± 0.3, without the sign."""
+    """A fraction and its standard deviation in percent as papers print them, without the sign "%": 92.0 ± 0.3."""
     if share is None:
         return MISSING
     return f"{100 * share:.1f}" + ("" if deviation is None else f" ± {100 * deviation:.1f}")
 
 
 def join_words(names: Sequence[str]) -> str:
-    """Names in a sentence: a, b and c."""
+    """Names as a list in a sentence: "a, b and c"."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
 
 
 def short(count: float) -> str:
-    """A large count in at most four characters and a letter: 187494646 → 187.5M."""
+    """A count with one decimal and a letter for the power of 1,000: 187494646 → "187.5M"; "500k" from 100,000 on."""
     for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if count >= size:
             digits = 0 if count >= 100 * size and letter == "k" else 1
@@ -46,7 +46,7 @@ def short(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A span of time in its two largest units."""
+    """A time in its two largest units, for example "8 min 40 s"."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     for size, name, below, part in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):

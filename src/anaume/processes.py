@@ -1,4 +1,4 @@
-"""No process outlives the one that made it: a worker whose parent was killed would wait for ever."""
+"""Worker processes end with the process that started them; otherwise those of a killed parent would wait forever."""
 
 import multiprocessing
 import os
@@ -6,13 +6,13 @@ import threading
 
 
 def end_with_parent() -> None:
-    """From now on, end this process when its parent has gone, however it went; nothing to do where it has none."""
+    """End this process as soon as its parent ends, even by a kill. A process without a parent is left alone."""
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
         assert parent
         parent.join()
-        os._exit(1)  # a usual exit would wait for queues that nobody reads any more
+        os._exit(1)  # a normal exit would wait for queues that no process reads any more
 
     if parent:
         threading.Thread(target=watch, daemon=True).start()

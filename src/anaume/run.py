@@ -1,6 +1,6 @@
-"""The run directory: one folder that holds a run from its recipe to its report.
+"""The run directory: one folder that holds a run from its recipe to its report. Every path in it is made here.
 
-recipe.toml  manifest.json  network.json  tokenizer/  tokens/  metrics.jsonl
+recipe.toml  manifest.json  network.json  tokenizer/  tokens/<split>/  metrics.jsonl  tasks/  tensorboard/
 checkpoints/<stage>/step-0001000/  export/<stage>-step-0001000/  evals/<model>/<task>.json  report/index.html
 """
 
@@ -17,18 +17,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from anaume import __version__, recipe
+from anaume import __version__
 from anaume.errors import UserError
 from anaume.files import write_atomic, write_json
-from anaume.recipe import Recipe
+from anaume.recipe import Recipe, differences, fingerprint, first_difference, load, to_toml
 
-# The file of a checkpoint that says where training stood.
+# The file of a checkpoint that holds the position of training and the checksums of the other files.
 STATE = "state.json"
 
 
 @dataclass(frozen=True)
 class CheckpointName:
-    """Which checkpoint: a stage and an optimizer step in it."""
+    """A checkpoint of a run: a stage, and the number of its optimizer steps before the checkpoint."""
 
     stage: str
     step: int
@@ -40,25 +40,30 @@ class CheckpointName:
 
     @property
     def folder(self) -> str:
-        """The folder's name inside the stage's."""
+        """The name of its folder inside the folder of the stage."""
         return f"step-{self.step:07d}"
 
 
 @dataclass(frozen=True)
 class Run:
-    """The places in a run directory."""
+    """The paths in the run directory `folder`. Properties only name a path; the file or folder may be absent."""
 
     folder: Path
 
     @property
     def recipe_file(self) -> Path:
-        """The resolved recipe, every default written out. Its presence makes a folder a run."""
+        """The resolved recipe, every default written out. A folder with this file is a run."""
         return self.folder / "recipe.toml"
 
     @property
     def manifest_file(self) -> Path:
-        """What the run was made with: versions, machine, data, parameters."""
+        """What the run was made with: versions, machine, data, number of parameters."""
         return self.folder / "manifest.json"
+
+    @property
+    def network_file(self) -> Path:
+        """The configuration of the network as training began with it."""
+        return self.folder / "network.json"
 
     @property
     def metrics_file(self) -> Path:
@@ -66,13 +71,33 @@ class Run:
         return self.folder / "metrics.jsonl"
 
     @property
+    def main_files(self) -> tuple[Path, ...]:
+        """The files by any of which a folder is recognised as a run, or as the remains of one, to report on."""
+        return self.recipe_file, self.manifest_file, self.metrics_file
+
+    @property
     def tokenizer(self) -> Path:
         """The tokenizer, as a Hugging Face folder."""
         return self.folder / "tokenizer"
 
     @property
+    def checkpoints_folder(self) -> Path:
+        """The checkpoints, one folder for each stage."""
+        return self.folder / "checkpoints"
+
+    @property
+    def tasks(self) -> Path:
+        """Retrieval pairs and cloze questions of the built-in corpus, where the run reads it."""
+        return self.folder / "tasks"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The event files of the tracker TensorBoard."""
+        return self.folder / "tensorboard"
+
+    @property
     def evals(self) -> Path:
-        """Evaluation records, one folder a model."""
+        """Evaluation records, one folder for each model."""
         return self.folder / "evals"
 
     @property
@@ -80,13 +105,22 @@ class Run:
         """The page, figures and tables."""
         return self.folder / "report"
 
+    @property
+    def report_page(self) -> Path:
+        """The page of the report."""
+        return self.report / "index.html"
+
     def tokens(self, split: str) -> Path:
         """The token stores of the "train" or "validation" corpus."""
         return self.folder / "tokens" / split
 
+    def tokens_summary(self, split: str) -> Path:
+        """The counts and lengths of the "train" or "validation" corpus."""
+        return self.tokens(split) / "summary.json"
+
     def checkpoint(self, name: CheckpointName) -> Path:
         """The folder of one checkpoint."""
-        return self.folder / "checkpoints" / name.stage / name.folder
+        return self.checkpoints_folder / name.stage / name.folder
 
     def export(self, name: CheckpointName) -> Path:
         """The Hugging Face folder made from one checkpoint."""
@@ -99,63 +133,61 @@ class Run:
             UserError: the folder is not a run.
         """
         if not self.recipe_file.is_file():
-            raise UserError(f"{self.folder}: not a run directory (no recipe.toml); `anaume pretrain` makes one")
-        return recipe.load(self.recipe_file)
+            raise UserError(f"{self.folder}: not a run directory; expected a folder that `anaume pretrain` made")
+        return load(self.recipe_file)
 
     def tokens_seen(self, name: CheckpointName) -> int:
-        """Real tokens that training had read at a checkpoint."""
+        """Number of real tokens, padding excluded, that training had read at a checkpoint."""
         state = json.loads((self.checkpoint(name) / STATE).read_text(encoding="utf-8"))
         return int(state["tokens"])
 
     def checkpoints(self) -> list[CheckpointName]:
         """All complete checkpoints, in the order in which training made them."""
-        found = []
+        names = []
         for stage in self.recipe().stage:
-            # Not by glob: it takes a folder that can't be read for an empty one.
-            names = _names_in(self.folder / "checkpoints" / stage.name)
-            steps = [name.removeprefix("step-") for name in names if name.startswith("step-")]
-            found += [CheckpointName(stage.name, step) for step in sorted(int(s) for s in steps if s.isdecimal())]
-        return found
+            # A glob would take a folder that cannot be read for an empty one.
+            folders = _folder_entries(self.checkpoints_folder / stage.name)
+            steps = [folder.removeprefix("step-") for folder in folders if folder.startswith("step-")]
+            names += [CheckpointName(stage.name, step) for step in sorted(int(s) for s in steps if s.isdecimal())]
+        return names
 
 
-def _names_in(folder: Path) -> list[str]:
+def _folder_entries(folder: Path) -> list[str]:
+    """The names in a folder; an absent folder has none."""
     try:
         return [path.name for path in folder.iterdir()]
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise UserError(f"{folder}: cannot read it ({error.strerror})") from error
+        raise UserError(f"{folder}: cannot read it ({error.strerror}); expected a readable folder") from error
 
 
-def check(folder: Path, wanted: Recipe) -> Run:
-    """The run in `folder`, new or to be continued.
+def open_run(folder: Path, recipe: Recipe) -> Run:
+    """The run that `recipe` makes or continues in `folder`, which is absent, empty, or a run that may have this recipe.
 
     Raises:
-        UserError: the folder holds something else, or a run of another recipe: see `recipe.first_difference`.
+        UserError: the folder holds something else, or a run whose recipe differs in a key that a run may not change.
     """
     run = Run(folder)
     if run.recipe_file.is_file():
-        before = run.recipe()
-        stages, found = [stage.name for stage in before.stage], run.checkpoints()
-        begun = stages.index(found[-1].stage) + 1 if found else 0
-        difference = recipe.first_difference(before, wanted, begun)
-        if difference:
-            raise UserError(
-                f"{folder}: a run of another recipe ({difference}); give another --run, or the recipe that made it"
-            )
-    elif folder.exists() and (not folder.is_dir() or any(_foreign(folder))):
-        raise UserError(f"{folder}: neither empty nor a run directory; give another --run")
+        before, checkpoints = run.recipe(), run.checkpoints()
+        stages = [stage.name for stage in before.stage]
+        stages_begun = stages.index(checkpoints[-1].stage) + 1 if checkpoints else 0
+        if difference := first_difference(before, recipe, stages_begun):
+            raise UserError(f"{folder}: {difference}, or a new folder for --run")
+    elif folder.exists() and (not folder.is_dir() or any(_foreign_files(folder))):
+        raise UserError(f"{folder}: neither empty nor a run directory; expected a new folder for --run")
     return run
 
 
-def _foreign(folder: Path) -> list[Path]:
-    """What preparing a run doesn't leave behind."""
+def _foreign_files(folder: Path) -> list[Path]:
+    """The entries of a folder that are not left behind by the preparation of a run."""
     return [path for path in folder.iterdir() if path.name not in ("tokenizer", "tokens") and path.name[0] != "."]
 
 
 @contextmanager
-def locked(run: Run) -> Iterator[None]:
-    """Keep other processes from training in this folder; the lock goes with the process, however it ends.
+def training_lock(run: Run) -> Iterator[None]:
+    """Keep other processes from training in this folder. The operating system drops the lock when the process ends.
 
     Raises:
         UserError: another process trains in it.
@@ -166,38 +198,45 @@ def locked(run: Run) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
-                f"{run.folder}: another process is training in it; wait for it or give another --run"
+                f"{run.folder}: another process is training in it; expected a free folder for --run"
             ) from None
         yield
 
 
-def begin(run: Run, wanted: Recipe, manifest: dict[str, Any]) -> None:
-    """Make the folder a run of this recipe. Called once the data is ready, so that a mistake before leaves no run.
+def record_start(run: Run, recipe: Recipe, manifest: dict[str, Any]) -> None:
+    """Write the recipe and the manifest of a new run, or record what the recipe changes in a run that is resumed.
 
-    The recipe comes first: with it alone, after a kill in between, the folder is a run whose manifest is still to come.
-    In a run that goes on, what the recipe changes (see `check`) comes first, as an entry of the manifest's `changes`.
+    Called once the data is ready, so that a mistake in the data leaves no run. A new run's recipe is written before its
+    manifest: after a kill in between, the folder is a run whose manifest is written by the next start. A resumed run's
+    changes are written to the manifest (`changes`) before the recipe, so that a kill loses none of them.
     """
-    now, hashed = datetime.now(UTC).isoformat(timespec="seconds"), recipe.fingerprint(wanted)
+    now, recipe_hash = datetime.now(UTC).isoformat(timespec="seconds"), fingerprint(recipe)
     if not run.manifest_file.is_file():
-        write_atomic(run.recipe_file, recipe.to_toml(wanted))
-        facts = {"name": wanted.name, "created": now, "anaume": __version__, "recipe_hash": hashed}
+        write_atomic(run.recipe_file, to_toml(recipe))
+        facts = {"name": recipe.name, "created": now, "anaume": __version__, "recipe_hash": recipe_hash}
         write_json(run.manifest_file, facts | manifest)
-    elif changed := recipe.differences(run.recipe(), wanted):
+    elif changed := differences(run.recipe(), recipe):
         facts = json.loads(run.manifest_file.read_text(encoding="utf-8"))
         last = [name.model for name in run.checkpoints()][-1:]
-        entry = {"when": now, "after": "".join(last), "anaume": __version__, "recipe_hash": hashed, "keys": changed}
+        entry = {
+            "when": now,
+            "after": "".join(last),
+            "anaume": __version__,
+            "recipe_hash": recipe_hash,
+            "keys": changed,
+        }
         write_json(run.manifest_file, facts | {"changes": [*facts.get("changes", []), entry]})
-        write_atomic(run.recipe_file, recipe.to_toml(wanted))
+        write_atomic(run.recipe_file, to_toml(recipe))
 
 
-def identity(run: Run) -> str:
-    """A name that no other run has and that stays: for services which keep many runs."""
+def run_id(run: Run) -> str:
+    """A name of 16 hexadecimal digits that no other run has and that a resumed run keeps, for tracking services."""
     facts = json.loads(run.manifest_file.read_text(encoding="utf-8"))
     return sha256(f"{facts['created']} {facts['recipe_hash']}".encode()).hexdigest()[:16]
 
 
-def environment(device: str, threads: int) -> dict[str, Any]:
-    """The machine and the versions that a reader of the report wants to know."""
+def describe_environment(device: str, threads: int) -> dict[str, Any]:
+    """The machine and the versions of the libraries, for the manifest and the report."""
     return {
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "transformers", "tokenizers", "sentencepiece", "numpy")},
@@ -210,6 +249,7 @@ def environment(device: str, threads: int) -> dict[str, Any]:
 
 
 def _cpu_name() -> str:
+    """The model name of the processor; `platform.processor()` is empty on most Linux systems."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text(encoding="utf-8").splitlines():

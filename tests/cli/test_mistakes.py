@@ -72,5 +72,5 @@ def test_a_run_of_another_recipe(recipe_file: Path, straight: Run, command_line:
     before = straight.metrics_file.read_bytes()
     finished = command_line("pretrain", recipe_file, "--run", straight.folder, "--set", "stage.first.steps=7")
     assert finished.status == 2
-    assert "stage.0.steps = 6 there, stage.0.steps = 7 here" in finished.err
+    assert "stage.0.steps = 7: a run keeps this key; expected 6" in finished.err
     assert straight.metrics_file.read_bytes() == before

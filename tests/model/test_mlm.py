@@ -169,7 +169,9 @@ def test_which_thetas_a_stage_has(init: str, given: dict[str, float], thetas: tu
 def test_a_theta_can_only_be_kept_from_a_checkpoint() -> None:
     texts = [{"path": "a.txt"}]
     table = {"name": "thetas", "corpus": {"train": texts, "validation": texts}, "tokenizer": {"load": "x"}}
-    with pytest.raises(UserError, match=r"stage 'stage': rope_theta = 0 keeps that of model.init, which is not given"):
+    with pytest.raises(
+        UserError, match=r"stage 'stage': rope_theta = 0: keeps that of model.init, which is not set; expected"
+    ):
         recipe.parse(table | {"stage": [{"name": "stage", "rope_theta": 0.0}]}, "test")
 
 

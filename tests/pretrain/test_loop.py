@@ -22,7 +22,7 @@ from anaume.pretrain.optim import optimizers
 from anaume.pretrain.prepare import prepare
 from anaume.pretrain.ranks import Ranks
 from anaume.recipe import Recipe
-from anaume.run import CheckpointName, Run, locked
+from anaume.run import CheckpointName, Run, training_lock
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 TIMED = ("tokens_per_second", "mfu")
@@ -150,7 +150,7 @@ def test_a_kill_between_recipe_and_manifest_leaves_a_run(straight: Run, tiny: Re
 
 
 def test_one_process_at_a_time(tiny: Recipe, tmp_path: Path) -> None:
-    with locked(Run(tmp_path / "run")), pytest.raises(UserError, match="another process is training in it"):
+    with training_lock(Run(tmp_path / "run")), pytest.raises(UserError, match="another process is training in it"):
         pretrain(tiny, tmp_path / "run")
 
 
@@ -214,7 +214,7 @@ def test_the_step_weighs_every_hidden_token_alike(straight: Run, tiny: Recipe, m
 def test_a_run_of_another_recipe_is_left_alone(straight: Run, tiny: Recipe) -> None:
     before = straight.metrics_file.read_bytes()
     other = tiny.model_copy(update={"seed": 8})
-    with pytest.raises(UserError, match=r"seed = 7 there, seed = 8 here"):
+    with pytest.raises(UserError, match=r"seed = 8: a run keeps this key; expected 7"):
         pretrain(other, straight.folder)
     assert straight.metrics_file.read_bytes() == before
 
@@ -253,7 +253,7 @@ def test_a_stage_that_has_not_begun_may_change(tiny: Recipe, tmp_path: Path, mon
         pretrain(tiny, tmp_path / "run")
     monkeypatch.undo()
     _same(pretrain(changed, tmp_path / "whole"), pretrain(changed, tmp_path / "run"))
-    with pytest.raises(UserError, match=r"stage.1.name = 'other' there, stage.1.name = 'second' here"):
+    with pytest.raises(UserError, match=r"stage.1.name = 'second': a run keeps this key; expected 'other'"):
         pretrain(tiny, tmp_path / "run")
 
 

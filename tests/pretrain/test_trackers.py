@@ -11,7 +11,7 @@ from anaume.pretrain.checkpoint import State
 from anaume.pretrain.ranks import Ranks
 from anaume.pretrain.trackers import Trackers
 from anaume.recipe import Recipe
-from anaume.run import Run, begin, identity
+from anaume.run import Run, record_start, run_id
 
 MAIN, OTHER = (Ranks(rank, 2, torch.device("cpu")) for rank in (0, 1))
 
@@ -19,7 +19,7 @@ MAIN, OTHER = (Ranks(rank, 2, torch.device("cpu")) for rank in (0, 1))
 @pytest.fixture
 def begun(tiny: Recipe, tmp_path: Path) -> Run:
     run = Run(tmp_path / "run")
-    begin(run, tiny, {})
+    record_start(run, tiny, {})
     return run
 
 
@@ -65,17 +65,17 @@ def test_a_run_goes_on_under_its_name_in_wandb(tiny: Recipe, begun: Run, monkeyp
             (opened,) = trackers._open
             assert opened.tracker.config["stage.1.optimizer"] == "muon"
     names = {folder.name.rpartition("-")[2] for folder in (begun.folder / "wandb").glob("offline-run-*")}
-    assert names == {identity(begun)}
+    assert names == {run_id(begun)}
 
 
 def test_a_runs_identity_stays_and_is_its_own(tiny: Recipe, begun: Run, tmp_path: Path) -> None:
-    name = identity(begun)
-    begin(begun, tiny.model_copy(update={"compile": False}), {})
+    name = run_id(begun)
+    record_start(begun, tiny.model_copy(update={"compile": False}), {})
     assert json.loads(begun.manifest_file.read_text())["changes"]
-    assert identity(begun) == name
+    assert run_id(begun) == name
     other = Run(tmp_path / "other")
-    begin(other, tiny.model_copy(update={"seed": 8}), {})
-    assert identity(other) != name
+    record_start(other, tiny.model_copy(update={"seed": 8}), {})
+    assert run_id(other) != name
 
 
 def test_only_the_main_process_writes(tiny: Recipe, begun: Run) -> None:

@@ -25,7 +25,7 @@ from anaume.errors import UserError
 from anaume.files import write_json
 from anaume.pretrain.prepare import prepare
 from anaume.recipe import Recipe, Stage
-from anaume.run import Run, environment
+from anaume.run import Run, describe_environment
 
 RECIPE = Path(__file__).with_name("bench.toml")
 SIDES = {"padded": "padded Hugging Face loop", "anaume": "anaume"}
@@ -181,7 +181,7 @@ def _result(recipe: Recipe, vocab_size: int, rows: int, found: Sequence[Round]) 
             "corpus": [str(source) for source in recipe.corpus.train],
             "rows": rows,
         },
-        "environment": environment(found[0].device, found[0].threads),
+        "environment": describe_environment(found[0].device, found[0].threads),
         "sides": sides,
         "speed_ratio": own["tokens_per_second"] / padded["tokens_per_second"],
         "memory_ratio": own["memory"] / padded["memory"],

@@ -1,42 +1,60 @@
-"""Where text comes from: one `[[corpus.train]]` or `[[corpus.validation]]` table of a recipe."""
+"""The table of a recipe that says where text comes from: one `[[corpus.train]]` or `[[corpus.validation]]`."""
 
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+# A source sets exactly one of these keys. The options after them describe the text of that one origin.
+ORIGINS = ("path", "hub", "builtin", "tokens")
+ORIGIN_OPTIONS = ("subset", "split", "megabytes", "skip_documents", "max_documents")
 
-class Source(BaseModel):
-    """One of a glob of files, a data set on the Hub, the built-in corpus, or tokens that are there already.
 
-    `path`     path, URL or glob of .jsonl, .jsonl.gz, .jsonl.zst, .parquet or .txt files
-    `hub`      data set id, with `subset` and `split`; its rows need a `text` column
-    `tokens`   folder that `anaume tokens` wrote with the run's tokenizer: of one source, or one of its `source-N`
-    `builtin`  "hakoniwa", with `split` ("train" or "validation"), `megabytes` and `seed`
-    `weight`   how often an epoch uses each document: 2.0 twice, 0.5 every other one
-    `skip_documents` leave out so many at the start; `max_documents` stop after so many, 0 reads all
-    `bad_lines`      share of unreadable lines past which reading stops with an error
-    """
+class TomlTable(BaseModel):
+    """A frozen table of a recipe. An unknown key is an error, and a string is never read as a number."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    path: str = ""
-    hub: str = ""
-    subset: str = ""
-    split: str = "train"
-    tokens: str = ""
-    builtin: Literal["", "hakoniwa"] = ""
-    megabytes: float = Field(8.0, gt=0)
-    seed: int = Field(0, ge=0)
-    weight: float = Field(1.0, gt=0)
-    skip_documents: int = Field(0, ge=0)
-    max_documents: int = Field(0, ge=0)
-    bad_lines: float = Field(0.01, ge=0, le=1)
+
+class Source(TomlTable):
+    """Text from files, from a data set on the Hub or from the built-in corpus, or a folder of tokens made earlier."""
+
+    path: str = Field("", description="Path, URL or glob of .jsonl, .jsonl.gz, .jsonl.zst, .parquet or .txt files.")
+    hub: str = Field("", description="Id of a data set on the Hugging Face Hub. Its rows need a column `text`.")
+    subset: str = Field("", description="Subset (configuration) of the data set `hub`.")
+    split: str = Field(
+        "train",
+        description='Split of the data set `hub`, or of the built-in corpus, which has "train" and "validation".',
+    )
+    tokens: str = Field(
+        "",
+        description="Folder that `anaume tokens` wrote with the tokenizer of the run. A folder of several sources is "
+        "named by one of its folders `source-N`.",
+    )
+    builtin: Literal["", "hakoniwa"] = Field("", description="Name of the built-in corpus.")
+    megabytes: float = Field(
+        8.0, gt=0, description="Size of the built-in corpus in megabytes (1,000,000 bytes) of UTF-8 text."
+    )
+    seed: int = Field(0, ge=0, description="Seed of the built-in corpus.")
+    weight: float = Field(
+        1.0,
+        gt=0,
+        description="Number of times that an epoch of training reads each document: 2.0 reads it twice, 0.5 reads half "
+        "of the documents, a different half each epoch. Validation ignores it.",
+    )
+    skip_documents: int = Field(0, ge=0, description="Number of documents to leave out at the start.")
+    max_documents: int = Field(
+        0, ge=0, description="Number of documents to read after the skipped ones; 0 reads all of them."
+    )
+    bad_lines: float = Field(
+        0.01, ge=0, le=1, description="Fraction of unreadable lines above which reading stops with an error."
+    )
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        given = [name for name in ("path", "hub", "builtin", "tokens") if getattr(self, name)]
-        if len(given) != 1:
-            raise ValueError(f"give one of path, hub, builtin, tokens (got {', '.join(given) or 'none'})")
+        origins = [key for key in ORIGINS if getattr(self, key)]
+        if len(origins) != 1:
+            problem = f"{', '.join(origins)}: more than one origin" if origins else "no origin"
+            raise ValueError(f"{problem}; expected one of {', '.join(ORIGINS)}")
         return self
 
     def __str__(self) -> str:

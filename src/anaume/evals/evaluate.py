@@ -17,7 +17,7 @@ from anaume.evals.record import Record, load_record, save_record
 from anaume.evals.task import PRECISION, Evaluation, Request, Subject, TaskOptions
 from anaume.evals.tasks import TASKS
 from anaume.export.checkpoint import export, is_export_of
-from anaume.files import alone, folder_atomic
+from anaume.files import folder_atomic, path_lock
 from anaume.recipe import Recipe
 from anaume.run import CheckpointName, Run
 
@@ -98,7 +98,7 @@ def _export_all(run: Run) -> Iterator[Checkpoint]:
             print(f"{name.model}: pruned meanwhile, left out", file=sys.stderr)
             continue
         folder, tokens = run.export(name), run.tokens_seen(name)
-        with alone(folder):
+        with path_lock(folder):
             if not is_export_of(folder, run, name):  # absent, or made of other weights of that name
                 export(run, name, folder)
         yield Checkpoint(name, folder, tokens)
@@ -150,7 +150,7 @@ def _builtin_inputs(run: Run, recipe: Recipe, given: Mapping[str, Any]) -> dict[
     if not any(source.builtin for source in recipe.corpus.train):
         return {}
     folder = run.folder / "tasks"
-    with alone(folder):
+    with path_lock(folder):
         if not folder.exists():
             with folder_atomic(folder) as temporary:
                 hakoniwa.write_tasks(temporary, recipe.seed)

@@ -105,7 +105,7 @@ def select_checkpoint(run: Run, stage: str = "", step: int = -1) -> CheckpointNa
 def _network(run: Run, names: Sequence[CheckpointName], recipe: Recipe, stage: Stage) -> ModernBertForMaskedLM:
     """The mean of the checkpoints' weights, with the padding rows of the vocabulary cut off."""
     loaded = load_tokenizer(run.tokenizer)
-    network = mlm.build(recipe.model, loaded, recipe.seed, kept=run.folder / mlm.NETWORK)
+    network = mlm.build(recipe.model, loaded, recipe.seed, kept=run.network_file)
     mlm.load_weights(network, [run.checkpoint(name) / mlm.WEIGHTS for name in names])
     mlm.resize_vocabulary(network, loaded.vocab_size)
     mlm.set_rope_theta(network, stage.rope_theta, stage.local_rope_theta)

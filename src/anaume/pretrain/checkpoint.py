@@ -150,7 +150,7 @@ def latest(run: Run) -> State | None:
     if damaged:
         raise UserError(
             f"{run.folder}: no checkpoint is whole ({', '.join(damaged)} are damaged); put copies in their place, or"
-            f" move {run.folder / 'checkpoints'} away to begin anew"
+            f" move {run.checkpoints_folder} away to begin anew"
         )
     return None
 

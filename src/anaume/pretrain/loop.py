@@ -37,7 +37,7 @@ from anaume.pretrain.trackers import Trackers
 from anaume.pretrain.validation import validate
 from anaume.progress import TrainingProgress
 from anaume.recipe import Recipe, Stage
-from anaume.run import Run, begin, check, environment, locked
+from anaume.run import Run, describe_environment, open_run, record_start, training_lock
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,11 @@ def pretrain(recipe: Recipe, folder: Path, workers: int = 1, loaders: int | None
             )
     if loaders is None:
         loaders = 1 if ranks.device.type == "cuda" else 0
-    run = check(folder, recipe)
+    run = open_run(folder, recipe)
     if not ranks.is_main:
         wait_for(run.manifest_file)
     try:
-        with locked(run) if ranks.is_main else nullcontext():
+        with training_lock(run) if ranks.is_main else nullcontext():
             return _pretrain(recipe, run, workers, loaders, ranks)
     except OSError as error:
         if error.errno not in checkpoint.FULL:
@@ -108,8 +108,8 @@ def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks
     if ranks.is_main:
         last = checkpoint.latest(run) if run.recipe_file.is_file() else None
         network = _network(recipe, run, data, ranks, last)
-        begin(run, recipe, _manifest(recipe, data, ranks))
-        mlm.keep_config(network, run.folder / mlm.NETWORK)
+        record_start(run, recipe, _manifest(recipe, data, ranks))
+        mlm.keep_config(network, run.network_file)
         _rewind(recipe, run, last)
     dtype = mlm.product_dtype(ranks.device, recipe.precision)
     peak = peak_flops(ranks.device, dtype) * ranks.count
@@ -125,7 +125,7 @@ def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks
 
 def _network(recipe: Recipe, run: Run, data: Data, ranks: Ranks, last: State | None) -> ModernBertForMaskedLM:
     """The network as training left it at `last`, or before its first step."""
-    kept = run.folder / mlm.NETWORK if last else None
+    kept = run.network_file if last else None
     network = mlm.build(recipe.model, data.tokenizer, recipe.seed, ranks.device, kept)
     network.train()
     if last:
@@ -282,6 +282,6 @@ def _flops(job: Job, micro_batches: Sequence[PackedBatch]) -> float:
 def _manifest(recipe: Recipe, data: Data, ranks: Ranks) -> dict[str, object]:
     return {
         "parameters": parameters(recipe.model, data.tokenizer.vocab_size).total,
-        "environment": environment(str(ranks.device), torch.get_num_threads()) | {"processes": ranks.count},
+        "environment": describe_environment(str(ranks.device), torch.get_num_threads()) | {"processes": ranks.count},
         "data": data.facts,
     }

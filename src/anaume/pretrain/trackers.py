@@ -7,7 +7,7 @@ from anaume.errors import UserError
 from anaume.pretrain.checkpoint import State
 from anaume.pretrain.ranks import Ranks
 from anaume.recipe import Recipe, flat
-from anaume.run import Run, identity
+from anaume.run import Run, run_id
 
 # Lists, and what names the line rather than measures something.
 _NOT_CURVES = {"kind", "stage", "step", "source_tokens", "length_tokens"}
@@ -31,10 +31,10 @@ class Trackers:
         from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
         PartialState(cpu=ranks.device.type == "cpu")  # the trackers ask it which process they are in
-        config, name = dict(flat(recipe)), identity(run)
+        config, name = dict(flat(recipe)), run_id(run)
         options: dict[str, dict[str, Any]] = {
             "tensorboard": {
-                "logging_dir": str(run.folder / "tensorboard"),
+                "logging_dir": str(run.tensorboard),
                 "purge_step": self._steps[last.stage] + last.step + 1 if last else 0,
             },
             "wandb": {"id": name, "resume": "allow", "config": config},

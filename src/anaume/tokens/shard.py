@@ -14,7 +14,7 @@ from anaume.corpus.document import Document
 from anaume.corpus.readers import Part, Reading, read
 from anaume.corpus.source import Source
 from anaume.errors import UserError
-from anaume.files import alone
+from anaume.files import path_lock
 from anaume.tokenizer.load import Tokenizer
 from anaume.tokens import store
 
@@ -36,7 +36,7 @@ def make(task: ShardTask, tokenizer: Tokenizer, add: Callable[[int, int], None])
     Raises:
         UserError: the part can't be read.
     """
-    with alone(task.folder):
+    with path_lock(task.folder):
         if is_whole(task, tokenizer.vocabulary_hash):
             add(task.part.bytes, 0)
         else:

@@ -26,7 +26,7 @@ from anaume.evals.jglue.cells import Cell, path_of, studies
 from anaume.evals.jglue.grid import EPOCHS, LEARNING_RATES, Grid, evaluate_jglue, parse
 from anaume.evals.jglue.tasks import TASKS
 from anaume.evals.record import Record, load_record
-from anaume.files import alone, write_atomic
+from anaume.files import path_lock, write_atomic
 from anaume.finetune import train
 from anaume.finetune.train import Settings
 
@@ -214,7 +214,7 @@ def test_a_process_that_dies(
 
 def _other_process(path: Path, until: Path, content: bytes, claimed: Any) -> None:
     """Make a cell's file at the same time: begun first, and not done before another cell is there."""
-    with alone(path):
+    with path_lock(path):
         claimed.set()
         while not until.exists():
             time.sleep(0.01)

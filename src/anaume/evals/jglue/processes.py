@@ -23,7 +23,7 @@ from rich.progress import Progress, TaskID
 from anaume.errors import UserError
 from anaume.evals.jglue import cells
 from anaume.evals.jglue.cells import Cell, Study, encoded, missing, path_of, sizes_of
-from anaume.files import alone, write_json
+from anaume.files import path_lock, write_json
 from anaume.finetune.train import BATCH, Settings, predict, train
 from anaume.processes import end_with_parent
 
@@ -59,7 +59,7 @@ def run_cells(study: Study, wanted: Sequence[Cell], folder: Path, workers: int =
 def _make(study: Study, cell: Cell, folder: Path, device: torch.device, advance: Advance) -> dict[str, Any]:
     """What a cell's file holds, which is made now unless a process of another call is at it: then it is waited for."""
     path = path_of(study, cell, folder)
-    with alone(path):
+    with path_lock(path):
         if path.exists():
             content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             advance(content["steps"])

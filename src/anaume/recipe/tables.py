@@ -1,0 +1,164 @@
+"""The tables of a recipe: the whole run, its corpora, its tokenizer and its network. Stages are in `recipe.stage`."""
+
+from typing import Literal, Self, get_args
+
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
+from pydantic.fields import FieldInfo
+
+from anaume.corpus.source import Source, TomlTable
+from anaume.recipe.stage import FREE, Stage
+
+Precision = Literal["auto", "bfloat16", "float32"]
+
+# The smallest vocabulary that can be trained: 256 entries are the bytes.
+MIN_VOCABULARY = 512
+
+
+class Corpus(TomlTable):
+    """The text that a run learns from and the text that it is measured on."""
+
+    train: list[Source] = Field(min_length=1, description="Sources of the training text.")
+    validation: list[Source] = Field(min_length=1, description="Sources of the validation text.")
+    in_memory: bool = Field(
+        False,
+        description="Encode the training text at each start and hold it in memory, instead of storing it on disk.",
+    )
+
+
+class TokenizerTable(TomlTable):
+    """Where the tokenizer comes from: exactly one of the three keys is set."""
+
+    train: int = Field(
+        0, ge=0, description="Vocabulary size of a Unigram tokenizer to train on the training text, at least 512."
+    )
+    adapt: str = Field(
+        "",
+        description="Tokenizer of a decoder to adapt to an encoder: a SentencePiece .model file, a Hugging Face folder "
+        "or the id of a repository on the Hub.",
+    )
+    load: str = Field(
+        "", description="Tokenizer of an encoder to take as it is: a folder or the id of a repository on the Hub."
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        keys = list(TokenizerTable.model_fields)
+        ways = [key for key in keys if getattr(self, key)]
+        if len(ways) != 1:
+            problem = f"{', '.join(ways)}: more than one tokenizer" if ways else "no tokenizer"
+            raise ValueError(f"{problem}; expected one of {', '.join(keys)}")
+        if self.train and self.train < MIN_VOCABULARY:
+            raise ValueError(
+                f"train = {self.train}: too small, for 256 entries are the bytes; expected {MIN_VOCABULARY} or more"
+            )
+        return self
+
+
+class Model(TomlTable):
+    """The shape of the ModernBERT network."""
+
+    layers: int = Field(22, ge=1, description="Number of layers.")
+    hidden: int = Field(768, ge=2, description="Width of the hidden states.")
+    heads: int = Field(12, ge=1, description="Attention heads of a layer. `hidden` / `heads` is a whole, even number.")
+    intermediate: int = Field(1152, ge=1, description="Width of the feed-forward layers.")
+    positions: int = Field(8192, ge=8, description="Longest input in tokens, an upper bound on the `length` of stages.")
+    global_every: int = Field(
+        3,
+        ge=1,
+        description="Every n-th layer, beginning with the first, attends to the whole text; the others locally.",
+    )
+    window: int = Field(
+        128, ge=2, description="Width of local attention in tokens, half of it on each side. An even number."
+    )
+    init: str = Field(
+        "",
+        description="ModernBERT checkpoint of the same shape to continue from, a folder or an id on the Hub. Empty: "
+        "random weights.",
+    )
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.hidden % self.heads or (self.hidden // self.heads) % 2:
+            raise ValueError(
+                f"heads = {self.heads} with hidden = {self.hidden}: the heads do not fit; expected hidden / heads to be"
+                " a whole, even number"
+            )
+        if self.window % 2:
+            raise ValueError(f"window = {self.window}: the window has two equal sides; expected an even number")
+        return self
+
+
+class Recipe(TomlTable):
+    """A whole run, from text to the checkpoint of its last stage."""
+
+    name: str = Field(min_length=1, description="Name of the run in reports and trackers.")
+    seed: int = Field(
+        42, ge=0, description="Seed of the initial weights, of the order of the documents and of the masks."
+    )
+    compile: bool = Field(
+        True,
+        description="Compile the network with torch.compile where it runs on a GPU in bfloat16. The results differ by "
+        "rounding only.",
+        json_schema_extra=FREE,
+    )
+    precision: Precision = Field(
+        "auto",
+        description='Number format of matrix products. "auto" is bfloat16 on a GPU and float32 on a CPU. "bfloat16" is '
+        'faster on a CPU with AVX-512 BF16 or AMX. "float32" is for comparisons and is never compiled. Weights, '
+        "gradients of weights and the residual stream are always float32.",
+    )
+    trackers: list[Literal["tensorboard", "wandb", "trackio"]] = Field(
+        [],
+        description="Services that receive the metrics too, through accelerate. Each needs its package installed.",
+        json_schema_extra=FREE,
+    )
+    corpus: Corpus = Field(description="Text to learn from and to measure on.")
+    tokenizer: TokenizerTable = Field(description="Where the tokenizer comes from.")
+    model: Model = Field(Model(), description="Shape of the network.")
+    stage: list[Stage] = Field(min_length=1, description="Stages of training, in order.")
+
+    @field_validator("stage")
+    @classmethod
+    def _keep_theta(cls, stages: list[Stage], info: ValidationInfo) -> list[Stage]:
+        """Set `rope_theta = 0` in stages that do not set it, where `model.init` brings its own theta."""
+        if not ("model" in info.data and info.data["model"].init):
+            return stages
+        return [s if "rope_theta" in s.model_fields_set else s.model_copy(update={"rope_theta": 0.0}) for s in stages]
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> Self:
+        names = [stage.name for stage in self.stage]
+        if repeated := {name for name in names if names.count(name) > 1}:
+            raise ValueError(
+                f"stage.name = {', '.join(sorted(repeated))!r}: given twice; expected a name of its own for each stage"
+            )
+        for stage in self.stage:
+            if stage.length > self.model.positions:
+                raise ValueError(
+                    f"stage {stage.name!r}: length = {stage.length}: longer than the network's input; expected at most"
+                    f" model.positions = {self.model.positions}"
+                )
+            if not stage.rope_theta and not self.model.init:
+                raise ValueError(
+                    f"stage {stage.name!r}: rope_theta = 0: keeps that of model.init, which is not set; expected a"
+                    " number above 0"
+                )
+        return self
+
+
+def table_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The table that a field of a recipe holds, or holds a list of; None for a value."""
+    types = (field.annotation, *get_args(field.annotation))
+    return next((kind for kind in types if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+
+
+def _tables_below(name: str, table: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    tables = {name: table}
+    for key, field in table.model_fields.items():
+        if child := table_of(field):
+            tables |= _tables_below(f"{name}.{key}".lstrip("."), child)
+    return tables
+
+
+# Every table by its name in a recipe ("", "corpus", "corpus.train", …), in the order of the fields.
+TABLES = _tables_below("", Recipe)

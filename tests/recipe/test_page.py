@@ -1,0 +1,20 @@
+"""docs/recipe.md is made from the texts of the fields."""
+
+from pathlib import Path
+
+from anaume.recipe.page import render
+from anaume.recipe.tables import TABLES
+
+PAGE = Path(__file__).parents[2] / "docs" / "recipe.md"
+
+
+def test_every_field_is_described_by_sentences() -> None:
+    for name, table in TABLES.items():
+        assert table.__doc__, name
+        for key, field in table.model_fields.items():
+            assert (field.description or "").endswith("."), f"{name}.{key}"
+
+
+def test_the_page_is_up_to_date() -> None:
+    renewal = "run `python -m anaume.recipe.page > docs/recipe.md`"
+    assert PAGE.read_text(encoding="utf-8") == render(), f"{PAGE} is not made from these fields: {renewal}"

@@ -1,0 +1,49 @@
+"""The paths of a run directory, and what may become one."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from anaume.errors import UserError
+from anaume.recipe import Recipe, to_toml
+from anaume.run import CheckpointName, Run, open_run, record_start
+
+
+def test_the_paths_of_a_run(tmp_path: Path) -> None:
+    run, name = Run(tmp_path), CheckpointName("stage1", 1000)
+    paths = (
+        *run.main_files,
+        *(run.network_file, run.tokens("train"), run.tokens_summary("validation"), run.checkpoint(name)),
+        *(run.export(name), run.report_page, run.tasks, run.tensorboard),
+    )
+    assert [str(path.relative_to(tmp_path)) for path in paths] == [
+        *("recipe.toml", "manifest.json", "metrics.jsonl", "network.json", "tokens/train"),
+        *("tokens/validation/summary.json", "checkpoints/stage1/step-0001000", "export/stage1-step-0001000"),
+        *("report/index.html", "tasks", "tensorboard"),
+    ]
+
+
+def test_a_prepared_folder_becomes_a_run_and_another_one_does_not(tiny: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / ".lock").touch()
+    assert open_run(tmp_path, tiny) == Run(tmp_path)
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(UserError, match="neither empty nor a run directory; expected a new folder"):
+        open_run(tmp_path, tiny)
+
+
+def test_a_start_is_recorded_once_and_a_change_with_both_values(tiny: Recipe, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    record_start(run, tiny, {"parameters": 7})
+    first = run.manifest_file.read_bytes()
+    record_start(run, tiny, {"parameters": 8})
+    assert run.manifest_file.read_bytes() == first
+    assert run.recipe_file.read_text(encoding="utf-8") == to_toml(tiny)
+    changed = tiny.model_copy(update={"compile": False})
+    record_start(run, changed, {})
+    manifest = json.loads(run.manifest_file.read_text(encoding="utf-8"))
+    assert (manifest["parameters"], manifest["changes"][0]["keys"]) == (7, {"compile": [True, False]})
+    assert run.recipe() == changed
+    with pytest.raises(UserError, match=r"seed = 8: a run keeps this key; expected 7, or a new folder for --run"):
+        open_run(run.folder, tiny.model_copy(update={"seed": 8}))
