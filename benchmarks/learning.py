@@ -23,8 +23,8 @@ import numpy as np
 
 from anaume import recipe as recipes
 from anaume.batches.loader import validation_batches
-from anaume.bench.compare import SIDES, Job
 from anaume.bench.process import TRAINERS
+from anaume.bench.rounds import SIDES, BenchJob
 from anaume.files import write_json
 from anaume.model.attention import packed_rows
 from anaume.pretrain.prepare import prepare
@@ -60,7 +60,7 @@ def train(given: argparse.Namespace) -> list[dict[str, float]]:
     """One side: (seconds of training, tokens of text, validation loss) from the first weights to the last."""
     recipe, run, ranks = chosen(given, given.side), Run(Path(given.run)), this_rank()
     stage, data = recipe.stage[0], prepare(recipe, run)
-    job = Job(given.side, recipe.model_dump(), given.run, given.rows, 60 * given.minutes, 0, "")
+    job = BenchJob(given.side, recipe.model_dump(), given.run, given.rows, 60 * given.minutes, 0, "")
     trainer = TRAINERS[given.side](recipe, data.plan(recipe, stage, "train"), job, ranks)
     held_out = validation_batches(data.plan(recipe, stage, "validation"), stage.validation_tokens)
     seconds, tokens, seen = 0.0, 0, 0.0

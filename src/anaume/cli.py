@@ -454,7 +454,8 @@ def bench(
 
     Example: anaume bench --length 8192 --rows 3
     """
-    from anaume.bench.compare import bench, select_recipe
+    from anaume.bench.compare import bench
+    from anaume.bench.recipe import select_recipe
 
     bench(
         select_recipe(recipe, changes or (), corpus, tokenizer, stage, length, layers, hidden),
