@@ -47,7 +47,7 @@ def test_a_source_line_becomes_one_pattern_for_each_register_and_choice() -> Non
 
 def test_a_question_mark_marks_the_slot_of_a_cloze_question() -> None:
     (plain, _) = expand("{県}の県庁は{?県庁}[である|です]。")
-    assert (plain.template, plain.asked) == ("{県}の県庁は{県庁}である。", "県庁")
+    assert (plain.template, plain.masked) == ("{県}の県庁は{県庁}である。", "県庁")
     assert plain.slots == {"県", "県庁"}
 
 

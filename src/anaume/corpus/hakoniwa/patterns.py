@@ -15,7 +15,7 @@ REGISTERS: tuple[Register, Register] = ("plain", "polite")
 
 _ENDINGS = re.compile(r"\[([^|\]]*)\|([^\]]*)\]")
 _CHOICE = re.compile(r"\(([^()]*/[^()]*)\)")
-_ASKED = re.compile(r"\{\?([^}]*)\}")
+_MASKED = re.compile(r"\{\?([^}]*)\}")
 _SLOT = re.compile(r"\{\??([^*}]*)\*?[^}]*\}")
 
 
@@ -23,13 +23,13 @@ _SLOT = re.compile(r"\{\??([^*}]*)\*?[^}]*\}")
 class Pattern:
     """A sentence `template` with `{slots}`, in one register.
 
-    `asked` is the column that a cloze question masks, empty if there is none.
+    `masked` is the column that a cloze question masks, empty if there is none.
     """
 
     template: str
     slots: frozenset[str]
     register: Register
-    asked: str = ""
+    masked: str = ""
 
     def fill(self, row: Mapping[str, str]) -> str:
         """The sentence about `row`; the row must have a value for every slot."""
@@ -38,13 +38,13 @@ class Pattern:
 
 def expand(source: str) -> list[Pattern]:
     """All patterns of one source line (registers × choices), without duplicates."""
-    asked = "".join(_ASKED.findall(source))
+    masked = "".join(_MASKED.findall(source))
     patterns: dict[str, Pattern] = {}
     for side, register in enumerate(REGISTERS, start=1):
         text = _ENDINGS.sub(lambda match, side=side: match[side], source)  # type: ignore[misc]
         for choice in _choices(text):
             template = choice.replace("{?", "{")
-            patterns.setdefault(template, Pattern(template, frozenset(_SLOT.findall(template)), register, asked))
+            patterns.setdefault(template, Pattern(template, frozenset(_SLOT.findall(template)), register, masked))
     return list(patterns.values())
 
 

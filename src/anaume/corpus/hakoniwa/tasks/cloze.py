@@ -32,18 +32,18 @@ def cloze(seed: int) -> list[ClozeQuestion]:
 
 
 def _questions(topic: Topic) -> list[ClozeQuestion]:
-    """One question for each row and each held-out pattern with a column to ask for."""
+    """One question for each row and each held-out pattern that marks a column."""
     questions = [
-        ClozeQuestion(pattern.fill({**row, pattern.asked: MASK}), _answers(topic, pattern, row), topic.label)
+        ClozeQuestion(pattern.fill({**row, pattern.masked: MASK}), _answers(topic, pattern, row), topic.label)
         for pattern in topic.held_out
-        if pattern.asked
+        if pattern.masked
         for row in topic.rows
     ]
     return [question for question in questions if len(question.answers) <= MOST_ANSWERS]
 
 
 def _answers(topic: Topic, pattern: Pattern, row: TableRow) -> tuple[str, ...]:
-    """Values of the asked column in all rows that agree with `row` in the pattern's other columns."""
-    shown = pattern.slots - {pattern.asked}
+    """Values of the masked column in all rows that agree with `row` in the pattern's other columns."""
+    shown = pattern.slots - {pattern.masked}
     matching = [other for other in topic.rows if all(other[column] == row[column] for column in shown)]
-    return tuple(dict.fromkeys(other[pattern.asked] for other in matching))
+    return tuple(dict.fromkeys(other[pattern.masked] for other in matching))
