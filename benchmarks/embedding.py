@@ -1,11 +1,11 @@
-"""How fast documents become embeddings: `anaume.encoder.embed.embed` beside `SentenceTransformer.encode` with sdpa.
+"""Speed of embedding documents: `anaume.encoder.embed.embed` beside `SentenceTransformer.encode` with sdpa.
 
     python benchmarks/embedding.py MODEL 'data/*.jsonl.gz' [--documents 24] [--batch-size 32] [--rounds 3]
 
-MODEL is an export (or another ModernBERT with mean-pooling modules), the documents are drawn from the texts and cut at
-the model's positions by both sides. 32 is sentence-transformers' own batch size; it sorts by length and pads. A batch
-of 1 pads nothing: what is left of the ratio then is local attention and unmasked products. Both take turns; what counts
-is the median of the rounds, tokenising included.
+MODEL is an export, or another ModernBERT with mean-pooling modules. The documents are drawn from the texts at random,
+and both sides cut them at the model's positions. 32 is the default batch size of sentence-transformers, which sorts by
+length and pads. With a batch size of 1 it pads nothing, and the ratio then shows the gain from local attention and from
+products without masks. The sides take turns; the result is the median of the rounds, tokenising included.
 """
 
 import argparse
@@ -27,8 +27,8 @@ from anaume.encoder.tokenize import tokenize
 from anaume.evals.inputs.reservoir import Reservoir
 
 
-def drawn(texts: str, count: int, seed: int) -> list[str]:
-    """Some documents of a corpus."""
+def draw_documents(texts: str, count: int, seed: int) -> list[str]:
+    """`count` random documents of a corpus."""
     reservoir = Reservoir[str](np.random.default_rng(seed), count)
     for document in documents(parse_source(texts)):
         reservoir.offer(document.text)
@@ -36,10 +36,10 @@ def drawn(texts: str, count: int, seed: int) -> list[str]:
 
 
 def timed(function: Callable[[], Tensor]) -> tuple[float, Tensor]:
-    """Seconds, and what the function gave."""
+    """Seconds that the function takes, and its result."""
     start = time.perf_counter()
-    found = function()
-    return time.perf_counter() - start, found
+    result = function()
+    return time.perf_counter() - start, result
 
 
 def main() -> None:
@@ -47,39 +47,41 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("texts", help="a glob of files")
     parser.add_argument("--documents", type=int, default=24)
-    parser.add_argument("--batch-size", type=int, default=32, help="rows a batch of sentence-transformers")
-    parser.add_argument("--batch-tokens", type=int, default=8192, help="tokens a batch of ours")
+    parser.add_argument("--batch-size", type=int, default=32, help="rows per batch of sentence-transformers")
+    parser.add_argument("--batch-tokens", type=int, default=8192, help="tokens per batch of anaume")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    options = parser.parse_args()
 
-    texts = drawn(given.texts, given.documents, given.seed)
-    ours = load_encoder(given.model, masked_lm=False)
+    texts = draw_documents(options.texts, options.documents, options.seed)
+    ours = load_encoder(options.model, masked_lm=False)
     theirs = SentenceTransformer(
-        given.model, device=str(ours.device), model_kwargs={"attn_implementation": "sdpa", "dtype": torch.float32}
+        options.model, device=str(ours.device), model_kwargs={"attn_implementation": "sdpa", "dtype": torch.float32}
     )
     lengths = [len(row) for row in tokenize(ours, texts).rows]
     sides: dict[str, Callable[[], Tensor]] = {
-        f"sentence-transformers, batches of {given.batch_size}": lambda: theirs.encode(
-            texts, batch_size=given.batch_size, convert_to_tensor=True, show_progress_bar=False
+        f"sentence-transformers, batches of {options.batch_size}": lambda: theirs.encode(
+            texts, batch_size=options.batch_size, convert_to_tensor=True, show_progress_bar=False
         ).cpu(),
-        f"anaume, {given.batch_tokens:,} tokens a batch": lambda: embed(ours, texts, batch_tokens=given.batch_tokens),
+        f"anaume, {options.batch_tokens:,} tokens a batch": lambda: embed(
+            ours, texts, batch_tokens=options.batch_tokens
+        ),
     }
     seconds: dict[str, list[float]] = {name: [] for name in sides}
-    found: dict[str, Tensor] = {}
-    for _ in range(given.rounds):
+    embeddings: dict[str, Tensor] = {}
+    for _ in range(options.rounds):
         for name, side in sides.items():
-            spent, found[name] = timed(side)
-            seconds[name].append(spent)
+            duration, embeddings[name] = timed(side)
+            seconds[name].append(duration)
 
     table = Table(title=f"{len(texts)} documents of {min(lengths)} to {max(lengths)} tokens, {sum(lengths):,} in all")
     for title in ("", "seconds", "tokens/s"):
         table.add_column(title, justify="right" if title else "left")
-    medians = {name: statistics.median(spent) for name, spent in seconds.items()}
+    medians = {name: statistics.median(durations) for name, durations in seconds.items()}
     for name, median in medians.items():
         table.add_row(name, f"{median:.2f}", f"{sum(lengths) / median:,.0f}")
     theirs_median, ours_median = medians.values()
-    first, second = found.values()
+    first, second = embeddings.values()
     console = Console()
     console.print(table)
     console.print(

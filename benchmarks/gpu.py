@@ -1,20 +1,21 @@
-"""To be run once on a GPU: is the CUDA path right, and how fast is it?
+"""Correctness and speed of the CUDA path, on a GPU.
 
     python benchmarks/gpu.py                  the paper's model: parity, then speed at both lengths
     python benchmarks/gpu.py --parity         parity only
     torchrun --nproc-per-node 2 benchmarks/gpu.py --parity      several GPUs against one
 
-Written without a GPU at hand and not yet run on one; its checks ran on a CPU, where they compare the CPU's path.
+The script was written without a GPU and has not yet run on one. Its checks ran on a CPU, where they compare the CPU's
+path.
 
-Parity holds the CUDA path (`varlen_attn`, bf16 autocast, torch.compile, fused AdamW) against the plain reference
-`anaume_reference`. A bf16 result is judged as flash-attention's own tests judge it: its distance from the reference in
-float32 may be at most twice that of the reference in bf16, plus a small constant. Exit status: 1 if a check fails, 2
-without CUDA.
+Parity compares the CUDA path (`varlen_attn`, bf16 autocast, torch.compile, fused AdamW) with the plain reference
+`anaume_reference`. The criterion for bf16 is that of flash-attention's own tests: the distance of a result from the
+reference in float32 may be at most twice the distance of the reference in bf16, plus a small constant. The exit status
+is 1 if a check fails and 2 without CUDA.
 
-Both run what `anaume pretrain` runs: its objective (`shared`), its accumulation and its step (`update`).
+Speed is that of whole optimizer steps on random documents, packed and masked as in training, with exponentially
+distributed lengths. MFU is the operations that the text needs, as a share of the data sheet's dense bf16 peak.
 
-Speed is that of whole optimizer steps on made-up documents, packed and masked as in training; their lengths follow an
-exponential law. MFU counts what the text needs, as a share of the data sheet's dense bf16 peak.
+Both parts run the code of `anaume pretrain`: `make_objective`, `accumulate` and `update`.
 """
 
 import argparse
@@ -26,6 +27,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +39,7 @@ from anaume.batches.batch import PackedBatch
 from anaume.batches.loader import batches
 from anaume.batches.plan import BatchPlan
 from anaume.model import mlm
-from anaume.model.attention import REFERENCE, layout_of, packed_attention, reference_attention
+from anaume.model.attention import REFERENCE, Layout, layout_of, packed_attention, reference_attention
 from anaume.model.cross_entropy import reference_cross_entropy
 from anaume.model.flops import peak_flops, training_flops
 from anaume.model.mlm import ModelInputs
@@ -51,93 +53,97 @@ from anaume.tokenizer.load import Tokenizer
 from anaume.tokens.memory import MemoryStore
 
 VOCABULARY = 99_574
-# The recipe's stages: length, slots of a micro-batch.
+# The paper's stages: length, slots per micro-batch.
 STAGES = {"stage1": (1024, 26_624), "stage2": (8192, 24_576)}
-# Lengths of documents of a row: one of them, tiny ones, those about the window's and the kernel's blocks.
+# Document lengths of each row: a single one, tiny ones, and ones near the edges of the window and the kernel's blocks.
 ROWS = ([2048], [1, 2, 3, 1000, 64, 65, 66, 127, 128, 129, 463], [512] * 4, [1500, 548])
-# What a bf16 result may be off besides twice the reference's own error: of values about 1, and relative.
+# Constants added to twice the reference's bf16 error: for values of about 1, and for relative distances.
 VALUE, RELATIVE = 1e-3, 2e-3
 WARM_UP = 5
 COLUMNS = ["length", "slots", "optimizer", "compiled", "checkpointing", "tokens/s", "MFU", "ms a step", "GiB"]
 COLUMNS += [f"first {WARM_UP} steps, s"]
 
 Loss = Callable[[ModelInputs], Tensor]
+Attention = Callable[..., tuple[Tensor, None]]
 
 
 @dataclass(frozen=True)
 class Check:
-    """A distance from the reference, and what it may be."""
+    """A distance from the reference, and the largest one that passes."""
 
     name: str
-    found: float
+    distance: float
     allowed: float
 
     @property
     def passed(self) -> bool:
-        """NaN does not pass."""
-        return self.found <= self.allowed
+        """Whether the distance is small enough; NaN does not pass."""
+        return self.distance <= self.allowed
 
 
-def tokenizer_of(vocab_size: int) -> Tokenizer:
-    """Ids as the paper's tokenizer has them, without its pieces: documents here are numbers."""
+def make_tokenizer(vocab_size: int) -> Tokenizer:
+    """A tokenizer with the special ids of the paper's and without pieces, because the documents are random ids."""
     return Tokenizer(Path(), vocab_size, 3, 4, 5, 6, 0, tuple(range(8)), "", "none", lambda _: [])
 
 
-def made_up(model_length: int, slots: int, vocab_size: int, seed: int = 0) -> Iterator[PackedBatch]:
+def random_batches(length: int, slots: int, vocab_size: int, seed: int = 0) -> Iterator[PackedBatch]:
     """Endless packed batches of random documents."""
     random = np.random.default_rng(seed)
     lengths = np.ceil(random.exponential(DOCUMENT_TOKENS, 4_000)).astype(np.int64)
     ids = random.integers(8, vocab_size, int(lengths.sum()), dtype=np.uint32)
     store = MemoryStore(ids, np.cumsum(lengths), 0)
-    # Cut, not split: a split looks for the ends of sentences, and there are none.
-    plan = BatchPlan([store], (1.0,), tokenizer_of(vocab_size), seed, model_length, slots, documents="truncate")
+    # "truncate", because "split" looks for ends of sentences, and random ids have none.
+    plan = BatchPlan([store], (1.0,), make_tokenizer(vocab_size), seed, length, slots, documents="truncate")
     return (batch for batch, _ in batches(plan))
 
 
 def attention_checks(device: torch.device, dtype: torch.dtype, heads: int = 12, size: int = 64) -> list[Check]:
-    """Output and the gradients of query, key and value, for global and local layers and each of ROWS."""
+    """Checks of the output and of the gradients of query, key and value, for global and local layers and each row."""
     checks = []
     for (number, lengths), reach in itertools.product(enumerate(ROWS), (None, 64)):
         generator = torch.Generator(device).manual_seed(number)
         data = torch.randn(3, 1, sum(lengths), heads, size, generator=generator, device=device)
         weight = torch.randn(1, sum(lengths), heads, size, generator=generator, device=device)
         layout = layout_of(lengths, 2048, device)
-
-        def results(function: Callable[..., tuple[Tensor, None]], kind: torch.dtype, where: object) -> list[Tensor]:
-            query, key, value = inputs = [x.to(kind).transpose(1, 2).detach().requires_grad_() for x in data]  # noqa: B023
-            window = None if reach is None else reach + 1  # noqa: B023
-            out, _ = function(nn.Identity(), query, key, value, where, scaling=size**-0.5, sliding_window=window)
-            (out * weight).sum().backward()  # noqa: B023
-            return [out.detach().float(), *(x.grad.float() for x in inputs if x.grad is not None)]
-
-        truth = results(reference_attention, torch.float32, layout)
-        plain = results(reference_attention, dtype, layout)
-        fast = results(packed_attention, dtype, layout)
+        options = {"scaling": size**-0.5, "sliding_window": None if reach is None else reach + 1}
+        truth = _attention_results(reference_attention, data.float(), weight, layout, options)
+        plain = _attention_results(reference_attention, data.to(dtype), weight, layout, options)
+        fast = _attention_results(packed_attention, data.to(dtype), weight, layout, options)
         for name, a, b, c in zip(("output", "d query", "d key", "d value"), fast, plain, truth, strict=True):
-            what = f"attention, row {number}, {'global' if reach is None else 'local'}, {name}"
-            checks.append(Check(what, _furthest(a, c), 2 * _furthest(b, c) + VALUE))
+            label = f"attention, row {number}, {'global' if reach is None else 'local'}, {name}"
+            checks.append(Check(label, _largest_difference(a, c), 2 * _largest_difference(b, c) + VALUE))
     return checks
 
 
-def _furthest(a: Tensor, b: Tensor) -> float:
+def _attention_results(
+    function: Attention, data: Tensor, weight: Tensor, layout: Layout, options: dict[str, Any]
+) -> list[Tensor]:
+    """Output and gradients of query, key and value, for a loss that is the weighted sum of the output."""
+    query, key, value = inputs = [x.transpose(1, 2).detach().requires_grad_() for x in data]
+    out, _ = function(nn.Identity(), query, key, value, layout, **options)
+    (out * weight).sum().backward()
+    return [out.detach().float(), *(x.grad.float() for x in inputs if x.grad is not None)]
+
+
+def _largest_difference(a: Tensor, b: Tensor) -> float:
     return (a - b).abs().max().item()
 
 
 def network_checks(device: torch.device, model: Model, vocab_size: int) -> list[Check]:
-    """The loss and each weight's gradient: the training path, also compiled, against the reference in float32."""
-    inputs = mlm.to_device(next(made_up(1024, 2048, vocab_size)), 1024, device)
-    network = mlm.build(model, tokenizer_of(vocab_size), 0, device).train()
+    """Checks of the loss and each weight's gradient: the training path, plain and compiled, against float32."""
+    inputs = mlm.to_device(next(random_batches(1024, 2048, vocab_size)), 1024, device)
+    network = mlm.build(model, make_tokenizer(vocab_size), 0, device).train()
     slow = copy.deepcopy(network)
     slow.config._attn_implementation = REFERENCE
 
-    def float32(given: ModelInputs) -> Tensor:
-        layouts = {"full_attention": given.layout, "sliding_attention": given.layout}
-        states = slow.model(given.input_ids, layouts, given.position_ids).last_hidden_state[0]
-        scored = slow.head(states.index_select(0, given.scored))
-        return reference_cross_entropy(scored, slow.decoder.weight, slow.decoder.bias, given.labels)
+    def float32(inputs: ModelInputs) -> Tensor:
+        layouts = {"full_attention": inputs.layout, "sliding_attention": inputs.layout}
+        states = slow.model(inputs.input_ids, layouts, inputs.position_ids).last_hidden_state[0]
+        scored = slow.head(states.index_select(0, inputs.scored))
+        return reference_cross_entropy(scored, slow.decoder.weight, slow.decoder.bias, inputs.labels)
 
     truth = _loss_and_gradients(float32, slow, inputs)
-    plain = _loss_and_gradients(lambda given: mlm.loss_sum(slow, given), slow, inputs)
+    plain = _loss_and_gradients(lambda inputs: mlm.loss_sum(slow, inputs), slow, inputs)
     checks = []
     for label, compiled in (("", False), (", compiled", True)):
         fast = _loss_and_gradients(make_objective(network, Ranks(0, 1, device), compiled, "auto"), network, inputs)
@@ -148,18 +154,18 @@ def network_checks(device: torch.device, model: Model, vocab_size: int) -> list[
 
 
 def rank_checks(ranks: Ranks, model: Model, vocab_size: int) -> list[Check]:
-    """All ranks together, compiled, two micro-batches each, against one process that takes all of them."""
-    batches = list(itertools.islice(made_up(1024, 2048, vocab_size), 2 * ranks.count))
+    """Checks of all ranks together (compiled, two micro-batches each) against one process with all micro-batches."""
+    batches = list(itertools.islice(random_batches(1024, 2048, vocab_size), 2 * ranks.count))
     targets = torch.tensor(float(sum(batch.targets for batch in batches)), device=ranks.device)
-    network = mlm.build(model, tokenizer_of(vocab_size), 0, ranks.device).train()
+    network = mlm.build(model, make_tokenizer(vocab_size), 0, ranks.device).train()
     alone = Ranks(0, 1, ranks.device)
 
-    def found(compiled: bool, precision: Precision, who: Ranks) -> dict[str, Tensor]:
-        objective, mine = make_objective(network, who, compiled, precision), batches[who.rank :: who.count]
+    def results(compiled: bool, precision: Precision, group: Ranks) -> dict[str, Tensor]:
+        objective, share = make_objective(network, group, compiled, precision), batches[group.rank :: group.count]
         network.zero_grad()
-        return _gradients(accumulate(objective, mine, 1024, targets, who), network)
+        return _gradients(accumulate(objective, share, 1024, targets, group), network)
 
-    truth, plain, fast = found(False, "float32", alone), found(False, "auto", alone), found(True, "auto", ranks)
+    truth, plain, fast = results(False, "float32", alone), results(False, "auto", alone), results(True, "auto", ranks)
     return [
         Check(
             f"{ranks.count} ranks, {name}",
@@ -178,11 +184,11 @@ def _loss_and_gradients(loss: Loss, network: nn.Module, inputs: ModelInputs) -> 
 
 
 def _gradients(loss: Tensor, network: nn.Module) -> dict[str, Tensor]:
-    found = {"loss": loss.detach().float()}
+    gradients = {"loss": loss.detach().float()}
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None
-        found[f"d {name}"] = parameter.grad.clone()
-    return found
+        gradients[f"d {name}"] = parameter.grad.clone()
+    return gradients
 
 
 def _relative(a: Tensor, b: Tensor) -> float:
@@ -190,13 +196,13 @@ def _relative(a: Tensor, b: Tensor) -> float:
 
 
 def optimizer_checks(device: torch.device) -> list[Check]:
-    """Three steps of the fused AdamW against torch's plain one in float64; float32 all through, so the bound is its."""
+    """Checks of three fused AdamW steps in float32 against torch's plain ones in float64; the bound is float32's."""
     stage = Stage(name="stage")
     generator = torch.Generator().manual_seed(0)
     start = [torch.randn(shape, generator=generator) for shape in ((64, 32), (32,))]
     gradients = [[torch.randn(x.shape, generator=generator) for x in start] for _ in range(3)]
 
-    def stepped(place: torch.device, kind: torch.dtype, fused: bool) -> list[Tensor]:
+    def weights_after(place: torch.device, kind: torch.dtype, fused: bool) -> list[Tensor]:
         module = nn.Module()
         for name, x in zip("ab", start, strict=True):
             module.register_parameter(name, nn.Parameter(x.to(place, kind, copy=True)))
@@ -209,34 +215,34 @@ def optimizer_checks(device: torch.device) -> list[Check]:
             steppers[0].step()
         return [weight.detach().cpu().double() for weight in module.parameters()]
 
-    fast, plain = stepped(device, torch.float32, True), stepped(torch.device("cpu"), torch.float64, False)
+    fast, plain = weights_after(device, torch.float32, True), weights_after(torch.device("cpu"), torch.float64, False)
     return [Check(f"AdamW, {len(a.shape)}-d", _relative(a, b), 1e-6) for a, b in zip(fast, plain, strict=True)]
 
 
 def report(checks: Sequence[Check]) -> bool:
-    """Print what failed, or the closest shave of each group; whether all passed."""
+    """Print the failed checks and the closest check of each group; returns whether all passed."""
     failed = [check for check in checks if not check.passed]
     for check in failed:
-        print(f"FAILED  {check.name}: {check.found:.2e}, allowed {check.allowed:.2e}")
+        print(f"FAILED  {check.name}: {check.distance:.2e}, allowed {check.allowed:.2e}")
     for group in dict.fromkeys(check.name.split(",")[0] for check in checks):
         within = [check for check in checks if check.name.split(",")[0] == group]
-        worst = max(within, key=lambda check: check.found / check.allowed)
+        worst = max(within, key=lambda check: check.distance / check.allowed)
         passed = sum(check.passed for check in within)
-        closest = f"{worst.name}, {worst.found:.2e} of {worst.allowed:.2e}"
+        closest = f"{worst.name}, {worst.distance:.2e} of {worst.allowed:.2e}"
         print(f"{group}: {passed} of {len(within)} checks passed; the closest: {closest}")
     return not failed
 
 
 def speed(model: Model, stage: Stage, device: torch.device, seconds: float, compiled: bool) -> list[str]:
-    """A row of the table: optimizer steps of one micro-batch, timed without waiting in between."""
+    """A row of the table: optimizer steps of one micro-batch each, timed for `seconds` without waits between them."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     ranks = Ranks(0, 1, device)
-    network = mlm.build(model, tokenizer_of(VOCABULARY), 0, device).train()
+    network = mlm.build(model, make_tokenizer(VOCABULARY), 0, device).train()
     mlm.set_gradient_checkpointing(network, stage.gradient_checkpointing)
     objective, steppers = make_objective(network, ranks, compiled, "auto"), optimizers(network, stage)
-    stream = made_up(stage.length, stage.micro_batch_tokens, VOCABULARY)
-    ready = list(itertools.islice(stream, 16))  # made beforehand: loading is benchmarks/loader.py's
+    stream = random_batches(stage.length, stage.micro_batch_tokens, VOCABULARY)
+    ready = list(itertools.islice(stream, 16))  # beforehand, because benchmarks/loader.py measures the loading
 
     def step(batch: PackedBatch) -> None:
         targets = mlm.onto(torch.tensor(float(batch.targets)), device)
@@ -254,25 +260,25 @@ def speed(model: Model, stage: Stage, device: torch.device, seconds: float, comp
             step(batch)
         torch.cuda.synchronize()
         rounds.append(time.perf_counter() - start)
-    took = statistics.median(rounds)
+    median = statistics.median(rounds)
     tokens = sum(batch.tokens for batch in ready)
-    needed = sum(training_flops(model, VOCABULARY, batch.text_lengths, batch.targets) for batch in ready)
+    operations = sum(training_flops(model, VOCABULARY, batch.text_lengths, batch.targets) for batch in ready)
     return [
         f"{stage.length:,}",
         f"{stage.micro_batch_tokens:,}",
         stage.optimizer,
         "yes" if compiled else "no",
         "yes" if stage.gradient_checkpointing else "no",
-        f"{tokens / took:,.0f}",
-        f"{needed / took / peak_flops(device, mlm.product_dtype(device)):.1%}",
-        f"{1000 * took / len(ready):,.1f}",
+        f"{tokens / median:,.0f}",
+        f"{operations / median / peak_flops(device, mlm.product_dtype(device)):.1%}",
+        f"{1000 * median / len(ready):,.1f}",
         f"{torch.cuda.max_memory_allocated() / 2**30:.1f}",
         f"{first:,.1f}",
     ]
 
 
 def variants() -> Iterator[tuple[Stage, bool]]:
-    """The rows of the table: both stages without and with torch.compile, and what a recipe may turn on beside it."""
+    """Rows of the table: each stage without and with torch.compile, then with checkpointing and with Muon."""
     for name, (length, slots) in STAGES.items():
         stage = Stage(name=name, length=length, batch_tokens=slots, micro_batch_tokens=slots)
         yield stage, False
@@ -283,20 +289,20 @@ def variants() -> Iterator[tuple[Stage, bool]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parity", action="store_true", help="check, don't time")
+    parser.add_argument("--parity", action="store_true", help="check only, without timing")
     parser.add_argument("--layers", type=int, default=22)
     parser.add_argument("--hidden", type=int, default=768)
-    parser.add_argument("--seconds", type=float, default=20.0, help="each row of the table")
-    given = parser.parse_args()
+    parser.add_argument("--seconds", type=float, default=20.0, help="seconds per row of the table")
+    options = parser.parse_args()
     if not torch.cuda.is_available():
-        print(f"gpu.py: torch {torch.__version__} finds no CUDA device; there is nothing to check", file=sys.stderr)
+        print(f"gpu.py: torch {torch.__version__} finds no CUDA device; expected at least one", file=sys.stderr)
         sys.exit(2)
     ranks = this_rank()
     device = ranks.device
     model = Model(
-        layers=given.layers, hidden=given.hidden, heads=given.hidden // 64, intermediate=given.hidden * 3 // 2
+        layers=options.layers, hidden=options.hidden, heads=options.hidden // 64, intermediate=options.hidden * 3 // 2
     )
-    # Four layers have two of each kind; the reference keeps T² scores of each.
+    # Four layers have two of each kind; more would not fit, because the reference keeps T² scores per layer.
     shallow = model.model_copy(update={"layers": min(4, model.layers)})
     with process_group(ranks):
         if ranks.is_main:
@@ -307,10 +313,10 @@ def main() -> None:
             checks = attention_checks(device, torch.bfloat16) + optimizer_checks(device)
             checks += network_checks(device, shallow, VOCABULARY)
         passed = report(checks) if ranks.is_main else True
-    if ranks.count == 1 and not given.parity:
+    if ranks.count == 1 and not options.parity:
         table = Table(*COLUMNS)
         for stage, compiled in variants():
-            table.add_row(*speed(model, stage, device, given.seconds, compiled))
+            table.add_row(*speed(model, stage, device, options.seconds, compiled))
         Console(width=120).print(table)
     sys.exit(0 if passed else 1)
 

@@ -1,10 +1,10 @@
-"""One cell of a JGLUE task, timed: our fine-tuning beside the plain script, on the same batches.
+"""Speed of fine-tuning one cell of a JGLUE task: anaume beside a plain script, on the same batches.
 
     python benchmarks/jglue.py MODEL DATA [--task jsts] [--epochs 1] [--learning-rate 3e-5] [--rounds 2]
 
-The script is what one writes first: transformers' class with sdpa, batches of 32 in random order padded to their
-longest row, torch's AdamW over all weights. Both open the model, train, and score the validation split; they take
-turns, and the time of the fastest round counts. Tokenising is left out, for both need the same.
+The script is the common one: transformers' class with sdpa, batches of 32 in random order padded to their longest row,
+and torch's AdamW over all weights. Both sides open the model, train, and score the validation split. They take turns,
+and the fastest round counts. Tokenising is not timed, because it takes both the same time.
 """
 
 import argparse
@@ -61,11 +61,11 @@ def script(
             optimizer.step()
             schedule.step()
     network.eval()
-    found: list[Any] = []
+    scores: list[Any] = []
     for start in range(0, len(splits["validation"].items), BATCH):
         with torch.inference_mode():
-            found.extend(network(**inputs(splits["validation"].items[start : start + BATCH])).logits.cpu().numpy())
-    return found
+            scores.extend(network(**inputs(splits["validation"].items[start : start + BATCH])).logits.cpu().numpy())
+    return scores
 
 
 def main() -> None:
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=3e-5)
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
-    logging.set_verbosity_error()  # no table of the weights that the head lacks
+    logging.set_verbosity_error()  # hides the table of the head's missing weights
     task, opened = TASKS[options.task], load_encoder(options.model, masked_lm=False)
     data = read(task, options.data)
     splits = {n: encode(opened.tokenizer, task.kind, data.splits[n], MAX_LENGTH) for n in ("train", "validation")}
@@ -85,10 +85,10 @@ def main() -> None:
     seconds: dict[str, float] = {}
     for _ in range(options.rounds):
         for name, run in (("anaume", ours), ("script", partial(script, tokenizer=opened.tokenizer))):
-            started = time.perf_counter()
-            found = run(*arguments)
-            seconds[name] = min(seconds.get(name, math.inf), time.perf_counter() - started)
-            metrics = measure(task, splits["validation"], found)
+            start = time.perf_counter()
+            scores = run(*arguments)
+            seconds[name] = min(seconds.get(name, math.inf), time.perf_counter() - start)
+            metrics = measure(task, splits["validation"], scores)
             rate = options.epochs * len(splits["train"].items) / seconds[name]
             numbers = ", ".join(f"{key} {value:.4f}" for key, value in metrics.items())
             print(f"{name}: {seconds[name]:.1f} s, {rate:,.0f} examples/s, {numbers}", flush=True)

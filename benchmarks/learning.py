@@ -1,13 +1,13 @@
-"""What some minutes teach: validation loss over wall-clock time, anaume beside the padded Hugging Face loop.
+"""Validation loss over wall-clock time: anaume beside the padded Hugging Face loop.
 
     python benchmarks/learning.py RECIPE.toml [--minutes 20] [--rows 8] [--rate 1e-3] [--set KEY=VALUE …]
         [--out learning.json] [--figure docs/learning.svg]
 
-Both train the model of the recipe's first stage on its corpus, one after the other, each in a process of its own. The
-same function scores both on the same validation text with the same masks, and the clock stands still meanwhile. Ours
-is the step of `anaume pretrain` with the recipe's optimizer, schedule and precision, a micro-batch each; the padded
-loop is that of `anaume bench`, with AdamW, the paper's weight decay, a linear schedule and float32 on a CPU. Both
-schedules run by the clock, so that each side comes to its end at the last minute.
+Both sides train the model of the recipe's first stage on its corpus, one after the other, each in a process of its own.
+One function scores both on the same validation text with the same masks, and the clock stops meanwhile. anaume takes
+the step of `anaume pretrain` with the recipe's optimizer, schedule and precision, one micro-batch per step. The padded
+loop is that of `anaume bench`, with AdamW, the paper's weight decay, a linear schedule, and float32 on a CPU. Both
+schedules depend on the clock, so that each side reaches the end of its schedule at the last minute.
 """
 
 import argparse
@@ -23,8 +23,8 @@ import numpy as np
 
 from anaume import recipe as recipes
 from anaume.batches.loader import validation_batches
-from anaume.bench.compare import SIDES, Job
 from anaume.bench.process import TRAINERS
+from anaume.bench.rounds import SIDES, BenchJob
 from anaume.files import write_json
 from anaume.model.attention import packed_rows
 from anaume.pretrain.prepare import prepare
@@ -36,56 +36,56 @@ from anaume.report.figures import style
 from anaume.report.panels import Axis, Line, Panel
 from anaume.run import Run
 
-# What a schedule counts is a part of the time.
+# Steps of the schedule: each stands for an equal part of the time.
 TICKS = 10_000
 WARMUP = 0.05
-# Seconds of training between two looks at the validation loss, and their number up to which the first holds.
+# Seconds of training between two validations: SOON for the first MANY validations, LATER for the others.
 SOON, LATER, MANY = 15.0, 60.0, 20
 
 
-def chosen(given: argparse.Namespace, side: str) -> Recipe:
-    """The recipe's first stage with a schedule that runs by the clock; for the padded loop with the paper's choices."""
-    table = recipes.load(given.recipe, given.set).model_dump()
+def side_recipe(options: argparse.Namespace, side: str) -> Recipe:
+    """The recipe's first stage with a schedule of TICKS steps; the padded loop gets the paper's optimizer settings."""
+    table = recipes.load(options.recipe, options.set).model_dump()
     stage = table["stage"][0]
     stage |= {"steps": TICKS, "warmup_steps": round(WARMUP * TICKS), "batch_tokens": stage["micro_batch_tokens"]}
-    stage |= {"decay_steps": TICKS // 5 if stage["schedule"] == "wsd" else 0, "validation_tokens": given.tokens}
+    stage |= {"decay_steps": TICKS // 5 if stage["schedule"] == "wsd" else 0, "validation_tokens": options.tokens}
     stage |= {"final_mask_rate": 0.0, "final_learning_rate": 0.0}
     if side == "padded":
-        stage |= {"optimizer": "adamw", "schedule": "linear", "decay_steps": 0, "learning_rate": given.rate}
+        stage |= {"optimizer": "adamw", "schedule": "linear", "decay_steps": 0, "learning_rate": options.rate}
         stage["weight_decay"] = 1e-5
-    return recipes.parse(table | {"stage": [stage]}, str(given.recipe))
+    return recipes.parse(table | {"stage": [stage]}, str(options.recipe))
 
 
-def train(given: argparse.Namespace) -> list[dict[str, float]]:
-    """One side: (seconds of training, tokens of text, validation loss) from the first weights to the last."""
-    recipe, run, ranks = chosen(given, given.side), Run(Path(given.run)), this_rank()
+def train(options: argparse.Namespace) -> list[dict[str, float]]:
+    """Train one side; a row per validation with seconds of training, tokens of text and loss in nats."""
+    recipe, run, ranks = side_recipe(options, options.side), Run(Path(options.run)), this_rank()
     stage, data = recipe.stage[0], prepare(recipe, run)
-    job = Job(given.side, recipe.model_dump(), given.run, given.rows, 60 * given.minutes, 0, "")
-    trainer = TRAINERS[given.side](recipe, data.plan(recipe, stage, "train"), job, ranks)
+    job = BenchJob(options.side, recipe.model_dump(), options.run, options.rows, 60 * options.minutes, 0, "")
+    trainer = TRAINERS[options.side](recipe, data.plan(recipe, stage, "train"), job, ranks)
     held_out = validation_batches(data.plan(recipe, stage, "validation"), stage.validation_tokens)
-    seconds, tokens, seen = 0.0, 0, 0.0
-    found: list[dict[str, float]] = []
+    seconds, tokens, last_validation = 0.0, 0, 0.0
+    curve: list[dict[str, float]] = []
 
-    def look() -> None:
+    def add_point() -> None:
         with packed_rows(trainer.network):
             loss = validate(trainer.network, held_out, stage.length, ranks, "auto").loss
-        found.append({"seconds": seconds, "tokens": tokens, "loss": loss})
+        curve.append({"seconds": seconds, "tokens": tokens, "loss": loss})
         print(
-            f"{SIDES[given.side]}: {seconds:6.0f} s {tokens:10,} tokens, loss {loss:.4f}", file=sys.stderr, flush=True
+            f"{SIDES[options.side]}: {seconds:6.0f} s {tokens:10,} tokens, loss {loss:.4f}", file=sys.stderr, flush=True
         )
 
-    look()
+    add_point()
     while seconds < job.seconds:
         step = trainer.step(int(TICKS * seconds / job.seconds))
         seconds, tokens = seconds + step.seconds, tokens + step.tokens
-        if seconds - seen >= (SOON if len(found) <= MANY else LATER) or seconds >= job.seconds:
-            look()
-            seen = seconds
-    return found
+        if seconds - last_validation >= (SOON if len(curve) <= MANY else LATER) or seconds >= job.seconds:
+            add_point()
+            last_validation = seconds
+    return curve
 
 
 def reached(curve: list[dict[str, float]], loss: float) -> float | None:
-    """Seconds after which a curve is first at this loss, on the line between two looks; None: never."""
+    """Seconds after which a curve first reaches this loss, by linear interpolation; None if it never does."""
     for before, after in pairwise(curve):
         if after["loss"] <= loss:
             share = (before["loss"] - loss) / (before["loss"] - after["loss"])
@@ -94,12 +94,12 @@ def reached(curve: list[dict[str, float]], loss: float) -> float | None:
 
 
 def panel(curves: dict[str, list[dict[str, float]]], seconds: float | None) -> Panel:
-    """The two curves over minutes."""
+    """The panel with both curves over minutes; `seconds` is the time at which anaume reaches the padded loop's loss."""
     lines = []
     for (side, curve), role in zip(curves.items(), ("series2", "series1"), strict=True):
         x, y = (np.array([point[key] for point in curve], dtype=np.float64) for key in ("seconds", "loss"))
         lines.append(Line(SIDES[side], role, "points", x / 60, y, "square" if side == "padded" else "circle"))
-    note = "" if seconds is None else f"anaume is at the padded loop's last loss after {seconds:.0f} s"
+    note = "" if seconds is None else f"anaume reaches the padded loop's last loss after {seconds:.0f} s"
     return Panel("learning", "Validation loss (nats)", tuple(lines), Axis("minutes of training"), Axis(), note=note)
 
 
@@ -107,27 +107,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--rows", type=int, default=8, help="documents a micro-batch of the padded loop")
-    parser.add_argument("--rate", type=float, default=1e-3, help="its highest learning rate")
-    parser.add_argument("--tokens", type=int, default=32_768, help="of the validation corpus")
+    parser.add_argument("--rows", type=int, default=8, help="documents per micro-batch of the padded loop")
+    parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate of the padded loop")
+    parser.add_argument("--tokens", type=int, default=32_768, help="tokens of the validation corpus")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--figure", type=Path)
-    parser.add_argument("--side", choices=list(SIDES), help=argparse.SUPPRESS)  # one process of it
+    parser.add_argument("--side", choices=list(SIDES), help=argparse.SUPPRESS)  # marks the process of one side
     parser.add_argument("--run", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.side:
-        write_json(given.out, train(given))
+    options = parser.parse_args()
+    if options.side:
+        write_json(options.out, train(options))
         return
 
     curves: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="anaume-learning-") as folder:
-        prepare(chosen(given, "anaume"), Run(Path(folder) / "run"))
+        prepare(side_recipe(options, "anaume"), Run(Path(folder) / "run"))
         for side in SIDES:
-            part = Path(folder) / f"{side}.json"
-            inner = ["--side", side, "--run", str(Path(folder) / "run"), "--out", str(part)]
-            subprocess.run([sys.executable, *sys.argv, *inner], check=True)
-            curves[side] = json.loads(part.read_text(encoding="utf-8"))
+            curve_file = Path(folder) / f"{side}.json"
+            arguments = ["--side", side, "--run", str(Path(folder) / "run"), "--out", str(curve_file)]
+            subprocess.run([sys.executable, *sys.argv, *arguments], check=True)
+            curves[side] = json.loads(curve_file.read_text(encoding="utf-8"))
 
     last = {side: curve[-1] for side, curve in curves.items()}
     seconds = reached(curves["anaume"], last["padded"]["loss"])
@@ -135,12 +135,14 @@ def main() -> None:
         print(f"{SIDES[side]}: loss {point['loss']:.3f} after {point['seconds']:.0f} s, {point['tokens']:,} tokens")
     if seconds is not None:
         share = seconds / last["padded"]["seconds"]
-        print(f"anaume is at {last['padded']['loss']:.3f} after {seconds:.0f} s: {share:.3f} of the time")
-    if given.out:
-        write_json(given.out, {"curves": curves, "recipe": chosen(given, "anaume").model_dump(), "rate": given.rate})
-    if given.figure:
+        print(f"anaume reaches {last['padded']['loss']:.3f} after {seconds:.0f} s: {share:.3f} of the time")
+    if options.out:
+        write_json(
+            options.out, {"curves": curves, "recipe": side_recipe(options, "anaume").model_dump(), "rate": options.rate}
+        )
+    if options.figure:
         with style():
-            grid([panel(curves, seconds)], columns=1, size=(6.0, 3.6)).savefig(given.figure, metadata={"Date": None})
+            grid([panel(curves, seconds)], columns=1, size=(6.0, 3.6)).savefig(options.figure, metadata={"Date": None})
 
 
 if __name__ == "__main__":

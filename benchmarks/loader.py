@@ -1,10 +1,10 @@
-"""How fast one core makes packed, masked batches, how full they are, and what a corpus of a billion documents costs.
+"""Speed and filling of packed, masked batches on one core, also for a corpus of a billion documents.
 
-    python benchmarks/loader.py TOKENS --tokenizer DIR          one pass over a folder that `anaume tokens` wrote
-    python benchmarks/loader.py TOKENS --tokenizer DIR --billion    the same documents as 1,000 shards of a million
+    python benchmarks/loader.py TOKENS --tokenizer DIR              one pass over a folder that `anaume tokens` wrote
+    python benchmarks/loader.py TOKENS --tokenizer DIR --billion    its documents as 1,000 shards of a million
 
-The second makes a shard of a million documents, a thousand names for it, and opens them as one store: the order, the
-window and the reading are those of a billion documents; only their text repeats.
+`--billion` writes a shard of a million documents and a thousand links to it, and opens them as one store. Order, window
+and reading are those of a billion documents; only their text repeats.
 """
 
 import argparse
@@ -33,38 +33,38 @@ SHAPES = ((1024, 8192), (8192, 8192), (1024, 26_624), (8192, 24_576))  # stage l
 
 
 def one_pass(plan: BatchPlan, limit: int) -> tuple[float, float, int]:
-    """Tokens a second, share of slots filled, and batches of an epoch, or of its first `limit` batches."""
-    tokens = made = 0
-    begun = time.perf_counter()
+    """Tokens per second, share of filled slots, and number of batches, of an epoch or of its first `limit` batches."""
+    tokens = count = 0
+    start = time.perf_counter()
     for batch, after in islice(batches(plan), limit):
-        tokens, made = tokens + batch.tokens, made + 1
+        tokens, count = tokens + batch.tokens, count + 1
         if after.epoch:
             break
-    return tokens / (time.perf_counter() - begun), tokens / made / plan.row_tokens, made
+    return tokens / (time.perf_counter() - start), tokens / count / plan.row_tokens, count
 
 
-def measure(stores: list[Store], loaded: Tokenizer, rounds: int, limit: int) -> Table:
-    """A row for each shape: medians over rounds."""
+def measure(stores: list[Store], tokenizer: Tokenizer, rounds: int, limit: int) -> Table:
+    """A table with a row per shape; speed and filling are medians over the rounds."""
     table = Table("length", "slots a batch", "batches", "slots filled", "tokens a second", "ready after")
     for length, row_tokens in SHAPES:
-        plan = BatchPlan(stores, (1.0,) * len(stores), loaded, seed=1, length=length, row_tokens=row_tokens)
-        begun = time.perf_counter()
+        plan = BatchPlan(stores, (1.0,) * len(stores), tokenizer, seed=1, length=length, row_tokens=row_tokens)
+        start = time.perf_counter()
         next(batches(plan))
-        ready = time.perf_counter() - begun
+        ready = time.perf_counter() - start
         passes = [one_pass(replace(plan, seed=seed), limit) for seed in range(rounds)]
-        speed, filled = (statistics.median(p[i] for p in passes) for i in (0, 1))
+        speed, filled = (statistics.median(numbers[i] for numbers in passes) for i in (0, 1))
         table.add_row(
             f"{length:,}", f"{row_tokens:,}", f"{passes[0][2]:,}", f"{filled:.2%}", f"{speed:,.0f}", f"{ready:.2f} s"
         )
     return table
 
 
-def billion(source: Store, loaded: Tokenizer, folder: Path) -> Store:
-    """A store of SHARDS links to one shard that holds DOCUMENTS documents, those of `source` over and over."""
+def billion_documents(source: Store, tokenizer: Tokenizer, folder: Path) -> Store:
+    """A store of SHARDS links to one shard of DOCUMENTS documents, which repeats the documents of `source`."""
     index = np.arange(DOCUMENTS) % len(source)
-    # The first documents only, cut to 100 tokens: a shard of 400 MB.
+    # Only the first thousand documents, cut to 100 tokens, so that the shard has 400 MB.
     documents = (source.document(int(i) % 1000)[:100] for i in index)
-    store.write(folder / "shard", documents, vocab_size=loaded.vocab_size, vocabulary_hash=loaded.vocabulary_hash)
+    store.write(folder / "shard", documents, vocab_size=tokenizer.vocab_size, vocabulary_hash=tokenizer.vocabulary_hash)
     header = store.read_header(folder / "shard")
     names = tuple(f"link-{number:04}" for number in range(SHARDS))
     for name in names:
@@ -73,14 +73,14 @@ def billion(source: Store, loaded: Tokenizer, folder: Path) -> Store:
         header, documents=SHARDS * header.documents, tokens=SHARDS * header.tokens, checksums={}, shards=names
     )
     store.write_header(folder, total)
-    begun = time.perf_counter()
-    opened = store.open(folder, loaded.vocabulary_hash)
-    print(f"{len(opened):,} documents in {SHARDS:,} shards open after {time.perf_counter() - begun:.2f} s")
+    start = time.perf_counter()
+    opened = store.open(folder, tokenizer.vocabulary_hash)
+    print(f"{len(opened):,} documents in {SHARDS:,} shards open after {time.perf_counter() - start:.2f} s")
     return opened
 
 
 def private_megabytes() -> float:
-    """Memory that is this process's own: mapped files are the system's cache."""
+    """Private memory of this process, without mapped files, which are the system's cache."""
     info = psutil.Process(os.getpid()).memory_full_info()
     return float(info.uss) / 1e6
 
@@ -90,17 +90,20 @@ def main() -> None:
     parser.add_argument("tokens", type=Path, help="a folder that `anaume tokens` wrote")
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batches", type=int, default=10**9, help="stop a pass after so many")
+    parser.add_argument("--batches", type=int, default=10**9, help="most batches of a pass")
     parser.add_argument("--billion", action="store_true")
-    given = parser.parse_args()
+    options = parser.parse_args()
     os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0]})  # one core
-    loaded = load_tokenizer(given.tokenizer)
-    stores = open_stores(given.tokens, loaded)
-    with tempfile.TemporaryDirectory(dir=given.tokens.parent) as folder:
-        if given.billion:
-            stores, given.batches = [billion(stores[0], loaded, Path(folder))], min(given.batches, 1_000)
+    tokenizer = load_tokenizer(options.tokenizer)
+    stores = open_stores(options.tokens, tokenizer)
+    with tempfile.TemporaryDirectory(dir=options.tokens.parent) as folder:
+        if options.billion:
+            stores, options.batches = (
+                [billion_documents(stores[0], tokenizer, Path(folder))],
+                min(options.batches, 1_000),
+            )
         before = private_megabytes()
-        Console(width=110).print(measure(stores, loaded, given.rounds, given.batches))
+        Console(width=110).print(measure(stores, tokenizer, options.rounds, options.batches))
         print(f"own memory: {before:,.0f} MB with the stores open, {private_megabytes():,.0f} MB after the passes")
 
 

@@ -1,11 +1,11 @@
-"""How fast pseudo-perplexity is measured: `masked_losses` beside the obvious script, on one document a length bin.
+"""Speed of pseudo-perplexity: `masked_losses` beside a plain script, on one document per length bin.
 
     python benchmarks/pseudo_perplexity.py MODEL 'data/*.jsonl.gz' [--positions 16] [--rounds 3]
 
-The obvious script runs transformers' model with sdpa over batches of masked copies, logits everywhere. Both are asked
-the same positions of the same documents, with as many copies a batch as fit into `--batch-tokens`; they take turns, and
-what counts is the median of the rounds. With the paper's 100 positions ours gains a little more, for what all copies of
-a document share is made once.
+The plain script runs transformers' model with sdpa over batches of masked copies, with logits everywhere. Both sides
+score the same positions of the same documents, with as many copies per batch as fit into `--batch-tokens`. They take
+turns; the result is the median of the rounds. With the paper's 100 positions `masked_losses` gains a little more,
+because it computes the part that all copies of a document share once.
 """
 
 import argparse
@@ -25,17 +25,17 @@ from anaume.encoder.tokenize import special_ids
 from anaume.evals.pseudo_perplexity import documents_of_texts, masked_losses, sample
 
 
-def obvious(encoder: Encoder, ids: Tensor, places: Tensor, batch_tokens: int) -> Tensor:
-    """(n,) ids, (P,) places → (P,) losses in nats."""
+def plain_losses(encoder: Encoder, ids: Tensor, places: Tensor, batch_tokens: int) -> Tensor:
+    """(n,) `ids`, (P,) `places` to mask → (P,) losses in nats."""
     losses = []
-    for some in places.split(max(1, batch_tokens // len(ids))):
-        copies = ids.repeat(len(some), 1)
-        row = torch.arange(len(some))
-        copies[row, some] = encoder.tokenizer.mask_token_id
+    for group in places.split(max(1, batch_tokens // len(ids))):
+        copies = ids.repeat(len(group), 1)
+        row = torch.arange(len(group))
+        copies[row, group] = encoder.tokenizer.mask_token_id
         copies = copies.to(encoder.device)
         with torch.inference_mode():
-            logits = encoder.model(input_ids=copies, attention_mask=torch.ones_like(copies)).logits[row, some].cpu()
-        losses.append(F.cross_entropy(logits.float(), ids[some], reduction="none"))
+            logits = encoder.model(input_ids=copies, attention_mask=torch.ones_like(copies)).logits[row, group].cpu()
+        losses.append(F.cross_entropy(logits.float(), ids[group], reduction="none"))
     return torch.cat(losses)
 
 
@@ -47,34 +47,34 @@ def main() -> None:
     parser.add_argument("--batch-tokens", type=int, default=8192)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    options = parser.parse_args()
 
-    encoder = load_encoder(given.model, masked_lm=True)
+    encoder = load_encoder(options.model, masked_lm=True)
     encoder.model.set_attn_implementation("sdpa")
-    texts = (document.text for document in documents(parse_source(given.texts)))
-    drawn = sample(encoder, documents_of_texts(encoder, texts), 1, given.seed)
-    random = np.random.default_rng(given.seed)
-    table = Table(title=f"{encoder.name}: {given.positions} positions a document, seconds")
-    for title in ("tokens", "obvious script", "anaume", "times as fast", "largest difference, nats"):
+    texts = (document.text for document in documents(parse_source(options.texts)))
+    selected = sample(encoder, documents_of_texts(encoder, texts), 1, options.seed)
+    random = np.random.default_rng(options.seed)
+    table = Table(title=f"{encoder.name}: {options.positions} positions a document, seconds")
+    for title in ("tokens", "plain script", "anaume", "times as fast", "largest difference, nats"):
         table.add_column(title, justify="right")
     totals = np.zeros(2)
     prefix, suffix = special_ids(encoder.tokenizer)
-    for document in sorted(drawn.documents, key=lambda document: len(document.ids)):
+    for document in sorted(selected.documents, key=lambda document: len(document.ids)):
         ids = torch.from_numpy(document.ids)
         inside = len(prefix) + random.permutation(len(ids) - len(prefix) - len(suffix))
-        places = torch.from_numpy(inside[: given.positions])
+        places = torch.from_numpy(inside[: options.positions])
         seconds: tuple[list[float], list[float]] = ([], [])
-        found: list[Tensor] = []
-        for _ in range(given.rounds):
+        losses: list[Tensor] = []
+        for _ in range(options.rounds):
             start = time.perf_counter()
-            plain = obvious(encoder, ids, places, given.batch_tokens)
+            plain = plain_losses(encoder, ids, places, options.batch_tokens)
             middle = time.perf_counter()
-            found = [plain, masked_losses(encoder, ids, places, batch_tokens=given.batch_tokens)]
+            losses = [plain, masked_losses(encoder, ids, places, batch_tokens=options.batch_tokens)]
             seconds[0].append(middle - start)
             seconds[1].append(time.perf_counter() - middle)
-        medians = np.array([statistics.median(spent) for spent in seconds])
+        medians = np.array([statistics.median(durations) for durations in seconds])
         totals += medians
-        difference = (found[0] - found[1]).abs().max()
+        difference = (losses[0] - losses[1]).abs().max()
         table.add_row(
             f"{len(ids):,}", *(f"{s:.2f}" for s in medians), f"{medians[0] / medians[1]:.1f}", f"{difference:.1e}"
         )

@@ -1,21 +1,18 @@
-"""One process of `anaume bench`: either side, timed step by step.
+"""One process of `anaume bench`: one of the two sides, timed step by step.
 
-Comes in: a `Job` as JSON on the command line. Goes out: a `Round` as JSON in the job's file. The padded side is the
-yardstick that others tune against, so it is fixed: the loop of the libraries' own examples, in this order of events:
-documents truncated, a row each, padded to the longest of the micro-batch and masked by
-`DataCollatorForLanguageModeling`; `ModernBertForMaskedLM` with sdpa and logits everywhere; `AdamW`, gradients clipped.
+Comes in: a `BenchJob` as JSON on the command line. Goes out: a `Round` as JSON in the job's file. The rule: the padded
+side stays as it is, because results are compared with it. It is the loop of the libraries' own examples: truncated
+documents, one per row, are padded to the longest of the micro-batch and masked by `DataCollatorForLanguageModeling`;
+`ModernBertForMaskedLM` runs with sdpa and gives logits everywhere; gradients are clipped, and `AdamW` takes the step.
 """
 
 import json
-import re
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import AutoTokenizer, DataCollatorForLanguageModeling, ModernBertForMaskedLM
@@ -25,7 +22,8 @@ from anaume.batches.batch import IGNORE
 from anaume.batches.loader import Position, Share
 from anaume.batches.plan import BatchPlan
 from anaume.batches.workers import prefetch
-from anaume.bench.compare import Job, Round, Step
+from anaume.bench.memory import peak_memory
+from anaume.bench.rounds import BenchJob, Round, Step
 from anaume.files import write_json
 from anaume.model import mlm
 from anaume.model.flops import peak_flops, training_flops
@@ -39,21 +37,21 @@ from anaume.run import Run
 from anaume.tokenizer.load import load_tokenizer
 from anaume.tokens.build import open_stores
 
-# Steps timed at least, after one that is not: the first one makes the optimizer's moments.
+# Least number of timed steps. The step before them is not timed, because it makes the optimizer's moments.
 FEWEST = 2
 
 
 @dataclass(frozen=True)
 class Trainer:
-    """A side ready to train: its network, and the function that takes a step; the schedule asks for its number."""
+    """One side, ready to train: its network, and the function that takes step `number` of the schedule."""
 
     network: ModernBertForMaskedLM
     step: Callable[[int], Step]
 
 
 def padded_rows(plan: BatchPlan, rows: int, epoch: int) -> Iterator[list[list[int]]]:
-    """Endless micro-batches of the plan's documents in their order, each cut to the stage's length, with specials."""
-    loaded = plan.tokenizer
+    """Endless micro-batches of `rows` documents in the plan's order, each [CLS], at most `length` - 2 ids, [SEP]."""
+    tokenizer = plan.tokenizer
 
     def documents() -> Iterator[list[int]]:
         at = 0
@@ -62,7 +60,7 @@ def padded_rows(plan: BatchPlan, rows: int, epoch: int) -> Iterator[list[list[in
             for number, index in zip(source, document, strict=True):
                 ids = plan.stores[number].document(int(index))
                 if len(ids) >= max(1, plan.min_document_tokens):
-                    yield [loaded.cls_id, *ids[: plan.length - 2].tolist(), loaded.sep_id]
+                    yield [tokenizer.cls_id, *ids[: plan.length - 2].tolist(), tokenizer.sep_id]
             at += len(source)
 
     stream = documents()
@@ -70,11 +68,11 @@ def padded_rows(plan: BatchPlan, rows: int, epoch: int) -> Iterator[list[list[in
         yield list(islice(stream, rows))
 
 
-def padded_trainer(recipe: Recipe, plan: BatchPlan, job: Job, ranks: Ranks) -> Trainer:
-    """The comparator."""
-    stage, loaded = recipe.stage[0], plan.tokenizer
+def padded_trainer(recipe: Recipe, plan: BatchPlan, job: BenchJob, ranks: Ranks) -> Trainer:
+    """The padded Hugging Face loop: `job.rows` documents per step, in epoch `job.round`."""
+    stage, tokenizer = recipe.stage[0], plan.tokenizer
     torch.manual_seed(recipe.seed)
-    network = ModernBertForMaskedLM(mlm.config(recipe.model, loaded, loaded.vocab_size))
+    network = ModernBertForMaskedLM(mlm.config(recipe.model, tokenizer, tokenizer.vocab_size))
     network.set_attn_implementation("sdpa")
     torch.nn.Module.to(network, ranks.device).train()
     optimizer = torch.optim.AdamW(
@@ -85,7 +83,7 @@ def padded_trainer(recipe: Recipe, plan: BatchPlan, job: Job, ranks: Ranks) -> T
         weight_decay=stage.weight_decay,
     )
     collate = DataCollatorForLanguageModeling(
-        AutoTokenizer.from_pretrained(loaded.folder), mlm_probability=stage.mask_rate, seed=recipe.seed
+        AutoTokenizer.from_pretrained(tokenizer.folder), mlm_probability=stage.mask_rate, seed=recipe.seed
     )
     stream = padded_rows(plan, job.rows, job.round)
 
@@ -101,17 +99,17 @@ def padded_trainer(recipe: Recipe, plan: BatchPlan, job: Job, ranks: Ranks) -> T
             group["lr"] = learning_rate(stage, min(number, stage.steps - 1))
         optimizer.step()
         optimizer.zero_grad()
-        value = loss.item()
+        loss_value = loss.item()
         seconds = time.perf_counter() - start
         lengths, scored = batch["attention_mask"].sum(1), int((batch["labels"] != IGNORE).sum())
-        needed = training_flops(recipe.model, loaded.vocab_size, lengths.cpu().numpy(), scored)
-        return Step(seconds, int(lengths.sum()), batch["input_ids"].numel(), needed, value)
+        operations = training_flops(recipe.model, tokenizer.vocab_size, lengths.cpu().numpy(), scored)
+        return Step(seconds, int(lengths.sum()), batch["input_ids"].numel(), operations, loss_value)
 
     return Trainer(network, step)
 
 
-def own_trainer(recipe: Recipe, plan: BatchPlan, job: Job, ranks: Ranks) -> Trainer:
-    """What `anaume pretrain` does."""
+def own_trainer(recipe: Recipe, plan: BatchPlan, job: BenchJob, ranks: Ranks) -> Trainer:
+    """The training of `anaume pretrain`: one packed micro-batch per step, in epoch `job.round`."""
     stage = recipe.stage[0]
     network = mlm.build(recipe.model, plan.tokenizer, recipe.seed, ranks.device).train()
     mlm.set_rope_theta(network, stage.rope_theta, stage.local_rope_theta)
@@ -126,10 +124,10 @@ def own_trainer(recipe: Recipe, plan: BatchPlan, job: Job, ranks: Ranks) -> Trai
         targets = mlm.onto(torch.tensor(float(batch.targets)), ranks.device)
         rate = learning_rate(stage, min(number, stage.steps - 1))
         loss, _ = update(objective, steppers, stage, rate, [batch], targets, ranks)
-        value = loss.item()
+        loss_value = loss.item()
         seconds = time.perf_counter() - start
-        needed = training_flops(recipe.model, plan.tokenizer.vocab_size, batch.text_lengths, batch.targets)
-        return Step(seconds, batch.tokens, len(batch.input_ids), needed, value)
+        operations = training_flops(recipe.model, plan.tokenizer.vocab_size, batch.text_lengths, batch.targets)
+        return Step(seconds, batch.tokens, len(batch.input_ids), operations, loss_value)
 
     return Trainer(network, step)
 
@@ -137,12 +135,12 @@ def own_trainer(recipe: Recipe, plan: BatchPlan, job: Job, ranks: Ranks) -> Trai
 TRAINERS = {"padded": padded_trainer, "anaume": own_trainer}
 
 
-def measure(job: Job) -> Round:
-    """Run a side for the job's seconds."""
+def measure(job: BenchJob) -> Round:
+    """Train one side for at least the job's seconds and `FEWEST` steps."""
     recipe = parse(job.recipe, "anaume bench")
     run = Run(Path(job.run))
-    loaded = load_tokenizer(run.tokenizer)
-    data = Data(loaded, {"train": open_stores(run.tokens("train"), loaded)}, {})
+    tokenizer = load_tokenizer(run.tokenizer)
+    data = Data(tokenizer, {"train": open_stores(run.tokens("train"), tokenizer)}, {})
     ranks = this_rank()
     trainer = TRAINERS[job.side](recipe, data.plan(recipe, recipe.stage[0], "train"), job, ranks)
     dtype = mlm.product_dtype(ranks.device, recipe.precision if job.side == "anaume" else "auto")
@@ -157,24 +155,11 @@ def measure(job: Job) -> Round:
     return Round(job.side, products, steps, peaks, memory, device, threads)
 
 
-def peak_memory(device: torch.device) -> int:
-    """The most bytes that this process has held so far: on the GPU, or of the machine's memory.
-
-    Linux says so in /proc. `ru_maxrss`, for other systems, may also count the process that started this one.
-    """
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    status = Path("/proc/self/status")
-    if status.exists() and (found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
-        return 1024 * int(found.group(1))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
 def main() -> None:
-    """The process."""
-    logging.set_verbosity_error()  # the libraries' advice on padding is the comparator's point
-    given: dict[str, Any] = json.loads(sys.argv[1])
-    write_json(Path(given["out"]), asdict(measure(Job(**given))))
+    """Measure the side that the job on the command line names, and write its `Round`."""
+    logging.set_verbosity_error()  # the libraries advise against padding, and this loop is there to pad
+    job = BenchJob(**json.loads(sys.argv[1]))
+    write_json(Path(job.out), asdict(measure(job)))
 
 
 if __name__ == "__main__":

@@ -88,7 +88,8 @@ def bench(
 
     Example: anaume bench --length 8192 --rows 3
     """
-    from anaume.bench.compare import bench, select_recipe
+    from anaume.bench.compare import bench
+    from anaume.bench.recipe import select_recipe
 
     selected = select_recipe(recipe, changes or (), corpus, tokenizer, stage, length, layers, hidden)
     bench(selected, rows, seconds, rounds, out)

@@ -1,1 +1,1 @@
-"""`anaume plan`: what a recipe costs in arithmetic, memory, disk, days and GPU-hours, before anyone pays for it."""
+"""`anaume plan`: what a recipe costs in arithmetic, memory, disk, days and GPU-hours, computed before anyone pays."""

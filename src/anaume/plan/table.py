@@ -1,23 +1,23 @@
-"""A Plan → what a person reads in a terminal: a table for each stage, one for memory, and what was assumed."""
+"""Print a `Plan` in the terminal: a table of costs per stage, a table of memory, the disk, and the assumptions."""
 
 from rich.console import Console
 from rich.table import Table
 
-from anaume.plan.cost import Plan, StagePlan, Way
+from anaume.plan.result import Plan, StagePlan, Way
 
 WIDTH = 100
 GIB = 1 << 30
 
 
 def show(plan: Plan) -> None:
-    """Print a plan."""
+    """Print a plan on standard output, at most `WIDTH` columns wide."""
     console = Console(width=min(WIDTH, Console().width), highlight=False)
-    counted = plan.parameters
+    parameters = plan.parameters
     console.print(
         f"{plan.recipe} on {plan.gpus} × {plan.device}"
         f" ({plan.peak / 1e12:,.0f} TFLOP/s dense bf16, {plan.device_memory:g} GiB each)\n"
-        f"{counted.total:,} parameters: {counted.vocabulary:,} in the matrix of {plan.vocab_size:,} entries,\n"
-        f"{counted.matrices:,} in other matrices, {counted.vectors:,} in vectors"
+        f"{parameters.total:,} parameters: {parameters.vocabulary:,} in the matrix of {plan.vocab_size:,} entries,\n"
+        f"{parameters.matrices:,} in other matrices, {parameters.vectors:,} in vectors"
     )
     for stage in plan.stages:
         console.print()
@@ -30,7 +30,7 @@ def show(plan: Plan) -> None:
     disk = plan.disk
     console.print(
         f"disk: {disk.checkpoints:,} checkpoints stay, {disk.stays / 1e9:,.1f} GB (keep_every); the newest ones and the"
-        f" one being written take {disk.passes / 1e9:,.1f} GB more at most"
+        f" one being written take at most {disk.passes / 1e9:,.1f} GB more"
     )
     console.print()
     for line in _assumptions(plan):
@@ -103,17 +103,17 @@ def _memory(plan: Plan) -> Table:
 
 
 def _assumptions(plan: Plan) -> list[str]:
-    """What was not computed, each with the option that changes it."""
+    """The assumptions of a plan, each with the option that changes it."""
     shares = ", ".join(dict.fromkeys(f"{stage.mfu:.1%}" for stage in plan.stages))
     documents = ", ".join(
         f"{stage.name} {stage.document_tokens:,.0f} tokens and {stage.padding:.0%} padding" for stage in plan.stages
     )
     return [
-        f"Assumed: the arithmetic above (forward and backward, padding included) runs at {shares} of the peak,"
-        " whichever way is taken (--mfu).",
-        "Assumed: document lengths follow an exponential law; mean length, and share of padding with a document"
-        f" a row: {documents} (--document-tokens, or --padding).",
-        "Packed rows are taken as full; packing leaves less than 1 % of a row empty.",
+        f"Assumed: the arithmetic above (forward and backward, padding included) runs at {shares} of the peak in all"
+        " ways (--mfu).",
+        "Assumed: document lengths follow an exponential distribution; mean length, and share of padding with one"
+        f" document per row: {documents} (--document-tokens, or --padding).",
+        "Packed rows count as full; packing leaves less than 1 % of a row empty.",
     ]
 
 

@@ -1,7 +1,7 @@
-"""Short articles of 50 to some 800 characters: a deck and a random generator → title and text.
+"""Short articles of about 50 to 800 characters: a deck and a random generator → title and text.
 
-Five kinds: a portrait of one row, a comparison of two, a theme of several, mixed knowledge, questions and answers.
-A fact is told once in a portrait, so that a masked word has to be known and can't be copied from a line above.
+There are six kinds: a portrait of one row, a comparison of two, a theme of several, mixed knowledge, questions and
+answers, and data sheets. A portrait states a fact once, so that a masked word can't be copied from another sentence.
 """
 
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from anaume.corpus.hakoniwa.topics import read_patterns
 
 
 class Article(NamedTuple):
-    """A finished article."""
+    """Title and text of an article."""
 
     title: str
     text: str
 
 
 class Phrases(NamedTuple):
-    """What `patterns/article.toml` holds, in one register."""
+    """The content of `patterns/article.toml` in one register."""
 
     connectives: tuple[str, ...]
     contrast: tuple[str, ...]
@@ -35,11 +35,11 @@ class Phrases(NamedTuple):
 
 
 @cache
-def phrases(register: Register) -> Phrases:
-    """The phrases that suit every topic."""
-    told = read_patterns("article")
-    lists = {name: tuple(values) for name, values in told.items() if name in Phrases._fields}
-    lists["miscellany"] = in_register(told["miscellany"], register)
+def read_phrases(register: Register) -> Phrases:
+    """The phrases that suit every topic, in one register."""
+    patterns = read_patterns("article")
+    lists = {name: tuple(values) for name, values in patterns.items() if name in Phrases._fields}
+    lists["miscellany"] = in_register(patterns["miscellany"], register)
     return Phrases(**lists)
 
 
@@ -49,114 +49,115 @@ def in_register(sources: list[str], register: Register) -> tuple[str, ...]:
 
 
 def article(deck: Deck, random: Random, register: Register) -> Article:
-    """Any of the five kinds, headed by its title in one of four."""
-    made = pick(random, KINDS)(deck, random, phrases(register))
+    """An article of a random kind; one in four has its title as the first line."""
+    title, text = pick(random, KINDS)(deck, random, read_phrases(register))
     if random.random() < 0.25:
-        return Article(made.title, f"{made.title}\n{made.text}")
-    return made
+        return Article(title, f"{title}\n{text}")
+    return Article(title, text)
 
 
-def portrait(deck: Deck, random: Random, told: Phrases) -> Article:
-    """One row, and its relatives where the row has little to tell."""
-    wanted = 5 + int(random.random() * 7)
+def portrait(deck: Deck, random: Random, phrases: Phrases) -> Article:
+    """5 to 11 sentences on one row, continued with its relatives if the row has fewer."""
+    count = 5 + int(random.random() * 7)
     cards = company(deck, random, 6)
     lines: list[str] = []
     for card in cards:
-        if len(lines) < wanted:
-            lines += block(card, random, told, wanted - len(lines))
+        if len(lines) < count:
+            lines += block(card, random, phrases, count - len(lines))
     return Article(cards[0].title, "".join(lines))
 
 
 def company(deck: Deck, random: Random, most: int) -> list[Card]:
-    """A row and up to `most` - 1 of its relatives, none twice."""
+    """A random row and up to `most` - 1 different relatives of it."""
     first = pick(random, deck.rows)
     others = random.sample(first.relatives, min(most - 1, len(first.relatives)))
     return [first, *(deck.topics[first.topic][index] for index in others)]
 
 
-def block(card: Card, random: Random, told: Phrases, wanted: int) -> list[str]:
-    """Up to `wanted` sentences on one row, the first naming it, no fact twice."""
+def block(card: Card, random: Random, phrases: Phrases, count: int) -> list[str]:
+    """Up to `count` sentences on one row; the first names the row, and each fact occurs once."""
     first = pick(random, card.opening)
-    lines, seen = [first.text], first.told
-    for _ in range(4 * wanted):
+    lines, seen = [first.text], first.facts
+    for _ in range(4 * count):
         sentence = pick(random, card.every)
-        if len(lines) == wanted:
+        if len(lines) == count:
             break
-        if not sentence.told & seen:
-            seen |= sentence.told
-            joint = pick(random, told.connectives) if random.random() < 0.12 else ""
+        if not sentence.facts & seen:
+            seen |= sentence.facts
+            joint = pick(random, phrases.connectives) if random.random() < 0.12 else ""
             lines.append(joint + sentence.text)
     return lines
 
 
-def comparison(deck: Deck, random: Random, told: Phrases) -> Article:
-    """Two rows of a topic side by side, the same patterns for both; a portrait where there is little to compare."""
-    one = pick(random, deck.rows)
-    if len(one.sheet) < 3:
-        return portrait(deck, random, told)
-    other = pick(random, deck.topics[one.topic])
-    if other is one:
-        other = deck.topics[one.topic][one.relatives[0]]
+def comparison(deck: Deck, random: Random, phrases: Phrases) -> Article:
+    """Two rows of a topic side by side in the same patterns; a portrait if the topic has fewer than three facts."""
+    left = pick(random, deck.rows)
+    if len(left.sheet) < 3:
+        return portrait(deck, random, phrases)
+    right = pick(random, deck.topics[left.topic])
+    if right is left:
+        right = deck.topics[left.topic][left.relatives[0]]
     lines, seen = [], 0
     for turn in range(8):
-        ones, others = (one.named, other.named) if turn else (one.opening, other.opening)
-        index = int(random.random() * len(ones))
-        if not ones[index].told & seen:
-            seen |= ones[index].told
-            joint = told.alike if _agree(one, other, ones[index].told) else told.contrast
-            lines += [ones[index].text, pick(random, joint) + others[index].text]
-    return Article(f"{one.title}と{other.title}", "".join(lines))
+        left_sentences, right_sentences = (left.named, right.named) if turn else (left.opening, right.opening)
+        index = int(random.random() * len(left_sentences))
+        sentence = left_sentences[index]
+        if not sentence.facts & seen:
+            seen |= sentence.facts
+            joint = phrases.alike if _agree(left, right, sentence.facts) else phrases.contrast
+            lines += [sentence.text, pick(random, joint) + right_sentences[index].text]
+    return Article(f"{left.title}と{right.title}", "".join(lines))
 
 
-def _agree(one: Card, other: Card, told: int) -> bool:
-    """Whether two rows have the same values in the columns `told`."""
-    return all(one.sheet[bit] == other.sheet[bit] for bit in range(len(one.sheet)) if told >> bit & 1)
+def _agree(left: Card, right: Card, facts: int) -> bool:
+    """Whether two rows have the same values in the columns whose bits are set in `facts`."""
+    return all(left.sheet[bit] == right.sheet[bit] for bit in range(len(left.sheet)) if facts >> bit & 1)
 
 
-def theme(deck: Deck, random: Random, told: Phrases) -> Article:
-    """Three to six rows that share a value, after a sentence that introduces them."""
+def theme(deck: Deck, random: Random, phrases: Phrases) -> Article:
+    """Four to seven rows that share a value (or all, if fewer do), after a sentence that introduces them."""
     group = pick(random, deck.groups)
     members = random.sample(group.members, min(4 + int(random.random() * 4), len(group.members)))
     lead = pick(random, group.leads)
     names = lead.joint.join([card.title for card in members[: 2 + int(random.random() * 3)]]) if lead.joint else ""
     lines = [lead.before + names + lead.after]
     for card in members:
-        lines += block(card, random, told, 1 + int(random.random() * 3))
+        lines += block(card, random, phrases, 1 + int(random.random() * 3))
     return Article(group.title, "".join(lines))
 
 
-def miscellany(deck: Deck, random: Random, told: Phrases) -> Article:
-    """Facts that have nothing to do with each other: each has to be known by itself."""
-    lines = [pick(random, told.miscellany)]
+def miscellany(deck: Deck, random: Random, phrases: Phrases) -> Article:
+    """5 to 10 sentences on unrelated rows, so that none helps to guess another."""
+    lines = [pick(random, phrases.miscellany)]
     for _ in range(4 + int(random.random() * 6)):
         lines.append(pick(random, pick(random, deck.rows).opening).text)
-    return Article(pick(random, told.miscellany_titles), "".join(lines))
+    return Article(pick(random, phrases.miscellany_titles), "".join(lines))
 
 
-def dialogue(deck: Deck, random: Random, told: Phrases) -> Article:
-    """Questions and answers in one manner, on one topic or on many, closed by a sentence."""
-    manner = pick(random, told.dialogue)
-    wanted = 4 + int(random.random() * 3)
-    cards = company(deck, random, wanted)
-    if random.random() < 0.5 or len(cards) < wanted:
-        cards = [pick(random, deck.rows) for _ in range(wanted)]
+def dialogue(deck: Deck, random: Random, phrases: Phrases) -> Article:
+    """Three to five questions with answers in one style, on related or on any rows, and a closing sentence."""
+    style = pick(random, phrases.dialogue)
+    count = 4 + int(random.random() * 3)
+    cards = company(deck, random, count)
+    if random.random() < 0.5 or len(cards) < count:
+        cards = [pick(random, deck.rows) for _ in range(count)]
     lines = []
     for card in cards[1:]:
         question, answer = pick(random, card.questions)
-        lines.append(manner.replace("{問}", question).replace("{答}", answer))
+        lines.append(style.replace("{問}", question).replace("{答}", answer))
     lines.append(pick(random, cards[0].opening).text)
-    return Article(pick(random, told.dialogue_titles), "".join(lines))
+    return Article(pick(random, phrases.dialogue_titles), "".join(lines))
 
 
-def sheets(deck: Deck, random: Random, told: Phrases) -> Article:
-    """Data sheets of two to six related rows, closed by a sentence.
+def sheets(deck: Deck, random: Random, phrases: Phrases) -> Article:
+    """Data sheets of up to six related rows, and a closing sentence.
 
-    Between marks a value stands alone, which is what makes it a piece of a Unigram vocabulary: in running text its
-    neighbours repeat, and pieces that run across a word's end would take all its occurrences.
+    The marks around a value make it a piece of a Unigram vocabulary. In running text the same words surround a value
+    again and again, and pieces that reach across the word's end would take all its occurrences.
     """
     cards = company(deck, random, 6)
     cards = cards[: max(2 + int(random.random() * 4), 6 // len(cards[0].sheet))]
-    before, item, after = pick(random, told.sheet)
+    before, item, after = pick(random, phrases.sheet)
     lines = []
     for card in cards:
         lines.append(before.replace("{題}", card.title))
@@ -167,7 +168,7 @@ def sheets(deck: Deck, random: Random, told: Phrases) -> Article:
     return Article(cards[0].title, "".join(lines))
 
 
-# A kind is drawn as often as it stands here.
+# The number of times that a kind occurs in this tuple is its weight.
 KINDS: tuple[Callable[[Deck, Random, Phrases], Article], ...] = (
     *[portrait] * 5,
     *[miscellany] * 1,

@@ -1,7 +1,7 @@
-"""Every sentence that can be said, written out once: topics → a deck of cards, one card per row of a table.
+"""Topics → a deck of cards: all sentences of the corpus, written out once, with one card per row of a table.
 
-A gigabyte is some ten million draws from 50,000 different sentences, so filling the patterns beforehand is what makes
-a document cheap: writing one is drawing strings and joining them.
+A gigabyte of text is about ten million draws from 50,000 different sentences. Because the deck fills the patterns
+beforehand, a document only draws strings and joins them.
 """
 
 import re
@@ -13,7 +13,7 @@ from random import Random
 from typing import Literal, TypeVar
 
 from anaume.corpus.hakoniwa.patterns import Pattern, Register
-from anaume.corpus.hakoniwa.topics import Row, Topic, topics
+from anaume.corpus.hakoniwa.topics import TableRow, Topic, topics
 
 Split = Literal["train", "validation"]
 T = TypeVar("T")
@@ -23,19 +23,21 @@ _MEMBERS = re.compile(r"\{([^}*]*)\*([^}]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence; `told` has a bit for every fact column that it mentions."""
+    """One sentence; bit k of `facts` is set if the sentence mentions fact column k of its topic."""
 
     text: str
-    told: int
+    facts: int
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
     """All sentences about one row of a topic.
 
-    `named` name the row and can stand anywhere; `every` adds those that leave the subject out; `opening` are the named
-    ones that may open a document: in validation only held-out ones, so that no validation document equals a training
-    document. `relatives` are rows of the same topic that suit the same article.
+    `named`      sentences that name the row and can stand anywhere
+    `every`      the named sentences and those that leave the subject out
+    `opening`    named sentences that may open a document; in validation only held-out ones, so that no validation
+                 document equals a training document
+    `relatives`  rows of the same topic that suit the same article
     """
 
     topic: int
@@ -50,7 +52,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """A theme's first sentence: `before`, the members' names joined by `joint`, `after`; no joint, no names."""
+    """A theme's first sentence: `before`, the members' names joined by `joint`, `after`. Empty `joint`: no names."""
 
     before: str
     joint: str
@@ -70,8 +72,8 @@ class Group:
 class Deck:
     """The cards of one split in one register.
 
-    `rows` holds a card once for every two facts of its row and `groups` a group once for every member, so that in the
-    end each fact is told about as often as any other.
+    `rows` holds a card once for every two facts of its row, and `groups` a group once for every member, so that all
+    facts occur about equally often.
     """
 
     topics: tuple[tuple[Card, ...], ...]
@@ -80,13 +82,13 @@ class Deck:
 
 
 def pick(random: Random, items: Sequence[T]) -> T:
-    """One of `items`; several times as fast as `random.choice`."""
+    """Draw one of `items`; several times as fast as `random.choice`."""
     return items[int(random.random() * len(items))]
 
 
 @cache
 def deck(split: Split, register: Register) -> Deck:
-    """The deck of a split in a register, written out once."""
+    """The deck of a split in a register; it is made once."""
     cards = tuple(
         tuple(_card(number, topic, row, split, register) for row in topic.rows) for number, topic in enumerate(topics())
     )
@@ -99,7 +101,7 @@ def deck(split: Split, register: Register) -> Deck:
     )
 
 
-def _card(number: int, topic: Topic, row: Row, split: Split, register: Register) -> Card:
+def _card(number: int, topic: Topic, row: TableRow, split: Split, register: Register) -> Card:
     train = [pattern for pattern in topic.train if pattern.register == register]
     held_out = [pattern for pattern in topic.held_out if pattern.register == register]
     usable = train if split == "train" else train + held_out
@@ -110,48 +112,48 @@ def _card(number: int, topic: Topic, row: Row, split: Split, register: Register)
         named=named,
         every=_sentences(topic, row, usable),
         opening=named if split == "train" else _sentences(topic, row, held_out),
-        questions=tuple((asked.fill(row), answer.format_map(row)) for asked, answer in topic.questions),
+        questions=tuple((question.fill(row), answer.format_map(row)) for question, answer in topic.questions),
         sheet=tuple((topic.labels[fact].format_map(row), row[fact]) for fact in topic.facts),
         relatives=_relatives(topic, row),
     )
 
 
-def _sentences(topic: Topic, row: Row, patterns: Sequence[Pattern]) -> tuple[Sentence, ...]:
+def _sentences(topic: Topic, row: TableRow, patterns: Sequence[Pattern]) -> tuple[Sentence, ...]:
     return tuple(
         Sentence(pattern.fill(row), sum(1 << bit for bit, fact in enumerate(topic.facts) if fact in pattern.slots))
         for pattern in patterns
     )
 
 
-def _relatives(topic: Topic, row: Row) -> tuple[int, ...]:
-    """Rows that suit an article on this one: with the same value in the first grouping column, or in a small group.
+def _relatives(topic: Topic, row: TableRow) -> tuple[int, ...]:
+    """Rows that suit an article on `row`: those with its value in the first grouping column, and those of small groups.
 
-    Rows of small groups, 北海道 for one, go with all others; else hardly any article would tell of them.
+    Rows of small groups, for example 北海道, suit all others; otherwise hardly any article would mention them.
     """
-    by = topic.groups[0] if topic.groups else topic.key[0]
-    sizes = Counter(other[by] for other in topic.rows)
+    column = topic.groups[0] if topic.groups else topic.key[0]
+    sizes = Counter(other[column] for other in topic.rows)
     small = {value for value, size in sizes.items() if size < 4}
     return tuple(
         index
         for index, other in enumerate(topic.rows)
-        if other is not row and (other[by] == row[by] or not small.isdisjoint((other[by], row[by])))
+        if other is not row and (other[column] == row[column] or not small.isdisjoint((other[column], row[column])))
     )
 
 
 def _groups(topic: Topic, cards: Sequence[Card], register: Register) -> list[Group]:
-    """Groups of three rows and more, for every grouping column that has leads."""
-    found = []
+    """Groups of at least three rows that share a value, for every grouping column."""
+    groups = []
     for column in topic.groups:
         patterns = [p for p in topic.theme if p.register == register and column in p.slots]
         for value in dict.fromkeys(row[column] for row in topic.rows):
             members = tuple(card for card, row in zip(cards, topic.rows, strict=True) if row[column] == value)
             if len(members) >= 3:
                 leads = tuple(_lead(pattern.template, {column: value}) for pattern in patterns)
-                found.append(Group(value, members, leads))
-    return found
+                groups.append(Group(value, members, leads))
+    return groups
 
 
-def _lead(template: str, row: Row) -> Lead:
+def _lead(template: str, row: TableRow) -> Lead:
     match = _MEMBERS.search(template)
     if match is None:
         return Lead(template.format_map(row), "", "")

@@ -1,7 +1,7 @@
 """Sentence patterns: the notation of `patterns/README.md` → templates for `str.format_map`.
 
-One source line becomes several templates, one for each register and each choice of words; after that nothing is left
-but `{slots}`.
+One source line becomes several templates, one for each register and each choice of words, in which `{slots}` are all
+that is left of the notation.
 """
 
 import re
@@ -15,46 +15,46 @@ REGISTERS: tuple[Register, Register] = ("plain", "polite")
 
 _ENDINGS = re.compile(r"\[([^|\]]*)\|([^\]]*)\]")
 _CHOICE = re.compile(r"\(([^()]*/[^()]*)\)")
-_ASKED = re.compile(r"\{\?([^}]*)\}")
+_MASKED = re.compile(r"\{\?([^}]*)\}")
 _SLOT = re.compile(r"\{\??([^*}]*)\*?[^}]*\}")
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One way to say something: `template` with `{slots}`, in one register.
+    """A sentence `template` with `{slots}`, in one register.
 
-    `asked` is the column that a cloze question leaves out, empty where none is.
+    `masked` is the column that a cloze question masks, empty if there is none.
     """
 
     template: str
     slots: frozenset[str]
     register: Register
-    asked: str = ""
+    masked: str = ""
 
     def fill(self, row: Mapping[str, str]) -> str:
-        """The sentence about `row`, which has a value for every slot."""
+        """The sentence about `row`; the row must have a value for every slot."""
         return self.template.format_map(row)
 
 
 def expand(source: str) -> list[Pattern]:
-    """All patterns of one source line: registers × choices, each text once."""
-    asked = "".join(_ASKED.findall(source))
-    found: dict[str, Pattern] = {}
+    """All patterns of one source line (registers × choices), without duplicates."""
+    masked = "".join(_MASKED.findall(source))
+    patterns: dict[str, Pattern] = {}
     for side, register in enumerate(REGISTERS, start=1):
         text = _ENDINGS.sub(lambda match, side=side: match[side], source)  # type: ignore[misc]
         for choice in _choices(text):
             template = choice.replace("{?", "{")
-            found.setdefault(template, Pattern(template, frozenset(_SLOT.findall(template)), register, asked))
-    return list(found.values())
+            patterns.setdefault(template, Pattern(template, frozenset(_SLOT.findall(template)), register, masked))
+    return list(patterns.values())
 
 
 def expand_all(sources: Iterable[str]) -> tuple[Pattern, ...]:
-    """`expand` over many source lines."""
+    """All patterns of several source lines, in order."""
     return tuple(pattern for source in sources for pattern in expand(source))
 
 
 def _choices(text: str) -> list[str]:
-    """`a(b/c)d` → `abd`, `acd`; every combination where there are several choices."""
+    """`a(b/c)d` → `abd`, `acd`; several choices give every combination."""
     parts = _CHOICE.split(text)
     options = [part.split("/") if index % 2 else [part] for index, part in enumerate(parts)]
     return ["".join(combination) for combination in product(*options)]

@@ -1,4 +1,4 @@
-"""Documents in a row: document k of a split is a function of (seed, split, k), so any size streams in flat memory."""
+"""The stream of documents; document k of a split is a function of (seed, split, k), so memory use is constant."""
 
 import json
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from anaume.corpus.hakoniwa.deck import Split, deck
 from anaume.corpus.hakoniwa.patterns import REGISTERS
 from anaume.files import folder_atomic
 
-ALMANAC_EVERY = 100  # one document of so many is an almanac: about a third of all characters
+ALMANAC_EVERY = 100  # one document in 100 is an almanac; almanacs have about a third of all characters
 VALIDATION_SHARE = 0.05  # of the training text
 VALIDATION_MEGABYTES = (0.2, 5.0)  # at least, at most
 
 
 def document(split: Split, seed: int, index: int) -> Document:
-    """Document `index` of a split, made without the earlier ones."""
+    """Document `index` of a split, made without the documents before it."""
     key = blake2b(f"hakoniwa {seed} {split} {index}".encode(), digest_size=8).digest()
     random = Random(int.from_bytes(key, "big"))
     register = REGISTERS[random.random() < 0.5]
@@ -33,18 +33,21 @@ def document(split: Split, seed: int, index: int) -> Document:
 
 
 def documents(split: Split, megabytes: float, seed: int) -> Iterator[Document]:
-    """Documents until their texts come to `megabytes` × 1,000,000 bytes of UTF-8; the last one may run over."""
+    """Documents until their texts have `megabytes` × 1,000,000 bytes of UTF-8; the last one may exceed the limit."""
     left = megabytes * 1e6
     for index in count():
         if left <= 0:
             return
-        made = document(split, seed, index)
-        left -= len(made.text.encode())
-        yield made
+        next_document = document(split, seed, index)
+        left -= len(next_document.text.encode())
+        yield next_document
 
 
 def write_corpus(directory: Path, megabytes: float, seed: int) -> None:
-    """Write `directory` anew with train.jsonl (`megabytes` of text) and validation.jsonl (a twentieth, 0.2 to 5 MB)."""
+    """Replace `directory` by one with train.jsonl and validation.jsonl.
+
+    The training split has `megabytes` of text, the validation split a twentieth of it, but 0.2 to 5 megabytes.
+    """
     least, most = VALIDATION_MEGABYTES
     sizes: dict[Split, float] = {
         "train": megabytes,
@@ -53,6 +56,6 @@ def write_corpus(directory: Path, megabytes: float, seed: int) -> None:
     with folder_atomic(directory) as folder:
         for split, size in sizes.items():
             with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as file:
-                for made in documents(split, size, seed):
-                    line = {"text": made.text, "title": made.title, "source": made.source}
-                    file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                for row in documents(split, size, seed):
+                    fields = {"text": row.text, "title": row.title, "source": row.source}
+                    file.write(json.dumps(fields, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""Topics: a table of facts (`facts/*.tsv`) with the patterns that tell them (`patterns/*.toml`)."""
+"""Topics: a table of facts (`facts/*.tsv`) with the patterns that state them (`patterns/*.toml`)."""
 
 import tomllib
 from collections.abc import Mapping
@@ -9,9 +9,9 @@ from typing import Any
 
 from anaume.corpus.hakoniwa.patterns import Pattern, expand_all
 
-Row = Mapping[str, str]
+TableRow = Mapping[str, str]
 
-# In the order in which documents draw from them; adding a table here changes every document.
+# Documents draw from the tables in this order, so that a new table changes every document.
 NAMES = (
     "prefectures", "countries", "elements", "animals", "works", "railways", "months",
     "planets", "units", "counters", "occupations", "sports", "instruments", "products",
@@ -20,9 +20,9 @@ NAMES = (
 
 @dataclass(frozen=True)
 class Topic:
-    """One table and all that can be said about it; the fields are those of `patterns/README.md`.
+    """One table and its patterns; `patterns/README.md` explains the fields.
 
-    `facts` are the columns that hold facts: neither key nor helper.
+    `facts` are the columns that are neither key nor helper.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Topic:
     groups: tuple[str, ...]
     exclusive: tuple[str, ...]
     labels: Mapping[str, str]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     train: tuple[Pattern, ...]
     held_out: tuple[Pattern, ...]
     questions: tuple[tuple[Pattern, str], ...]
@@ -40,24 +40,24 @@ class Topic:
     query: tuple[str, ...]
     positive: tuple[str, ...]
 
-    def title(self, row: Row) -> str:
-        """What an article about `row` is called."""
+    def title(self, row: TableRow) -> str:
+        """Title of an article about `row`."""
         return "と".join(row[column] for column in self.key)
 
 
 def read_data(folder: str, name: str) -> str:
-    """Text of one of the package's data files."""
+    """Text of the data file `folder/name` of this package."""
     return (files("anaume.corpus.hakoniwa") / folder / name).read_text(encoding="utf-8")
 
 
 def read_patterns(name: str) -> dict[str, Any]:
-    """`patterns/<name>.toml` as it stands."""
+    """Content of `patterns/<name>.toml`."""
     return tomllib.loads(read_data("patterns", f"{name}.toml"))
 
 
 @cache
 def topics() -> tuple[Topic, ...]:
-    """All topics, read once."""
+    """All topics in the order of `NAMES`, read once."""
     return tuple(_read(name) for name in NAMES)
 
 
@@ -68,30 +68,32 @@ def topic(name: str) -> Topic:
 
 def _read(name: str) -> Topic:
     header, *lines = (line.split("\t") for line in read_data("facts", f"{name}.tsv").splitlines())
-    told = read_patterns(name)
+    patterns = read_patterns(name)
     return Topic(
         name=name,
-        label=told["topic"],
-        key=tuple(told["key"]),
-        facts=tuple(column for column in header if column not in (*told["key"], *told["helpers"])),
-        groups=tuple(told["groups"]),
-        exclusive=tuple(told["exclusive"]),
-        labels=told["labels"],
+        label=patterns["topic"],
+        key=tuple(patterns["key"]),
+        facts=tuple(column for column in header if column not in (*patterns["key"], *patterns["helpers"])),
+        groups=tuple(patterns["groups"]),
+        exclusive=tuple(patterns["exclusive"]),
+        labels=patterns["labels"],
         rows=tuple(dict(zip(header, line, strict=True)) for line in lines),
-        train=expand_all([*told["train"], *_labelled(told)]),
-        held_out=expand_all(told["held_out"]),
-        questions=tuple((pattern, answer) for asked, answer in told["questions"] for pattern in expand_all([asked])),
-        theme=expand_all(told["theme"]),
-        query=tuple(told["query"]),
-        positive=tuple(told["positive"]),
+        train=expand_all([*patterns["train"], *_labelled(patterns)]),
+        held_out=expand_all(patterns["held_out"]),
+        questions=tuple(
+            (pattern, answer) for question, answer in patterns["questions"] for pattern in expand_all([question])
+        ),
+        theme=expand_all(patterns["theme"]),
+        query=tuple(patterns["query"]),
+        positive=tuple(patterns["positive"]),
     )
 
 
-def _labelled(told: dict[str, Any]) -> list[str]:
-    """The patterns that suit every column of every table, for the columns of this one."""
-    title = "と".join(f"{{{column}}}" for column in told["key"])
+def _labelled(patterns: dict[str, Any]) -> list[str]:
+    """The patterns of article.toml that suit any column, filled with the columns of this table."""
+    title = "と".join(f"{{{column}}}" for column in patterns["key"])
     return [
         source.replace("{題}", title).replace("{項}", label).replace("{値}", f"{{{column}}}")
         for source in read_patterns("article")["labelled"]
-        for column, label in told["labels"].items()
+        for column, label in patterns["labels"].items()
     ]

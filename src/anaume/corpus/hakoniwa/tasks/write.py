@@ -1,4 +1,4 @@
-"""The evaluations' files: cloze questions, retrieval pairs and miniature JGLUE, all from held-out patterns."""
+"""Write the evaluation files of the built-in corpus, all made from held-out patterns."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -6,10 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from anaume.corpus.hakoniwa.acceptability import jcola
-from anaume.corpus.hakoniwa.cloze import cloze
-from anaume.corpus.hakoniwa.glue import jnli, jsts
-from anaume.corpus.hakoniwa.pairs import pairs
+from anaume.corpus.hakoniwa.tasks.acceptability import jcola
+from anaume.corpus.hakoniwa.tasks.cloze import cloze
+from anaume.corpus.hakoniwa.tasks.glue import jnli, jsts
+from anaume.corpus.hakoniwa.tasks.pairs import pairs
 from anaume.files import write_atomic
 
 TRAIN, VALID = 1200, 300  # examples of a miniature JGLUE task

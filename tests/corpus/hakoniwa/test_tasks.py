@@ -1,4 +1,4 @@
-"""The tasks: one right answer sheet, weak lexical cues, JGLUE's own files and fields."""
+"""The evaluation files: right answers, weak lexical cues, JGLUE's file names and fields."""
 
 import json
 from collections import Counter
@@ -8,11 +8,11 @@ import pytest
 from rapidfuzz.distance import Levenshtein
 
 from anaume.corpus.hakoniwa import documents, write_tasks
-from anaume.corpus.hakoniwa.acceptability import BREAKS, double_particle, wrong_particle
-from anaume.corpus.hakoniwa.cloze import MASK, cloze
-from anaume.corpus.hakoniwa.glue import similarity
-from anaume.corpus.hakoniwa.pairs import Pair, bigrams, pairs
-from anaume.corpus.hakoniwa.statements import Statement
+from anaume.corpus.hakoniwa.tasks.acceptability import BREAKS, double_particle, wrong_particle
+from anaume.corpus.hakoniwa.tasks.cloze import MASK, cloze
+from anaume.corpus.hakoniwa.tasks.glue import similarity
+from anaume.corpus.hakoniwa.tasks.pairs import ParagraphPair, bigrams, pairs
+from anaume.corpus.hakoniwa.tasks.statements import Statement
 from anaume.corpus.hakoniwa.topics import topics
 
 Rows = list[dict[str, Any]]
@@ -31,7 +31,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rows]:
 @pytest.fixture(scope="module")
 def true_sentences() -> set[str]:
     """Every held-out sentence about every row."""
-    return {p.fill(row) for about in topics() for p in about.held_out for row in about.rows}
+    return {pattern.fill(row) for topic in topics() for pattern in topic.held_out for row in topic.rows}
 
 
 # --- cloze
@@ -51,19 +51,19 @@ def test_a_cloze_text_is_a_true_sentence_with_one_word_left_out(
 
 
 def test_all_right_answers_are_listed(tasks: dict[str, Rows], true_sentences: set[str]) -> None:
-    values = {value for about in topics() for row in about.rows for value in row.values()}
+    values = {value for topic in topics() for row in topic.rows for value in row.values()}
     for question in tasks["cloze.jsonl"][::7]:
         right = {value for value in values if question["text"].replace(MASK, value) in true_sentences}
         assert right == set(question["answers"])
 
 
 def test_cloze_asks_about_every_topic_and_depends_on_the_seed() -> None:
-    assert {question.topic for question in cloze(1)} == {about.label for about in topics()}
+    assert {question.topic for question in cloze(1)} == {topic.label for topic in topics()}
     assert cloze(1) == cloze(1) != cloze(2)
 
 
 def test_cloze_answers_occur_in_training_and_its_sentences_do_not(tasks: dict[str, Rows]) -> None:
-    text = "\n".join(made.text for made in documents("train", 1.0, 5))
+    text = "\n".join(document.text for document in documents("train", 1.0, 5))
     for question in tasks["cloze.jsonl"]:
         assert all(answer in text for answer in question["answers"])
         assert question["text"].replace(MASK, question["answers"][0]) not in text
@@ -72,34 +72,34 @@ def test_cloze_answers_occur_in_training_and_its_sentences_do_not(tasks: dict[st
 # --- pairs
 
 
-def lexical_recall(found: list[Pair], at: int, similar: Any) -> float:
-    """Share of queries whose positive is among the `at` most similar; of equals, half come before."""
+def lexical_recall(candidates: list[ParagraphPair], at: int, similar: Any) -> float:
+    """Share of queries whose positive is among the `at` most similar; half of the ties rank before it."""
     hits = 0
-    for pair in found:
-        scores = [similar(pair.query, other.positive) for other in found]
+    for pair in candidates:
+        scores = [similar(pair.query, other.positive) for other in candidates]
         own = similar(pair.query, pair.positive)
         hits += sum(score > own for score in scores) + (sum(score == own for score in scores) - 1) / 2 < at
-    return hits / len(found)
+    return hits / len(candidates)
 
 
-def jaccard(one: str, other: str) -> float:
-    return len(bigrams(one) & bigrams(other)) / len(bigrams(one) | bigrams(other))
+def jaccard(a: str, b: str) -> float:
+    return len(bigrams(a) & bigrams(b)) / len(bigrams(a) | bigrams(b))
 
 
 def test_pairs_are_at_least_200_and_about_different_rows(tasks: dict[str, Rows]) -> None:
-    found = tasks["pairs.jsonl"]
-    assert len(found) >= 200
+    rows = tasks["pairs.jsonl"]
+    assert len(rows) >= 200
     for field in ("query", "positive", "title"):
-        assert len({pair[field] for pair in found}) == len(found)
+        assert len({row[field] for row in rows}) == len(rows)
 
 
 def test_lexical_baselines_do_poorly() -> None:
-    found = pairs(0)
-    assert lexical_recall(found, 10, jaccard) < 0.15
-    assert lexical_recall(found, 10, lambda a, b: -Levenshtein.normalized_distance(a, b)) < 0.20
+    candidates = pairs(0)
+    assert lexical_recall(candidates, 10, jaccard) < 0.15
+    assert lexical_recall(candidates, 10, lambda a, b: -Levenshtein.normalized_distance(a, b)) < 0.20
 
 
-def test_a_query_does_not_name_what_its_positive_names() -> None:
+def test_a_query_does_not_name_the_row() -> None:
     named = [pair for pair in pairs(0) if pair.title in pair.query]
     assert len(named) <= 2, named  # メキシコシティ, 水球帽
 
@@ -111,12 +111,12 @@ PAIR_FIELDS = ["sentence_pair_id", "yjcaptions_id", "sentence1", "sentence2", "l
 
 
 @pytest.mark.parametrize("task", ["jsts-v1.3", "jnli-v1.3"])
-def test_sentence_pairs_have_the_fields_of_jglue_and_disjoint_parts(tasks: dict[str, Rows], task: str) -> None:
+def test_sentence_pairs_have_the_fields_of_jglue_and_disjoint_splits(tasks: dict[str, Rows], task: str) -> None:
     train, valid = tasks[f"{task}/train-v1.3.json"], tasks[f"{task}/valid-v1.3.json"]
     assert (len(train), len(valid)) == (1200, 300)
     assert all(list(row) == PAIR_FIELDS for row in train + valid)
-    said = [{row[field] for row in rows for field in PAIR_FIELDS[2:4]} for rows in (train, valid)]
-    assert not said[0] & said[1]
+    sentences = [{row[field] for row in rows for field in PAIR_FIELDS[2:4]} for rows in (train, valid)]
+    assert not sentences[0] & sentences[1]
     assert all(row["sentence1"] != row["sentence2"] for row in train + valid)
 
 
@@ -128,7 +128,7 @@ def test_jsts_labels_cover_the_scale(tasks: dict[str, Rows]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "score"),
+    ("first", "second", "score"),
     [
         ((0, 1, "ab"), (0, 1, "ab"), 5.0),  # the same facts
         ((0, 1, "a"), (0, 1, "ab"), 5 * 5 / 8),  # one fact more
@@ -137,9 +137,11 @@ def test_jsts_labels_cover_the_scale(tasks: dict[str, Rows]) -> None:
         ((0, 1, "a"), (3, 1, "a"), 0.0),
     ],
 )
-def test_similarity_counts_shared_facts(one: tuple[int, int, str], other: tuple[int, int, str], score: float) -> None:
-    first, second = (Statement("", topic, row, frozenset(facts)) for topic, row, facts in (one, other))
-    assert similarity(first, second) == pytest.approx(score)
+def test_similarity_counts_shared_facts(
+    first: tuple[int, int, str], second: tuple[int, int, str], score: float
+) -> None:
+    statements = [Statement("", topic, row, frozenset(columns)) for topic, row, columns in (first, second)]
+    assert similarity(*statements) == pytest.approx(score)
 
 
 def test_jnli_labels_follow_from_the_facts(tasks: dict[str, Rows], true_sentences: set[str]) -> None:
@@ -152,23 +154,25 @@ def test_jnli_labels_follow_from_the_facts(tasks: dict[str, Rows], true_sentence
         assert (row["sentence2"] in true_sentences) == (row["label"] != "contradiction")
 
 
-def test_jcola_breaks_what_it_labels_unacceptable(tasks: dict[str, Rows], true_sentences: set[str]) -> None:
-    parts = ("in_domain_train", "in_domain_valid", "out_of_domain_valid")
-    rows = [tasks[f"jcola-v1.0/{part}-v1.0.json"] for part in parts]
+def test_jcola_breaks_the_sentences_that_it_labels_unacceptable(
+    tasks: dict[str, Rows], true_sentences: set[str]
+) -> None:
+    names = ("in_domain_train", "in_domain_valid", "out_of_domain_valid")
+    splits = [tasks[f"jcola-v1.0/{name}-v1.0.json"] for name in names]
     fields = ["uid", "source", "label", "diacritic", "sentence", "original"]
-    for row in (row for part in rows for row in part):
+    for row in (row for rows in splits for row in rows):
         assert list(row) == fields
         assert (row["sentence"] in true_sentences) == (row["label"] == 1)
         assert row["diacritic"] == ("g" if row["label"] else "*")
         assert row["original"] in true_sentences
-    said = [{row["sentence"] for row in part} for part in rows]
-    assert not said[0] & said[1]
-    assert not (said[0] | said[1]) & said[2]
-    assert all(0.3 < sum(row["label"] for row in part) / len(part) < 0.7 for part in rows)
+    train, valid, out_of_domain = ({row["sentence"] for row in rows} for rows in splits)
+    assert not train & valid
+    assert not (train | valid) & out_of_domain
+    assert all(0.3 < sum(row["label"] for row in rows) / len(rows) < 0.7 for rows in splits)
 
 
 def test_breaks_change_every_sentence_they_apply_to() -> None:
     assert wrong_particle("{県}の名産は{名産}である。") == "{県}を名産は{名産}である。"
     assert double_particle("{県}は{地方}にある。") == "{県}がは{地方}にある。"
-    patterns = [p.template for about in topics() for p in about.held_out]
-    assert all(any(broken(template) != template for broken in BREAKS) for template in patterns)
+    templates = [pattern.template for topic in topics() for pattern in topic.held_out]
+    assert all(any(broken(template) != template for broken in BREAKS) for template in templates)

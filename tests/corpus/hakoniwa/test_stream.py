@@ -1,4 +1,4 @@
-"""The built-in corpus: right facts, held-out patterns, the same document from the same seed."""
+"""The built-in corpus: right facts, held-out patterns, and documents that depend on the seed only."""
 
 import itertools
 import json
@@ -36,8 +36,8 @@ def skeleton(pattern: Pattern) -> str:
 
 
 def test_a_source_line_becomes_one_pattern_for_each_register_and_choice() -> None:
-    made = {(pattern.template, pattern.register) for pattern in expand("{県}に(位置/属)[する|します]。")}
-    assert made == {
+    patterns = {(pattern.template, pattern.register) for pattern in expand("{県}に(位置/属)[する|します]。")}
+    assert patterns == {
         ("{県}に位置する。", "plain"),
         ("{県}に属する。", "plain"),
         ("{県}に位置します。", "polite"),
@@ -45,9 +45,9 @@ def test_a_source_line_becomes_one_pattern_for_each_register_and_choice() -> Non
     }
 
 
-def test_a_question_mark_in_a_slot_is_what_a_cloze_question_asks() -> None:
+def test_a_question_mark_marks_the_slot_of_a_cloze_question() -> None:
     (plain, _) = expand("{県}の県庁は{?県庁}[である|です]。")
-    assert (plain.template, plain.asked) == ("{県}の県庁は{県庁}である。", "県庁")
+    assert (plain.template, plain.masked) == ("{県}の県庁は{県庁}である。", "県庁")
     assert plain.slots == {"県", "県庁"}
 
 
@@ -96,26 +96,26 @@ def test_multiplication_is_right() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_table_is_complete(name: str) -> None:
-    about = topic(name)
-    assert len({about.title(row) for row in about.rows}) == len(about.rows)
-    assert all(value.strip() == value != "" for row in about.rows for value in row.values())
-    assert {*about.groups, *about.exclusive} <= set(about.facts) == set(about.labels)
+    table = topic(name)
+    assert len({table.title(row) for row in table.rows}) == len(table.rows)
+    assert all(value.strip() == value != "" for row in table.rows for value in row.values())
+    assert {*table.groups, *table.exclusive} <= set(table.facts) == set(table.labels)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_patterns_fit_their_table(name: str) -> None:
-    about = topic(name)
-    columns = set(about.rows[0])
-    questions = tuple(pattern for pattern, _ in about.questions)
-    assert all(p.slots <= columns for p in (*about.train, *about.held_out, *about.theme, *questions))
-    assert all(p.slots.issuperset(about.key) and p.slots.intersection(about.facts) for p in about.held_out)
-    for fact, register in itertools.product(about.facts, ("plain", "polite")):
-        told = [p for p in about.train if fact in p.slots and p.register == register]
-        assert len(told) >= 3, f"{name}: {fact} is told in {len(told)} {register} patterns"
+    table = topic(name)
+    columns = set(table.rows[0])
+    questions = tuple(pattern for pattern, _ in table.questions)
+    assert all(p.slots <= columns for p in (*table.train, *table.held_out, *table.theme, *questions))
+    assert all(p.slots.issuperset(table.key) and p.slots.intersection(table.facts) for p in table.held_out)
+    for fact, register in itertools.product(table.facts, ("plain", "polite")):
+        patterns = [p for p in table.train if fact in p.slots and p.register == register]
+        assert len(patterns) >= 3, f"{name}: {fact} is stated in {len(patterns)} {register} patterns"
 
 
 def test_both_directions_occur(train: list[Document]) -> None:
-    sentences = {s for made in train for s in re.split("[。\n]", made.text)}
+    sentences = {s for row in train for s in re.split("[。\n]", row.text)}
     assert any(re.match("青森市は青森県の", s) for s in sentences)
     assert any(re.match("青森県.*青森市", s) for s in sentences)
 
@@ -131,19 +131,19 @@ def test_a_document_depends_on_seed_split_and_index_only(split: Split) -> None:
     assert straight[:40] != list(itertools.islice(documents(split, 0.3, seed=4), 40))
 
 
-def test_the_size_is_what_was_asked_up_to_one_document(train: list[Document]) -> None:
-    sizes = [len(made.text.encode()) for made in train]
+def test_the_size_exceeds_the_limit_by_less_than_a_document(train: list[Document]) -> None:
+    sizes = [len(row.text.encode()) for row in train]
     assert sum(sizes[:-1]) < MEGABYTES * 1e6 <= sum(sizes)
 
 
-def test_no_document_comes_twice(train: list[Document], validation: list[Document]) -> None:
-    texts = [made.text for made in train + validation]
+def test_no_document_occurs_twice(train: list[Document], validation: list[Document]) -> None:
+    texts = [row.text for row in train + validation]
     assert len(set(texts)) == len(texts)
 
 
 def test_lengths_and_shares(train: list[Document]) -> None:
     lengths = {
-        source: sorted(len(made.text) for made in train if made.source == source) for source in ("article", "almanac")
+        source: sorted(len(row.text) for row in train if row.source == source) for source in ("article", "almanac")
     }
     articles, almanacs = lengths["article"], lengths["almanac"]
     assert articles[0] >= 20
@@ -156,37 +156,37 @@ def test_lengths_and_shares(train: list[Document]) -> None:
 
 
 def test_no_slot_or_notation_is_left_in_a_text(train: list[Document], validation: list[Document]) -> None:
-    assert not [made.text for made in train + validation if re.search(r"[{}\[\]|?/]|。。|、。", made.text)]
-    assert all(made.title and made.text.strip() == made.text for made in train + validation)
+    assert not [row.text for row in train + validation if re.search(r"[{}\[\]|?/]|。。|、。", row.text)]
+    assert all(row.title and row.text.strip() == row.text for row in train + validation)
 
 
 def test_every_fact_occurs_often(train: list[Document]) -> None:
-    text = "\n".join(made.text for made in train)
+    text = "\n".join(row.text for row in train)
     rare = [
         (row[fact], text.count(row[fact]))
-        for about in topics()
-        for row in about.rows
-        for fact in about.facts
+        for table in topics()
+        for row in table.rows
+        for fact in table.facts
         if text.count(row[fact]) < 5
     ]
     assert not rare
 
 
 def test_held_out_patterns_never_occur_in_training(train: list[Document], validation: list[Document]) -> None:
-    patterns = [pattern for about in topics() for pattern in about.held_out]
+    patterns = [pattern for table in topics() for pattern in table.held_out]
     anything = re.compile("|".join(f"(?:{skeleton(pattern)})" for pattern in patterns))
-    # A sentence begins after an end mark or a line break, or after one of the joints before a sentence.
-    sentences = {s + "。" for made in train for s in re.split("[。\n]", made.text)}
+    # A sentence begins after an end mark, a line break, or a connective.
+    sentences = {s + "。" for row in train for s in re.split("[。\n]", row.text)}
     assert [s for s in sentences if anything.fullmatch(s)] == []
-    held_out = {s + "。" for made in validation for s in re.split("[。\n]", made.text)}
+    held_out = {s + "。" for row in validation for s in re.split("[。\n]", row.text)}
     seen = Counter(bool(anything.fullmatch(s)) for s in held_out)
     assert seen[True] > 500
 
 
 def test_every_validation_article_has_a_held_out_sentence(validation: list[Document]) -> None:
-    held_out = {pattern.fill(row) for about in topics() for pattern in about.held_out for row in about.rows}
-    for made in validation[:400]:
-        assert any(s + "。" in held_out for s in re.split("[。\n]", made.text)), made.text
+    held_out = {pattern.fill(row) for table in topics() for pattern in table.held_out for row in table.rows}
+    for row in validation[:400]:
+        assert any(s + "。" in held_out for s in re.split("[。\n]", row.text)), row.text
 
 
 def test_write_corpus_writes_both_splits_as_json_lines(tmp_path: Path) -> None:
@@ -195,6 +195,6 @@ def test_write_corpus_writes_both_splits_as_json_lines(tmp_path: Path) -> None:
         split: [json.loads(line) for line in (tmp_path / "corpus" / f"{split}.jsonl").read_text("utf-8").splitlines()]
         for split in ("train", "validation")
     }
-    assert [row["text"] for row in read["train"]] == [made.text for made in documents("train", 0.3, 2)]
-    assert [row["text"] for row in read["validation"]] == [made.text for made in documents("validation", 0.2, 2)]
+    assert [row["text"] for row in read["train"]] == [row.text for row in documents("train", 0.3, 2)]
+    assert [row["text"] for row in read["validation"]] == [row.text for row in documents("validation", 0.2, 2)]
     assert all(set(row) == {"text", "title", "source"} for rows in read.values() for row in rows)
