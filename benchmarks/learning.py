@@ -31,9 +31,9 @@ from anaume.pretrain.prepare import prepare
 from anaume.pretrain.ranks import this_rank
 from anaume.pretrain.validation import validate
 from anaume.recipe import Recipe
-from anaume.report.drawing import grid
-from anaume.report.figures import style
-from anaume.report.panels import Axis, Line, Panel
+from anaume.report.draw.figures import style
+from anaume.report.draw.grid import grid
+from anaume.report.draw.panels import Axis, Line, Panel
 from anaume.run import Run
 
 # Steps of the schedule: each stands for an equal part of the time.

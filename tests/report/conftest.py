@@ -134,53 +134,62 @@ def write_placed(folder: Path, model: str, alignment: float, uniformity: float, 
     save_record(Record(model, "geometry", metrics, 50, {}, 0, details=details, **more), folder)
 
 
-@pytest.fixture
+def write_run(run: Path, evals: bool = True, lines: list[dict[str, Any]] | None = None, tail: str = "") -> Path:
+    """A run of two stages and four checkpoints with all tasks, or one that stopped before its evaluations."""
+    run.mkdir()
+    (run / "recipe.toml").write_text(RECIPE, encoding="utf-8")
+    (run / "manifest.json").write_text(json.dumps(MANIFEST, ensure_ascii=False), encoding="utf-8")
+    written = "".join(json.dumps(line) + "\n" for line in lines or metrics_lines())
+    (run / "metrics.jsonl").write_text(written + tail, encoding="utf-8")
+    if evals:
+        for stage, step, score in (("long", 20, 0.75), ("short", 40, 0.5), ("short", 0, 0.125), ("short", 9, 0.25)):
+            checkpoint(run, stage, step, score)
+        for name, recall in (("edit-distance", 0.289), ("jaccard", 0.031)):
+            save_record(
+                Record(name, "retrieval", {"recall_at_10": recall, "mrr_at_10": 0.02}, 400, {}, 0), run / "evals"
+            )
+    return run
+
+
+def write_summary(run: Path, summary: dict[str, Any]) -> None:
+    """The summary of the training tokens."""
+    (run / "tokens" / "train").mkdir(parents=True, exist_ok=True)
+    (run / "tokens" / "train" / "summary.json").write_text(json.dumps(summary))
+
+
+@pytest.fixture(scope="session")
 def fine_tuned() -> Callable[..., None]:
     return write_fine_tuned
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def by_length() -> Callable[..., None]:
     return write_by_length
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def placed() -> Callable[..., None]:
     return write_placed
 
 
+@pytest.fixture(scope="session")
+def summarized() -> Callable[..., None]:
+    return write_summary
+
+
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Path]:
-    """A function that writes a whole run below `tmp_path`, or one that stopped before its evaluations."""
-
-    def make(
-        folder: str = "run", evals: bool = True, lines: list[dict[str, Any]] | None = None, tail: str = ""
-    ) -> Path:
-        run = tmp_path / folder
-        run.mkdir()
-        (run / "recipe.toml").write_text(RECIPE, encoding="utf-8")
-        (run / "manifest.json").write_text(json.dumps(MANIFEST, ensure_ascii=False), encoding="utf-8")
-        written = "".join(json.dumps(line) + "\n" for line in lines or metrics_lines())
-        (run / "metrics.jsonl").write_text(written + tail, encoding="utf-8")
-        if evals:
-            for stage, step, score in (
-                ("long", 20, 0.75),
-                ("short", 40, 0.5),
-                ("short", 0, 0.125),
-                ("short", 9, 0.25),
-            ):
-                checkpoint(run, stage, step, score)
-            for name, recall in (("edit-distance", 0.289), ("jaccard", 0.031)):
-                save_record(
-                    Record(name, "retrieval", {"recall_at_10": recall, "mrr_at_10": 0.02}, 400, {}, 0),
-                    run / "evals",
-                )
-        return run
-
-    return make
+    """A function that writes a run below `tmp_path`."""
+    return lambda folder="run", **options: write_run(tmp_path / folder, **options)
 
 
 @pytest.fixture
 def run(make_run: Callable[..., Path]) -> Path:
-    """A whole run: two stages, four checkpoints, all tasks."""
+    """A whole run, which the test may change."""
     return make_run()
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole run, which no test changes."""
+    return write_run(tmp_path_factory.mktemp("whole") / "run")

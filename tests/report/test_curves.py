@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from anaume.errors import UserError
-from anaume.report.curves import finite, last_lines, read_metrics, seconds, smooth, thin
+from anaume.report.curves import finite, last_lines, read_metrics, smooth, thin, training_seconds
 
 
 def write(folder: Path, *lines: object, tail: str = "") -> Path:
@@ -102,5 +102,5 @@ def test_training_time_is_tokens_over_speed(tmp_path: Path) -> None:
         {"kind": "train", "stage": "b", "step": 10, "tokens": 4000, "tokens_per_second": 50},
     ]
     curves = read_metrics(write(tmp_path, *lines))
-    assert seconds(list(curves.values())) == 10 + 10 + 20
-    assert seconds([]) == 0
+    assert training_seconds(list(curves.values())) == 10 + 10 + 20
+    assert training_seconds([]) == 0

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from anaume.errors import UserError
 
-Column = NDArray[np.float64]
-Curve = dict[str, Column]
+Values = NDArray[np.float64]
+Curve = dict[str, Values]
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "train": (
@@ -97,13 +97,13 @@ def _latest(columns: dict[str, "array[float]"]) -> Curve:
     return {field: column[keep] for field, column in curve.items()}
 
 
-def finite(x: Column, y: Column) -> tuple[Column, Column]:
+def finite(x: Values, y: Values) -> tuple[Values, Values]:
     """The points that have a value (a loss may be NaN; `mfu` is null on a CPU)."""
     keep = np.isfinite(y)
     return x[keep], y[keep]
 
 
-def smooth(y: Column, window: int | None = None) -> Column:
+def smooth(y: Values, window: int | None = None) -> Values:
     """Centred moving mean over `window` values (by default 1/50 of the series), narrower at both ends.
 
     Centred, so that it doesn't lag behind what it smooths, as an exponential mean would.
@@ -112,11 +112,11 @@ def smooth(y: Column, window: int | None = None) -> Column:
     total = np.concatenate([[0.0], np.cumsum(y)])
     index = np.arange(len(y))
     low, high = np.maximum(index - half, 0), np.minimum(index + half + 1, len(y))
-    mean: Column = (total[high] - total[low]) / (high - low)
+    mean: Values = (total[high] - total[low]) / (high - low)
     return mean
 
 
-def thin(x: Column, y: Column, points: int = POINTS) -> tuple[Column, Column]:
+def thin(x: Values, y: Values, points: int = POINTS) -> tuple[Values, Values]:
     """At most `points` of the points: first, last, and of each of equal buckets the lowest and the highest.
 
     Every point kept was measured, and no spike disappears, as it would in means of buckets.
@@ -131,7 +131,7 @@ def thin(x: Column, y: Column, points: int = POINTS) -> tuple[Column, Column]:
     return x[chosen], y[chosen]
 
 
-def seconds(curves: list[Curve]) -> float:
+def training_seconds(curves: list[Curve]) -> float:
     """Time spent in training steps: the tokens between two lines over the tokens a second of the later line.
 
     Validation, checkpoints and pauses are not in it. 0 where the run recorded no speed.

@@ -1,4 +1,4 @@
-"""The key figures at the head of the page: where the run came from and where it ended."""
+"""A run → the key figures at the head of the page: parameters, tokens, time, and the results of the sections."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,77 +6,51 @@ from dataclasses import dataclass
 import numpy as np
 
 from anaume.formats import duration, number, short
-from anaume.report.curves import seconds
-from anaume.report.sources import Source
-
-RESULTS = (
-    ("Validation loss", "validation", "loss"),
-    ("Validation accuracy", "validation", "accuracy"),
-    ("Cloze accuracy", "fill-mask", "accuracy_at_1"),
-    ("Recall@10", "retrieval", "recall_at_10"),
-)
+from anaume.report.curves import training_seconds
+from anaume.report.inputs import ReportInput
+from anaume.report.section import KeyFigure, Section, by_rank
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A key figure, with a note under it: what it was at step 0, or the exact count."""
+    """A key figure, with a note under it: the value at step 0, or the exact count."""
 
     title: str
     value: str
     note: str = ""
 
 
-def facts(source: Source) -> list[Fact]:
-    """The key figures of a run; a result that is missing says so, with a dash as its value."""
-    found = []
-    parameters = source.manifest.get("parameters")
+def facts(run: ReportInput, sections: Sequence[Section]) -> list[Fact]:
+    """The key figures of a run; a missing result has a dash as its value and a note that says so."""
+    key_figures = []
+    parameters = run.manifest.get("parameters")
     if isinstance(parameters, int):
-        found.append(Fact("Parameters", short(parameters), f"{parameters:,}"))
-    curves = [source.train[stage] for stage in source.stages if stage in source.train]
+        key_figures.append(Fact("Parameters", short(parameters), f"{parameters:,}"))
+    curves = [run.train[stage] for stage in run.stages if stage in run.train]
     tokens = max((curve["tokens"][np.isfinite(curve["tokens"])].max(initial=0) for curve in curves), default=0)
     if tokens:
-        found.append(Fact("Tokens seen", short(tokens), f"{tokens:,.0f}"))
-    spent = seconds(curves)
-    if spent:
-        found.append(Fact("Training time", duration(spent), "in training steps"))
-    return found + [_result(title, *first_and_last(source, task, metric)) for title, task, metric in RESULTS]
+        key_figures.append(Fact("Tokens seen", short(tokens), f"{tokens:,.0f}"))
+    if time := training_seconds(curves):
+        key_figures.append(Fact("Training time", duration(time), "in training steps"))
+    return key_figures + [_result(figure, run) for section in by_rank(sections) for figure in section.key_figures]
 
 
-def _result(title: str, first: float | None, last: float | None) -> Fact:
-    if last is None:
-        return Fact(title, number(None), "not evaluated")
-    return Fact(title, number(last), "" if first is None else f"{number(first)} at step 0")
-
-
-def first_and_last(source: Source, task: str, metric: str) -> tuple[float | None, float | None]:
-    """The metric at step 0 and at the end: of the checkpoints' records, else as measured during training."""
-    steps = [(source.offset(model.stage) + model.step, model.metric(task, metric)) for model in source.checkpoints]
-    points = [(step, value) for step, value in steps if value is not None]
-    if not points and task == "validation":
-        points = _measured(source, metric)
+def _result(figure: KeyFigure, run: ReportInput) -> Fact:
+    points = figure.points(run)
     if not points:
-        return None, None
-    return points[0][1] if points[0][0] == 0 else None, points[-1][1]
+        return Fact(figure.title, number(None), "not evaluated")
+    (first_step, first), (_, last) = points[0], points[-1]
+    return Fact(figure.title, number(last), f"{number(first)} at step 0" if first_step == 0 else "")
 
 
-def _measured(source: Source, metric: str) -> list[tuple[int, float]]:
-    return [
-        (source.offset(stage) + int(step), float(value))
-        for stage in source.stages
-        if stage in source.validation
-        for step, value in zip(source.validation[stage]["step"], source.validation[stage][metric], strict=True)
-        if np.isfinite(value)
-    ]
-
-
-def subtitle(sources: Sequence[Source]) -> str:
-    """What the page is about, in one line."""
-    if len(sources) > 1:
-        return f"{len(sources)} sources compared"
-    source = sources[0]
-    if not source.is_run:
-        return f"Evaluation records of {len(source.others)} models"
-    model = source.recipe.get("model", {})
+def subtitle(inputs: Sequence[ReportInput]) -> str:
+    """The subject of the page in one line."""
+    if len(inputs) > 1:
+        return f"{len(inputs)} sources compared"
+    (entry,) = inputs
+    if not entry.is_run:
+        return f"Evaluation records of {len(entry.others)} models"
+    model = entry.recipe.get("model", {})
     shape = [f"{model[key]} {key}" for key in ("layers", "hidden", "heads") if key in model]
-    created = str(source.manifest.get("created", ""))[:10]
+    created = str(entry.manifest.get("created", ""))[:10]
     return " · ".join(["ModernBERT encoder", *shape, *([created] if created else [])])

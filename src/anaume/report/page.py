@@ -1,6 +1,9 @@
-"""`anaume report`: one page that opens offline, with the figures and tables for a paper beside it."""
+"""Run directories and folders of records → one page that opens offline, with figures and tables for a paper beside it.
 
-from collections.abc import Sequence
+The rule: everything is read and rendered before the first file is written.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jinja2
@@ -9,44 +12,48 @@ from markupsafe import Markup
 from anaume import __version__
 from anaume.errors import UserError
 from anaume.files import write_atomic
-from anaume.report.charts import chart_data, plotly
-from anaume.report.figures import render
+from anaume.report.draw.charts import chart_data, plotly
+from anaume.report.draw.figures import render
+from anaume.report.draw.palette import COLOURS, MARKERS
 from anaume.report.headline import facts, subtitle
-from anaume.report.palette import COLOURS, MARKERS
-from anaume.report.sections import Section, sections
-from anaume.report.sources import Source, read_sources
+from anaume.report.inputs import read_inputs
+from anaume.report.section import Content, Page, Section
+from anaume.report.sections import PAGE
 from anaume.report.tables import html, latex, markdown
 
 TEMPLATE = Path(__file__).parent / "template"
 
 
-def write_report(inputs: Sequence[Path], out: Path) -> Path:
-    """Write `out/index.html`, `out/figures/` and `out/tables/` for runs and folders of evaluation records.
+def write_report(paths: Sequence[Path], out: Path, sections: tuple[Section, ...] = PAGE) -> Path:
+    """Write `out/index.html`, `out/figures/` and `out/tables/`, and return the path of `index.html`.
 
-    Everything is read before anything is written. An interrupted run, or one without evaluations, still
-    reports: what is missing is named on the page. Gives the path of `index.html`.
+    An interrupted run, or one without evaluations, has a report, too: the page names what is missing.
 
     Raises:
-        UserError: an input is neither a run directory nor a folder of records, or is damaged, or `out` is a
-            file.
+        UserError: a path is neither a run directory nor a folder of records, or a file in it is damaged, or `out` is
+            a file.
     """
     if out.is_file():
         raise UserError(f"{out}: is a file; accepted: a folder to write the report into")
-    sources = read_sources(inputs)
-    drawn = render(sources)
-    parts = sections(sources)
-    page = _page(sources, parts, sorted({Path(name).stem for name in drawn}))
-    for name, content in drawn.items():
-        write_atomic(out / "figures" / name, content)
-    for table in (table for part in parts for table in part.tables):
-        write_atomic(out / "tables" / f"{table.name}.md", markdown(table))
-        write_atomic(out / "tables" / f"{table.name}.tex", latex(table))
-    write_atomic(out / "index.html", page)
+    page = Page(read_inputs(paths), sections)
+    contents = page.contents()
+    figures = {section.id: render(section.figure, content.figures) for section, content in contents}
+    names = {section: sorted({Path(file).stem for file in files}) for section, files in figures.items()}
+    text = _html(page, contents, names)
+    tables = [table for _, content in contents for table in content.tables]
+    written: dict[str, str | bytes] = {}
+    for files in figures.values():
+        written |= {f"figures/{name}": figure for name, figure in files.items()}
+    written |= {f"tables/{table.name}.md": markdown(table) for table in tables}
+    written |= {f"tables/{table.name}.tex": latex(table) for table in tables}
+    for name, file in (written | {"index.html": text}).items():
+        write_atomic(out / name, file)
     return out / "index.html"
 
 
-def _page(sources: Sequence[Source], parts: Sequence[Section], figures: Sequence[str]) -> str:
-    charts = [chart for part in parts for _, group in part.charts for chart in group]
+def _html(page: Page, contents: Sequence[tuple[Section, Content]], figures: Mapping[str, Sequence[str]]) -> str:
+    """The text of index.html; `figures` has the names of each section's print figures, by the section's id."""
+    charts = [chart for _, content in contents for _, group in content.charts for chart in group]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATE),
         autoescape=True,
@@ -55,10 +62,10 @@ def _page(sources: Sequence[Source], parts: Sequence[Section], figures: Sequence
         lstrip_blocks=True,
     )
     return environment.get_template("index.html").render(
-        title=", ".join(source.name for source in sources),
-        subtitle=subtitle(sources),
-        runs=[(source.name, facts(source)) for source in sources if source.is_run],
-        sections=parts,
+        title=", ".join(entry.name for entry in page.inputs),
+        subtitle=subtitle(page.inputs),
+        runs=[(entry.name, facts(entry, page.sections)) for entry in page.inputs if entry.is_run],
+        contents=contents,
         figures=figures,
         colours=COLOURS,
         symbols={name: symbol for name, (_, symbol) in MARKERS.items()},

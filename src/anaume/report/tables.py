@@ -1,12 +1,12 @@
 """One small table that renders as HTML, Markdown and LaTeX (booktabs), escaped in each."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import isfinite
 
-from anaume.formats import MISSING
+from anaume.formats import MISSING, number
 
 JAPANESE = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
 TEX = str.maketrans(
@@ -61,6 +61,16 @@ class Table:
                 raise ValueError(f"table {self.name}: a row of {len(row)} cells; accepted: {len(self.columns)}")
 
 
+def number_cells(values: Iterable[float | None]) -> list[Cell]:
+    """A cell for each value, a dash for a missing one."""
+    return [Cell(number(value)) for value in values]
+
+
+def file_stem(text: str) -> str:
+    """A name for the files of a table, from any text."""
+    return re.sub(r"[^\w.-]+", "-", text).strip("-.") or "table"
+
+
 def strongest(cells: Sequence[Cell], values: Sequence[float | None], *, lowest: bool = False) -> list[Cell]:
     """The cells with the best value (all of them, on a tie) made strong; a column of one stays as it is."""
     present = [value for value in values if value is not None and isfinite(value)]
@@ -81,7 +91,7 @@ def html(table: Table) -> str:
     return f"<table{dense}>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
-def _said(table: Table) -> str:
+def _full_caption(table: Table) -> str:
     return f"{table.caption} {table.caution}".rstrip()
 
 
@@ -103,7 +113,7 @@ def markdown(table: Table) -> str:
     rules = ["---:" if column.numeric else "---" for column in table.columns]
     rows = [[_markdown_cell(cell) for cell in row] for row in table.rows]
     lines = ["| " + " | ".join(line) + " |" for line in (titles, rules, *rows)]
-    return f"{_markdown_text(_said(table))}\n\n" + "\n".join(lines) + "\n"
+    return f"{_markdown_text(_full_caption(table))}\n\n" + "\n".join(lines) + "\n"
 
 
 def _markdown_cell(cell: Cell) -> str:
@@ -126,7 +136,7 @@ def latex(table: Table) -> str:
         r"% \usepackage{booktabs}; Japanese: LuaLaTeX with luatexja, or upLaTeX",
         r"\begin{table}[t]",
         r"\centering",
-        rf"\caption{{{_tex(_said(table))}}}",
+        rf"\caption{{{_tex(_full_caption(table))}}}",
         rf"\label{{tab:{table.name}}}",
         rf"\begin{{tabular}}{{{layout}}}",
         r"\toprule",

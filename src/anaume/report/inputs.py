@@ -1,0 +1,267 @@
+"""Run directories and folders of evaluation records → one `ReportInput` each.
+
+The report computes no result: other commands write records, and the report reads them. Every input is read before
+anything is written, so that a wrong path leaves no half a report behind.
+"""
+
+import json
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from anaume.errors import UserError
+from anaume.evals.record import Record, load_record
+from anaume.report.curves import Curve, last_lines, read_metrics
+from anaume.run import Run
+
+# The lexical baselines of retrieval, which have records but no network: name in the record → name on the page.
+BASELINES = {"edit-distance": "Edit distance", "jaccard": "Jaccard", "bm25": "BM25"}
+
+
+@dataclass(frozen=True)
+class EvaluatedModel:
+    """A model and its records by task. A checkpoint of the run has a `stage` and a `step`, other models have none."""
+
+    label: str
+    records: dict[str, Record]
+    stage: str = ""
+    step: int = 0
+
+    @property
+    def baseline(self) -> bool:
+        """Whether this is a lexical baseline."""
+        return any(record.model in BASELINES for record in self.records.values())
+
+    def metric(self, task: str, name: str) -> float | None:
+        """The value of a task's metric; None where the model was not evaluated."""
+        record = self.records.get(task)
+        value = None if record is None else record.metrics.get(name)
+        return None if value is None else float(value)  # JSON may hold a share as 0 or 1
+
+
+@dataclass(frozen=True)
+class ReportInput:
+    """A run, with whatever exists of its curves, recipe, manifest and records, or a folder of records.
+
+    `train`, `validation`   stage → curve of metrics.jsonl
+    `summary`               the summary of the training tokens, with the histogram of document lengths
+    `last_lines`            stage → its last line of training in metrics.jsonl
+    `checkpoints`           the evaluated checkpoints, in the order of training
+    `others`                all other evaluated models, by name, the lexical baselines last
+    """
+
+    name: str
+    stages: tuple[str, ...] = ()
+    train: dict[str, Curve] = field(default_factory=dict)
+    validation: dict[str, Curve] = field(default_factory=dict)
+    recipe_text: str = ""
+    recipe: dict[str, Any] = field(default_factory=dict)
+    manifest: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    last_lines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    checkpoints: tuple[EvaluatedModel, ...] = ()
+    others: tuple[EvaluatedModel, ...] = ()
+
+    @property
+    def is_run(self) -> bool:
+        """Whether anything of a run was found; a folder of records may hold checkpoints of a run."""
+        return bool(self.train or self.validation or self.recipe or self.manifest or self.checkpoints)
+
+    def last_step(self, stage: str) -> int:
+        """The highest step of a stage in its metrics and among its checkpoints; 0 where it has neither."""
+        steps = [model.step for model in self.checkpoints if model.stage == stage]
+        for curves in (self.train, self.validation):
+            if stage in curves:
+                steps.append(int(curves[stage]["step"].max()))
+        return max(steps, default=0)
+
+    def offset(self, stage: str) -> int:
+        """Steps of all stages before this one: added to a stage's own steps, they give steps on one common axis."""
+        before = self.stages[: self.stages.index(stage)]
+        return sum(self.last_step(name) for name in before)
+
+    def over_checkpoints(self, task: str, metric: str) -> list[tuple[int, float]]:
+        """(step on the common axis, value) of every checkpoint that has the metric."""
+        points = [(self.offset(model.stage) + model.step, model.metric(task, metric)) for model in self.checkpoints]
+        return [(step, value) for step, value in points if value is not None]
+
+    @property
+    def milestones(self) -> tuple[EvaluatedModel, ...]:
+        """The first checkpoint and the last one of each stage."""
+        last = {model.stage: model for model in self.checkpoints}
+        return tuple(m for i, m in enumerate(self.checkpoints) if i == 0 or last[m.stage] is m)
+
+
+def read_inputs(paths: Sequence[Path]) -> tuple[ReportInput, ...]:
+    """Read every path once; where there are several inputs, the labels of their models begin with the input's name.
+
+    Raises:
+        UserError: there is no path, or one is neither a run directory nor a folder of records, or a file is damaged.
+    """
+    if not paths:
+        raise UserError("report: no input; accepted: run directories and folders of evaluation records")
+    folders = list(dict.fromkeys(path.resolve() for path in paths))
+    parts_of_runs = {Run(folder).evals for folder in folders}
+    inputs = [_read(folder) for folder in folders if folder not in parts_of_runs]
+    names = _distinct([entry.name for entry in inputs])
+    inputs = [replace(entry, name=name) for entry, name in zip(inputs, names, strict=True)]
+    inputs = _without_repeated_models(inputs)
+    return tuple(_labelled(entry, inputs) for entry in inputs)
+
+
+def _read(folder: Path) -> ReportInput:
+    run = Run(folder)
+    run_files = (run.recipe_file, run.manifest_file, run.metrics_file)
+    if any(file.is_file() for file in run_files):
+        return _read_run(run)
+    records = _read_records(folder) if folder.is_dir() else []
+    if not records:
+        raise UserError(
+            f"{folder}: neither a run directory nor evaluation records; accepted: a folder with one of "
+            f"{', '.join(file.name for file in run_files)}, or with <model>/<task>.json"
+        )
+    of_run = folder == Run(folder.parent).evals
+    return _with_models(ReportInput(name=folder.parent.name if of_run else folder.name), records)
+
+
+def _read_run(run: Run) -> ReportInput:
+    recipe_text, recipe = _read_recipe(run.recipe_file)
+    manifest = _read_object(run.manifest_file, "a manifest")
+    metrics = read_metrics(run.metrics_file) if run.metrics_file.is_file() else {}
+    train = {stage: curve for (kind, stage), curve in metrics.items() if kind == "train"}
+    planned = [str(stage["name"]) for stage in recipe.get("stage", []) if "name" in stage]
+    entry = ReportInput(
+        name=str(manifest.get("name") or recipe.get("name") or run.folder.name),
+        stages=tuple(dict.fromkeys([*planned, *(stage for _, stage in metrics)])),
+        train=train,
+        validation={stage: curve for (kind, stage), curve in metrics.items() if kind == "validation"},
+        recipe_text=recipe_text,
+        recipe=recipe,
+        manifest=manifest,
+        summary=_read_object(run.tokens("train") / "summary.json", "a summary"),
+        last_lines=last_lines(run.metrics_file, list(train)) if train else {},
+    )
+    return _with_models(entry, _read_records(run.evals))
+
+
+def _read_recipe(path: Path) -> tuple[str, dict[str, Any]]:
+    """The text of a recipe and its tables, as they are: a report of an old run needs no valid recipe of today."""
+    if not path.is_file():
+        return "", {}
+    try:
+        text = path.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a recipe ({error}); accepted: TOML in UTF-8") from error
+
+
+def _read_object(path: Path, kind: str) -> dict[str, Any]:
+    """The JSON object in a file, empty where there is no file; `kind` says in an error what the file should be."""
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not {kind} ({error}); accepted: a JSON object") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: {content!r:.40} is not {kind}; accepted: a JSON object")
+    return content
+
+
+def _read_records(folder: Path) -> list[Record]:
+    """All records below `folder`, in the order of their paths. The name of a model may hold a slash."""
+    paths = sorted(
+        path
+        for path in folder.glob("*/**/*.json")
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)  # evals/.tokens, temporary files
+    )
+    records = [load_record(path) for path in paths]
+    for path, record in zip(paths, records, strict=True):
+        fields = (record.metrics, record.settings, record.checkpoint, record.n)
+        if not all(isinstance(value, kind) for value, kind in zip(fields, (dict, dict, dict, int), strict=True)):
+            accepted = "objects in metrics, settings and checkpoint, n"
+            raise UserError(f"{path}: not an evaluation record; accepted: {accepted}")
+        for name, value in record.metrics.items():
+            if not isinstance(value, int | float | None):
+                raise UserError(f"{path}: {name} is {value!r:.40}; accepted: a number")
+    return records
+
+
+def _with_models(entry: ReportInput, records: list[Record]) -> ReportInput:
+    """Group the records by model: checkpoints in the order of training, others by name, baselines last."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(record.model, []).append(record)
+    models = [_model(group) for group in groups.values()]
+    checkpoints = [model for model in models if model.stage]
+    # Stages that neither the recipe nor the metrics name come last, ordered by the tokens of their first checkpoint.
+    tokens: dict[str, float] = {}
+    for group in groups.values():
+        place = _place(group)
+        stage = str(place.get("stage", ""))
+        tokens[stage] = min(tokens.get(stage, inf), place.get("tokens") or inf)
+    unknown = {model.stage for model in checkpoints} - set(entry.stages)
+    stages = (*entry.stages, *sorted(unknown, key=lambda stage: (tokens[stage], stage)))
+    return replace(
+        entry,
+        stages=stages,
+        checkpoints=tuple(sorted(checkpoints, key=lambda model: (stages.index(model.stage), model.step))),
+        others=tuple(sorted((m for m in models if not m.stage), key=lambda m: (m.baseline, m.label))),
+    )
+
+
+def _place(records: list[Record]) -> dict[str, Any]:
+    """The stage, step and tokens of a checkpoint, from the first record that has them: those of JGLUE don't."""
+    return next((record.checkpoint for record in records if record.checkpoint.get("stage")), {})
+
+
+def _model(records: list[Record]) -> EvaluatedModel:
+    place = _place(records)
+    by_task = {record.task: record for record in records}
+    if not place:
+        return EvaluatedModel(label=_label(records[0]), records=by_task)
+    stage, step = str(place["stage"]), int(place.get("step", 0))
+    return EvaluatedModel(label=f"{stage}, step {step:,}", records=by_task, stage=stage, step=step)
+
+
+def _label(record: Record) -> str:
+    """The name of a model; a lexical baseline adds its unit, because its scores depend on it."""
+    if record.model not in BASELINES:
+        return record.model
+    unit = record.settings.get("unit")
+    return BASELINES[record.model] + (f" ({unit})" if unit else "")
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """The names, with a number behind each repetition: two runs of one recipe share its name."""
+    counts: dict[str, int] = {}
+    distinct = []
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1
+        distinct.append(name if counts[name] == 1 else f"{name} ({counts[name]})")
+    return distinct
+
+
+def _without_repeated_models(inputs: list[ReportInput]) -> list[ReportInput]:
+    """Drop a model that an earlier input has with equal records, as the lexical baselines of two runs on one corpus."""
+    kept: list[ReportInput] = []
+    for entry in inputs:
+        earlier = [model for other in kept for model in other.others]
+        kept.append(replace(entry, others=tuple(m for m in entry.others if m not in earlier)))
+    return kept
+
+
+def _labelled(entry: ReportInput, inputs: list[ReportInput]) -> ReportInput:
+    """Put the input's name before the labels of its checkpoints, and before labels that another input has too."""
+    if len(inputs) == 1:
+        return entry
+    elsewhere = {m.label for other in inputs if other is not entry for m in other.others}
+    named = {m.label: f"{entry.name}: {m.label}" for m in entry.others if m.label in elsewhere}
+    return replace(
+        entry,
+        checkpoints=tuple(replace(m, label=f"{entry.name}: {m.label}") for m in entry.checkpoints),
+        others=tuple(replace(m, label=named.get(m.label, m.label)) for m in entry.others),
+    )

@@ -1,0 +1,50 @@
+"""Zero-shot retrieval of sentences, beside lexical baselines that compare strings only."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from anaume.report.comparable import DATA, PRECISION, Aspect, setting
+from anaume.report.draw.panels import Panel
+from anaume.report.draw.steps import checkpoint_lines
+from anaume.report.inputs import ReportInput
+from anaume.report.models import compared
+from anaume.report.models_table import metrics_table
+from anaume.report.section import Content, KeyFigure, Page, Section, present, task_columns
+from anaume.report.tables import Table
+
+TASK = "retrieval"
+ASPECTS = (DATA, Aspect("Texts searched", setting("corpus")), PRECISION)
+
+
+def content(page: Page) -> Content:
+    """The scores of models and baselines."""
+    return Content(present(scores(page.inputs)))
+
+
+def scores(inputs: Sequence[ReportInput]) -> Table | None:
+    """Recall and mean reciprocal rank, the lexical baselines last."""
+    caption = "Zero-shot sentence retrieval; edit distance, Jaccard and BM25 compare strings only."
+    return metrics_table(TASK, caption, compared(inputs), TASK, ASPECTS, highest=("recall_at_10", "mrr_at_10"))
+
+
+def over_steps(run: ReportInput) -> tuple[Panel, ...]:
+    """Recall and mean reciprocal rank over the checkpoints, with the recall of the baselines as levels."""
+    lines = checkpoint_lines(run, TASK, ("Recall@10", "recall_at_10", "recall"), ("MRR@10", "mrr_at_10", "mrr"))
+    recalls = [(model.label, model.metric(TASK, "recall_at_10")) for model in run.others if model.baseline]
+    levels = [(f"{name} (Recall@10)", value) for name, value in recalls if value is not None and np.isfinite(value)]
+    return (Panel("retrieval", "Zero-shot retrieval", lines, levels=tuple(levels)),)
+
+
+SECTION = Section(
+    "retrieval",
+    "Retrieval",
+    content,
+    absent="not evaluated",
+    tasks=(TASK,),
+    rank=3,
+    key_figures=(KeyFigure("Recall@10", lambda run: run.over_checkpoints(TASK, "recall_at_10")),),
+    dynamics=task_columns(TASK, ASPECTS, {"recall_at_10": "Recall@10", "mrr_at_10": "MRR@10"}, always=True),
+    steps=over_steps,
+    steps_in_print=True,
+)

@@ -1,0 +1,103 @@
+"""Validation: masked-LM loss and accuracy on held-out text, overall, by length, and over the steps of a run."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from anaume.report.comparable import PRECISION, SEED, TEXTS, Aspect, caution, comparison, setting
+from anaume.report.draw.palette import SERIES
+from anaume.report.draw.panels import Axis, Line, Panel
+from anaume.report.draw.steps import checkpoint_lines, curve_over_stages
+from anaume.report.inputs import ReportInput
+from anaume.report.models import compared, heading, series_of
+from anaume.report.models_table import length_bins, metrics_table
+from anaume.report.section import Content, KeyFigure, Page, Section, present, single_chart, task_columns
+from anaume.report.tables import Cell, Column, Table, number_cells
+
+TASK = "validation"
+ASPECTS = (TEXTS, Aspect("Tokens read at most", setting("tokens")), SEED, PRECISION)
+
+
+def content(page: Page) -> Content:
+    """The loss of the models compared, over all pieces and by their length."""
+    tables = present(overall(page.inputs), by_length(page.inputs))
+    return Content(tables, single_chart(length_panel(page.inputs)))
+
+
+def overall(inputs: Sequence[ReportInput]) -> Table | None:
+    """Loss and accuracy over all pieces. No model is marked as best: each tokenizer asks different questions."""
+    caption = (
+        "Masked-LM loss (nats) and accuracy on validation text, n masked tokens. Both depend on the tokenizer, and on "
+        "the positions of a model, which documents are cut to."
+    )
+    shown = {"loss": "Loss", "accuracy": "Accuracy", "long_loss": "Loss past 1,024 tokens"}
+    return metrics_table("validation", caption, compared(inputs), TASK, ASPECTS, shown=shown)
+
+
+def by_length(inputs: Sequence[ReportInput]) -> Table | None:
+    """Loss by the length of the piece."""
+    models = [model for model in compared(inputs) if TASK in model.records]
+    bins = length_bins(models, TASK, "loss")
+    if not bins:
+        return None
+    rows = [(Cell(model.label), *number_cells(model.metric(TASK, name) for name in bins)) for model in models]
+    heads = [Column(name.removeprefix("loss "), numeric=True) for name in bins]
+    caption = (
+        "Masked-LM loss (nats) on validation text by the length in tokens of the pieces, which are documents cut to a "
+        "model's positions."
+    )
+    differences = caution([comparison(models, TASK, ASPECTS)])
+    return Table("loss-by-length", caption, (Column("Model"), *heads), tuple(rows), differences)
+
+
+def length_panel(inputs: Sequence[ReportInput]) -> Panel | None:
+    """Loss over the length of the piece, a line for each of the first models compared."""
+    models = series_of(inputs, TASK)[:SERIES]
+    bins = length_bins((model for model, _, _ in models), TASK, "loss")
+    if len(bins) < 2:
+        return None
+    lines = []
+    for model, role, marker in models:
+        values = [model.metric(TASK, name) for name in bins]
+        y = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+        x = np.arange(len(bins), dtype=np.float64)
+        lines.append(Line(heading(inputs, model), role, "points", x, y, marker))
+    names = tuple((float(place), name.removeprefix("loss ")) for place, name in enumerate(bins))
+    title = "Masked-LM loss by length of the piece (tokens)"
+    return Panel("by-length", title, tuple(lines), x=Axis(ticks=names), y=Axis())
+
+
+def step_lines(run: ReportInput, field: str) -> tuple[Line, ...]:
+    """A field as measured during training; from the records of the checkpoints where no metrics were kept."""
+    x, y = curve_over_stages(run, run.validation, field)
+    if len(x):
+        return (Line("validation", "validation", "points", x, y),)
+    return checkpoint_lines(run, TASK, ("validation", field, "validation"))
+
+
+def step_points(run: ReportInput, metric: str) -> list[tuple[int, float]]:
+    """(step, value) from the records of the checkpoints; as measured during training where there are none."""
+    return run.over_checkpoints(TASK, metric) or [
+        (run.offset(stage) + int(step), float(value))
+        for stage in run.stages
+        if stage in run.validation
+        for step, value in zip(run.validation[stage]["step"], run.validation[stage][metric], strict=True)
+        if np.isfinite(value)
+    ]
+
+
+SECTION = Section(
+    "validation",
+    "Validation",
+    content,
+    absent="not evaluated",
+    tasks=(TASK,),
+    rank=1,
+    key_figures=(
+        KeyFigure("Validation loss", lambda run: step_points(run, "loss")),
+        KeyFigure("Validation accuracy", lambda run: step_points(run, "accuracy")),
+    ),
+    dynamics=task_columns(TASK, ASPECTS, {"loss": "Loss", "accuracy": "Accuracy"}, always=True),
+    steps=lambda run: (Panel("accuracy", "Accuracy on masked tokens", step_lines(run, "accuracy")),),
+    steps_in_print=True,
+)
