@@ -17,7 +17,7 @@ from anaume.errors import UserError
 from anaume.evals import pseudo_perplexity, retrieval, tasks, validation
 from anaume.evals.inputs.pairs import read_pairs
 from anaume.evals.jglue import grid
-from anaume.evals.jglue.cells import Study
+from anaume.evals.jglue.trials import Experiment
 from anaume.evals.provenance import data_settings
 from anaume.evals.record import Record, load_record, save_record
 from anaume.evals.tasks import HEADLESS, TASKS, Inputs, Origin
@@ -70,7 +70,7 @@ def evaluate_run(folder: Path, inputs: Inputs, out: Path | None = None) -> Path:
     chosen = [task for task in TASKS if inputs.missing(task) in ("", "--texts")]
     origins = tasks.origins(chosen, inputs, run)
     moments = list(_export_all(run))
-    studies: list[Study] = []
+    studies: list[Experiment] = []
     if inputs.data:
         models = [str(moment.model) for moment in moments]
         studies = grid.prepare(models, inputs.data, out, inputs.grid, fetch=inputs.fetch)
