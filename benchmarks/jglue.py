@@ -21,8 +21,9 @@ from transformers import AutoModelForSequenceClassification, get_linear_schedule
 from transformers.utils import logging
 
 from anaume.encoder.load import load_encoder
+from anaume.evals.jglue.read import read_task
 from anaume.evals.jglue.scores import measure
-from anaume.evals.jglue.tasks import TASKS, JglueTask, read
+from anaume.evals.jglue.tasks import TASKS, JglueTask
 from anaume.finetune.items import MAX_LENGTH, Encoded, Item, encode
 from anaume.finetune.train import BATCH, Settings, predict, train
 
@@ -79,7 +80,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.set_verbosity_error()  # hides the table of the head's missing weights
     task, opened = TASKS[options.task], load_encoder(options.model, masked_lm=False)
-    data = read(task, options.data)
+    data = read_task(task, options.data)
     splits = {n: encode(opened.tokenizer, task.kind, data.splits[n], MAX_LENGTH) for n in ("train", "validation")}
     arguments = (options.model, task, splits, Settings(options.learning_rate, options.epochs, 0), opened.device)
     seconds: dict[str, float] = {}

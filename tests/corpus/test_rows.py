@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from anaume.errors import UserError
-from anaume.evals.fill_mask import Cloze, read_cloze
+from anaume.evals.inputs.cloze import Cloze, read_cloze
 from anaume.evals.inputs.pairs import Pair, read_pairs
 
 GOOD_PAIR = '{"query": "問", "positive": "答", "title": "題"}'
@@ -33,13 +33,13 @@ def test_good_files(tmp_path: Path) -> None:
             read_cloze,
             GOOD_CLOZE,
             '{"text": "空", "answers": ["a"]}',
-            ":2: 'text' must hold one [MASK], has 0",
+            ":2: 'text' is '空': 0 [MASK] in it; expected one",
         ),
-        (read_cloze, GOOD_CLOZE, '{"text": "[MASK][MASK]", "answers": ["a"]}', "has 2"),
-        (read_cloze, GOOD_CLOZE, '{"text": "[MASK]", "answers": []}', ":2: 'answers' must be a list"),
-        (read_cloze, GOOD_CLOZE, '{"text": "[MASK]", "answers": "東京"}', ":2: 'answers' must be a list"),
-        (read_cloze, GOOD_CLOZE, '{"text": "[MASK]"}', ":2: 'answers' must be a list"),
-        (read_cloze, GOOD_CLOZE, '{"text": "[MASK]", "answers": ["a", ""]}', ":2: 'answers' must hold words"),
+        (read_cloze, GOOD_CLOZE, '{"text": "[MASK][MASK]", "answers": ["a"]}', "2 [MASK] in it; expected one"),
+        (read_cloze, GOOD_CLOZE, '{"text": "[MASK]", "answers": []}', ":2: 'answers' is []; expected a list"),
+        (read_cloze, GOOD_CLOZE, '{"text": "[MASK]", "answers": "東京"}', ":2: 'answers' is '東京'; expected a list"),
+        (read_cloze, GOOD_CLOZE, '{"text": "[MASK]"}', ":2: 'answers' is None; expected a list"),
+        (read_cloze, GOOD_CLOZE, '{"text": "[MASK]", "answers": ["a", ""]}', ":2: 'answers' holds ''; expected words"),
     ],
 )
 def test_a_bad_line_is_named(

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from anaume.encoder.load import Encoder
 from anaume.errors import UserError
 from anaume.evals.blanks import answer_ids, careful, continuation_ids, naive
+from anaume.tokenizer.adapt import adapt_tokenizer
 
 Unigram = Callable[[str], PreTrainedTokenizerFast]
 
@@ -95,7 +96,7 @@ def test_placeholder_stands_for_the_models_own_mask(unigram: Unigram) -> None:
     )
     form = careful(encoder_of(other), "東京は[MASK]", [2])
     assert pieces(other, form.ids) == "[CLS] ▁東京 は 首都 首都 [SEP]"
-    with pytest.raises(UserError, match="write every blank as"):
+    with pytest.raises(UserError, match=r"1 masks written as 首都; expected every blank written as \[MASK\]"):
         careful(encoder_of(other), "首都は[MASK]", [1])
 
 
@@ -149,16 +150,14 @@ def test_blanks_too_far_apart(unigram: Unigram) -> None:
     tokenizer = unigram("always")
     text = "[MASK]" + "は" * 10 + "[MASK]" + "も" * 30
     assert careful(encoder_of(tokenizer, 14), text, [1, 1]).positions == (1, 12)
-    with pytest.raises(UserError, match="11 tokens apart, none reads 11"):
+    with pytest.raises(UserError, match="blanks 11 tokens apart; expected less than the 11 that none reads"):
         careful(encoder_of(tokenizer, 13), text, [1, 1])
 
 
 def test_the_papers_tokenizer(shared_data: Path, tmp_path: Path) -> None:
-    adapt = pytest.importorskip("anaume.tokenizer.load").adapt
-    from transformers import AutoTokenizer
-
-    adapt(str(shared_data / "tokenizer" / "llm-jp-tokenizer-100k.ver3.0b1.model"), tmp_path / "tokenizer")
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "tokenizer")
+    folder = tmp_path / "tokenizer"
+    adapt_tokenizer(str(shared_data / "tokenizer" / "llm-jp-tokenizer-100k.ver3.0b1.model"), folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
     form = careful(encoder_of(tokenizer), "吾輩は[MASK]である。", [1])
     whole = tokenizer("吾輩は猫である。")["input_ids"]
     (place,) = form.positions

@@ -14,7 +14,8 @@ from transformers import PreTrainedTokenizerFast, pipeline
 
 from anaume.encoder.load import Encoder, load_encoder
 from anaume.errors import UserError
-from anaume.evals.fill_mask import Cloze, Prediction, evaluate, predict, show
+from anaume.evals.fill_mask import Prediction, evaluate, predict, show
+from anaume.evals.inputs.cloze import Cloze
 
 from ..support.models import sentences
 
@@ -236,5 +237,5 @@ def test_bad_inputs(unigram: Unigram) -> None:
     encoder = fake_encoder(unigram("always"), {})
     with pytest.raises(UserError, match="no questions"):
         evaluate(encoder, [])
-    with pytest.raises(UserError, match=r"must hold \[MASK\]"):
+    with pytest.raises(UserError, match=r"no \[MASK\] in it"):
         predict(encoder, "東京は首都である。")

@@ -113,9 +113,9 @@ def test_truncation_is_counted_and_mistakes_are_one_line(modernbert_folder: Path
     counts = [settings[f"truncated_{what}"] for what in ("queries", "positives", "texts")]
     assert counts == [1, 0, 2]
     assert settings["random_pairs_found"] == 1
-    with pytest.raises(UserError, match="1 pairs, expected two"):
+    with pytest.raises(UserError, match="1 pairs; expected two"):
         evaluate(encoder, [Pair("東京", "大阪")])
-    with pytest.raises(UserError, match="here: 1 texts for random pairs, expected two"):
+    with pytest.raises(UserError, match="here: 1 texts for random pairs; expected two"):
         evaluate(encoder, [Pair("東京", "大阪")] * 2, ["奈良"], origin="here")
 
 

@@ -12,8 +12,8 @@ from anaume.encoder.embed import embed
 from anaume.encoder.load import load_encoder, revision_of
 from anaume.encoder.mteb import MtebEncoder
 from anaume.errors import UserError
-from anaume.evals.jglue.cells import studies
 from anaume.evals.jglue.tasks import TASKS
+from anaume.evals.jglue.trials import open_experiments
 from anaume.evals.provenance import data_settings, stores_settings, texts_settings
 from anaume.run import Run
 from anaume.tokenizer.load import load_tokenizer
@@ -49,8 +49,8 @@ def test_weights_of_the_hub(
     meta = MtebEncoder("owner/tiny").mteb_model_meta
     assert meta
     assert meta.revision == COMMIT
-    (study,) = studies(["owner/tiny"], jglue_folder, [TASKS["jsts"]])
-    assert study.identity["model"] == COMMIT
+    (experiment,) = open_experiments(["owner/tiny"], jglue_folder, [TASKS["jsts"]])
+    assert experiment.identity["model"] == COMMIT
 
 
 def test_files(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from anaume.encoder.load import Encoder, load_encoder
 from anaume.encoder.tokenize import tokenize
 from anaume.errors import UserError
 from anaume.evals.pseudo_perplexity import (
-    Document,
+    EncodedDocument,
     documents_of_stores,
     documents_of_texts,
     evaluate,
@@ -42,12 +42,12 @@ def undecided(tokenizer: Any) -> Callable[[Tensor], Tensor]:
     return lambda ids: torch.zeros(*ids.shape, len(tokenizer))
 
 
-def of_lengths(tokenizer: Any, lengths: list[int]) -> Iterator[Document]:
+def of_lengths(tokenizer: Any, lengths: list[int]) -> Iterator[EncodedDocument]:
     """Documents of these lengths in tokens: [CLS] は … [SEP]."""
     token = tokenizer.convert_tokens_to_ids("は")
     for number, length in enumerate(lengths):
         ids = [tokenizer.cls_token_id, *[token] * (length - 2), tokenizer.sep_token_id]
-        yield Document(np.array(ids), 3 * (length - 2), number)
+        yield EncodedDocument(np.array(ids), 3 * (length - 2), number)
 
 
 def test_a_model_that_knows_nothing(unigram: Unigram) -> None:
@@ -83,7 +83,7 @@ def test_every_document_of_a_bin_weighs_the_same(unigram: Unigram) -> None:
     network = lambda ids: table[ids.mode(-1).values][:, None, :].expand(-1, ids.shape[1], -1)  # noqa: E731
     encoder = fake_encoder(tokenizer, network)
     ids = [np.array([2, *[token] * length, 3]) for token, length in ((first, 4), (second, 12))]
-    made = [Document(row, 10, number) for number, row in enumerate(ids)]
+    made = [EncodedDocument(row, 10, number) for number, row in enumerate(ids)]
     metrics = evaluate(encoder, made, texts="here", positions=5).metrics
     assert metrics["pseudo_perplexity"] == pytest.approx(4)
     assert metrics["bits_per_character"] == pytest.approx((4 * 1 + 12 * 3) / 20)

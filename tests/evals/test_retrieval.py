@@ -220,7 +220,7 @@ def test_lexical_names_its_tokenizer(modernbert_folder: Path) -> None:
 def test_bad_inputs(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no pairs"):
         evaluate(fake_encoder(torch.ones(1, 1)), [])
-    with pytest.raises(UserError, match="'bm26': expected one of edit-distance, jaccard, bm25"):
+    with pytest.raises(UserError, match="'bm26': unknown; expected one of edit-distance, jaccard, bm25"):
         evaluate_lexical("bm26", [Pair("a", "b")])  # type: ignore[arg-type]
     for text in ('""', '" \\u3000"', "3"):
         (tmp_path / "pairs.jsonl").write_text(f'{{"query": "a", "positive": {text}}}\n', encoding="utf-8")

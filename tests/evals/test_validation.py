@@ -20,7 +20,7 @@ from anaume.errors import UserError
 from anaume.evals.evaluate import evaluate_models
 from anaume.evals.record import load_record as load_result
 from anaume.evals.tasks import PseudoPerplexityOptions, ValidationOptions
-from anaume.evals.validation import _packed_scores, _padded_scores, evaluate, tokenizer_of
+from anaume.evals.validation import evaluate, scores_of_packed_rows, scores_of_padded_rows, tokenizer_of
 from anaume.tokens.build import build, open_stores
 from anaume.tokens.store import Store
 
@@ -78,7 +78,9 @@ def test_packed_and_padded_scores_are_the_same(modernbert_folder: Path, texts: P
     encoder = load_encoder(str(modernbert_folder), masked_lm=True)
     plan = BatchPlan(stores, (1.0,), tokenizer, seed=0, length=48, row_tokens=200, masking=Masking(0.3, 0.3))
     for batch in validation_batches(plan, 10**6):
-        for packed, padded in zip(*(f(encoder, batch, 48) for f in (_packed_scores, _padded_scores)), strict=True):
+        for packed, padded in zip(
+            *(f(encoder, batch, 48) for f in (scores_of_packed_rows, scores_of_padded_rows)), strict=True
+        ):
             np.testing.assert_allclose(packed, padded, atol=1e-4)
 
 
@@ -132,7 +134,9 @@ def test_tasks_on_texts_with_such_a_model(tohoku: Path, texts: Path, tmp_path: P
     assert result.n > 50
     assert result.metrics["loss"] == pytest.approx(math.log(45), abs=0.3)  # its vocabulary; it has learned nothing
     assert result.settings["documents"] == "truncate"
-    with pytest.raises(UserError, match="12 are too long and 0 have no token to mask; tohoku accepts 1 to 40 tokens"):
+    with pytest.raises(
+        UserError, match="12 are too long and 0 have no token to mask; expected 1 to 40 tokens for tohoku"
+    ):
         list(evaluate_models("pseudo-perplexity", [str(tohoku)], positions(texts), tmp_path / "out"))
     short = tmp_path / "short.txt"
     short.write_text("東京は首都である。", encoding="utf-8")

@@ -182,24 +182,28 @@ def test_reading_jglue(shared_data: Path) -> None:
 
 
 def test_mistakes(modernbert_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="nothing to train on; accepted: --nli, --sts and --pairs"):
+    with pytest.raises(UserError, match="nothing to train on; expected one or more of --nli, --sts, --pairs"):
         read_sets()
     good = {"sentence1": "海", "sentence2": "山", "label": "neutral"}
     for name, row, said in (
         ("empty", good | {"sentence2": ""}, r"train-v1\.3\.json:2: 'sentence2' must be a text that is not empty"),
-        ("label", good | {"label": "maybe"}, r"train-v1\.3\.json:2: 'label' is 'maybe'; accepted: contradiction, ent"),
+        (
+            "label",
+            good | {"label": "maybe"},
+            r"train-v1\.3\.json:2: 'label' is 'maybe'; expected one of contradiction, ent",
+        ),
         ("none", good, "no example is an entailment"),
     ):
         with pytest.raises(UserError, match=said):
             read_sets(nli=write_jglue(tmp_path / name, "jnli", [good, row]))
     scored = {"sentence1": "海", "sentence2": "山", "label": 5.1}
-    with pytest.raises(UserError, match=r"train-v1\.3\.json:1: 'label' is 5\.1; accepted: a number from 0 to 5"):
+    with pytest.raises(UserError, match=r"train-v1\.3\.json:1: 'label' is 5\.1; expected a number from 0 to 5"):
         read_sets(sts=write_jglue(tmp_path / "range", "jsts", [scored]))
     with pytest.raises(UserError, match=r"train-v1\.3\.json: no such file"):
         read_sets(sts=write_jglue(tmp_path / "split", "jsts", [scored | {"label": 1.0}], ["valid"]))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").touch()
-    with pytest.raises(UserError, match="out: exists; --out accepts a new folder or an empty one"):
+    with pytest.raises(UserError, match="out: exists; expected a new folder or an empty one"):
         train_embeddings(str(modernbert_folder), sets(pairs=same_place(8, seed=0)), tmp_path / "out", TRAINING)
     with pytest.raises(UserError, match="absent: no such folder"):
         train_embeddings(str(tmp_path / "absent"), sets(pairs=same_place(8, seed=0)), tmp_path / "new", TRAINING)

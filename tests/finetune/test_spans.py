@@ -10,7 +10,7 @@ from transformers import BertJapaneseTokenizer, PreTrainedTokenizerFast
 from anaume.finetune import spans
 from anaume.finetune.examples import Answer, Example
 from anaume.finetune.metrics import answer_scores, exact_match, f1
-from anaume.finetune.spans import Window, align, answers_of, windows
+from anaume.finetune.spans import Window, align, best_answers, windows
 
 CONTEXT = "東京は首都である。京都は古都である。大阪は商店である。奈良は寺院である。札幌は温泉である。"
 
@@ -89,7 +89,7 @@ def test_the_best_span_of_all(seed: int) -> None:
             for last in range(first, min(40, first + spans.MAX_ANSWER)):
                 total = float(logits[-1][4 + first, 0]) + float(logits[-1][4 + last, 1])
                 every.append((total, CONTEXT[begin + first : begin + last + 1]))
-    assert answers_of(made, logits, [question]) == [max(every)[1]]
+    assert best_answers(made, logits, [question]) == [max(every)[1]]
 
 
 def test_exact_match_and_f1_by_hand() -> None:

@@ -20,8 +20,9 @@ from transformers import (
 )
 
 from anaume.errors import UserError
+from anaume.evals.jglue.read import read_task
 from anaume.evals.jglue.scores import measure
-from anaume.evals.jglue.tasks import TASKS, read
+from anaume.evals.jglue.tasks import TASKS
 from anaume.finetune.examples import Example
 from anaume.finetune.items import Encoded, Item, Row, encode
 from anaume.finetune.network import build_network, logits, use_only
@@ -47,7 +48,7 @@ def folder(request: pytest.FixtureRequest) -> Path:
 
 def encoded(folder: Path, task: str, jglue_folder: Path, split: str = "train") -> Encoded:
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    return encode(tokenizer, TASKS[task].kind, read(TASKS[task], jglue_folder).splits[split], 48)
+    return encode(tokenizer, TASKS[task].kind, read_task(TASKS[task], jglue_folder).splits[split], 48)
 
 
 def plain(folder: Path, task: str, **changes: Any) -> Any:
@@ -200,7 +201,7 @@ def test_predictions_do_not_depend_on_the_batches(
     items = encoded(folder, task, jglue_folder, "validation").items[:12]
     network = ours(folder, task)
     whole = predict(network, TASKS[task].kind, items)
-    monkeypatch.setattr(train, "PREDICT_TOKENS", 64)
+    monkeypatch.setattr("anaume.finetune.train.PREDICT_TOKENS", 64)
     for one, other in zip(whole, predict(network, TASKS[task].kind, items), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
 

@@ -179,9 +179,12 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 
 @pytest.fixture
 def jglue_folder(tmp_path: Path) -> Path:
+    return write_jglue(tmp_path / "jglue")
+
+
+def write_jglue(folder: Path) -> Path:
     """A few rows of each task in the files that JGLUE and JCoLA publish, with JSTS's and JNLI's test splits."""
     texts = sentences(140)
-    folder = tmp_path / "jglue"
     parts = {"train": slice(0, 80), "valid": slice(80, 110), "test": slice(110, 140)}
     for split, part in parts.items():
         firsts, seconds = texts[part], texts[part][::-1]

@@ -1,12 +1,12 @@
-"""Any encoder as a model of mteb, where JMTEB lives: a folder or Hub id → what `mteb.evaluate` takes.
+"""An adapter for mteb, which holds JMTEB: a folder or Hub id → a model that `mteb.evaluate` takes.
 
     import mteb
     from anaume.encoder.mteb import MtebEncoder
     mteb.evaluate(MtebEncoder("my-encoder"), mteb.get_benchmark("JMTEB(v2)").tasks)
 
-`SentenceTransformer("my-encoder")` works there too, with the same scores. But mteb gives every model in a local folder
-the same name, and would answer for a second one from the results that it cached for the first. This class names the
-model and its weights, takes prefixes, and embeds without padding. The rule: embeddings are those of `encoder.embed`.
+`SentenceTransformer("my-encoder")` works there too and gives equal scores. But mteb gives every model in a local folder
+one name, so the results that it cached for the first would answer for a second. This class names the model and its
+weights, adds prefixes, and embeds without padding. The rule: embeddings are those of `encoder.embed`.
 """
 
 from typing import Unpack
@@ -23,9 +23,9 @@ from anaume.encoder.load import load_encoder
 
 
 class MtebEncoder(AbsEncoder):
-    """Mean-pooled embeddings, compared by their cosine.
+    """A model of mteb with mean-pooled embeddings, compared by their cosine.
 
-    The prefixes are for models trained with them (ruri: "クエリ: " and "文章: "): `positive_prefix` goes before the
+    The prefixes are for models trained with them (ruri: "クエリ: " and "文章: "). `positive_prefix` is put before the
     documents of retrieval tasks, `query_prefix` before every other text.
 
     Raises:
@@ -40,17 +40,17 @@ class MtebEncoder(AbsEncoder):
         positive_prefix: str = "",
         batch_tokens: int = 8192,
     ) -> None:
-        self.opened = load_encoder(model_name, masked_lm=False)
+        self.encoder = load_encoder(model_name, masked_lm=False)
         self.query_prefix, self.positive_prefix = query_prefix, positive_prefix
         self.batch_tokens = batch_tokens
-        name = self.opened.name
+        name = self.encoder.name
         prefixes = {"query_prefix": query_prefix, "positive_prefix": positive_prefix}
         self.mteb_model_meta = ModelMeta.create_empty(
             {
                 "name": name if "/" in name else f"local/{name}",
-                "revision": self.opened.revision,
-                "max_tokens": self.opened.max_length,
-                "embed_dim": self.opened.model.config.hidden_size,
+                "revision": self.encoder.revision,
+                "max_tokens": self.encoder.max_length,
+                "embed_dim": self.encoder.model.config.hidden_size,
                 "similarity_fn_name": ScoringFunction.COSINE,
                 "experiment_kwargs": {key: value for key, value in prefixes.items() if value} or None,
             }
@@ -67,7 +67,7 @@ class MtebEncoder(AbsEncoder):
         prompt_type: PromptType | None = None,
         **kwargs: Unpack[EncodeKwargs],
     ) -> Array:
-        """Embed the texts of all batches: (texts, hidden) float32."""
+        """Return the embeddings of the texts of all batches: (texts, hidden) float32."""
         prefix = self.positive_prefix if prompt_type == PromptType.document else self.query_prefix
         texts = [prefix + text for batch in inputs for text in batch["text"]]
-        return embed(self.opened, texts, batch_tokens=self.batch_tokens).numpy()
+        return embed(self.encoder, texts, batch_tokens=self.batch_tokens).numpy()

@@ -1,1 +1,1 @@
-"""An exported encoder → one JSON record a task."""
+"""Evaluations: an encoder and data → one JSON record for each task."""

@@ -1,7 +1,7 @@
-"""Where a model puts texts on the unit sphere (paper, Figures 3 and 4, after Wang and Isola, arXiv 2005.10242).
+"""Geometry of the embeddings on the unit sphere (paper, Figures 3 and 4, after Wang and Isola, arXiv 2005.10242).
 
-Pairs of texts that belong together, and random pairs → alignment, uniformity, and how far the cosines of the two kinds
-of pairs lie apart. Embeddings are mean-pooled, scaled to length 1 and compared in float64.
+Pairs of texts that belong together, and random pairs → alignment, uniformity, and the overlap of the cosines of both
+kinds of pairs. The rule: embeddings are mean-pooled, scaled to length 1 and compared in float64.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,9 +23,9 @@ from anaume.evals.record import Record
 from anaume.evals.task import Evaluation, Request, Subject
 from anaume.evals.tasks import GeometryOptions
 
-RANDOM_PAIRS = 2_000  # the paper's
+RANDOM_PAIRS = 2_000  # the paper's number
 OTHER_PAIRS = "texts of different pairs"
-EDGES = np.linspace(-1, 1, 51)
+EDGES = np.linspace(-1, 1, 51)  # of the histograms' bins
 ROWS_AT_ONCE = 1_024
 
 Floats = NDArray[np.float64]
@@ -42,51 +42,48 @@ def evaluate(
     batch_tokens: int = 8192,
     seed: int = 0,
 ) -> Record:
-    """Measure a model on positive pairs and on random ones.
+    """Measure a model on positive pairs and on random pairs.
 
-    `random_pairs` random pairs, or as many as there can be, are made of `texts`, each used once; without `texts`, of
-    the queries and positives of different pairs. `origin` names the texts in the record, `data` is the pairs' file.
+    `random_pairs` random pairs, or fewer if there are not enough texts, are made of `texts`, each of which is used
+    once. Without `texts`, they are made of the queries and positives of different pairs. `origin` names the texts in
+    the record, `data` is the pairs' file.
 
     alignment             mean ‖q − p‖² of the positive pairs
     uniformity            log mean exp(−2 ‖x − y‖²) of the random pairs, as in the paper's text
-    uniformity_all_pairs  the same over all pairs of the texts in them, as in its code
+    uniformity_all_pairs  log mean exp(−2 ‖x − y‖²) of all pairs of the random pairs' texts, as in the paper's code
     positive_mean, random_mean   mean cosines
-    overlap               area that the two histograms of cosines share, 50 bins of equal width from −1 to 1
-    auc                   how often a positive pair is closer than a random one; a tie counts half
+    overlap               area shared by the two histograms of cosines, 50 bins of equal width from −1 to 1
+    auc                   fraction of cases in which a positive pair is closer than a random one; a tie counts half
 
     Raises:
         UserError: fewer than two pairs, or fewer than two texts.
     """
     if len(pairs) < 2:
-        raise UserError(f"geometry: {len(pairs)} pairs, expected two at least")
+        raise UserError(f"geometry: {len(pairs)} pairs; expected two or more")
     queries = embed_counted(encoder, [pair.query for pair in pairs], batch_tokens=batch_tokens)
     positives = embed_counted(encoder, [pair.positive for pair in pairs], batch_tokens=batch_tokens)
     left, right = unit_length(queries.vectors), unit_length(positives.vectors)
     random = np.random.default_rng((seed, 0))
-    cut = 0
+    truncated_texts = 0
     if texts is None:
         vectors, groups = torch.cat([left, right]), torch.arange(len(pairs)).repeat(2)
         first, second = different_pairs(random, len(pairs), random_pairs)
     else:
-        drawn = Reservoir[str](random, 2 * random_pairs)
-        for text in texts:
-            drawn.offer(text)
-        chosen = drawn.kept
-        if len(chosen) < 2:
-            raise UserError(f"{origin}: {len(chosen)} texts for random pairs, expected two at least")
-        embedded = embed_counted(encoder, chosen, batch_tokens=batch_tokens)
-        vectors, groups, cut = unit_length(embedded.vectors), torch.arange(len(chosen)), embedded.truncated
-        count = len(chosen) // 2
-        first, second = torch.arange(count), torch.arange(count, 2 * count)
-    close, apart = cosines(left, right), cosines(vectors[first], vectors[second])
-    shares = histogram(close), histogram(apart)
+        drawn = draw_texts(random, texts, 2 * random_pairs, origin)
+        embedded = embed_counted(encoder, drawn, batch_tokens=batch_tokens)
+        vectors, groups = unit_length(embedded.vectors), torch.arange(len(drawn))
+        truncated_texts = embedded.truncated
+        half = len(drawn) // 2
+        first, second = torch.arange(half), torch.arange(half, 2 * half)
+    positive, apart = cosines(left, right), cosines(vectors[first], vectors[second])
+    shares = histogram(positive), histogram(apart)
     metrics = {
         "alignment": (left - right).square().sum(1).mean().item(),
         "uniformity": (vectors[first] - vectors[second]).square().sum(1).mul(-2).exp().mean().log().item(),
         "uniformity_all_pairs": uniformity_of_all(vectors, groups),
         "overlap": float(np.minimum(*shares).sum()),
-        "auc": auc(close, apart),
-        "positive_mean": float(close.mean()),
+        "auc": auc(positive, apart),
+        "positive_mean": float(positive.mean()),
         "random_mean": float(apart.mean()),
     }
     settings = {
@@ -97,7 +94,7 @@ def evaluate(
         "max_length": encoder.max_length,
         "truncated_queries": queries.truncated,
         "truncated_positives": positives.truncated,
-        "truncated_texts": cut,
+        "truncated_texts": truncated_texts,
         **data_settings(data),
     }
     details: list[dict[str, Any]] = [
@@ -107,12 +104,27 @@ def evaluate(
     return Record(encoder.name, "geometry", metrics, len(pairs), settings, seed, details=details)
 
 
-def different_pairs(random: np.random.Generator, pairs: int, count: int) -> tuple[Tensor, Tensor]:
-    """Draw `count` pairs, or all that there are, among 2 × `pairs` texts: the queries, then the positives.
+def draw_texts(random: np.random.Generator, texts: Iterable[str], count: int, origin: str) -> list[str]:
+    """Draw up to `count` texts of a stream, in random order.
 
-    No pair comes twice, and none is a positive one. Returns the indices of both texts of each.
+    Raises:
+        UserError: fewer than two texts; names their `origin`.
     """
-    # With the texts in a circle, a text's partner is half way round. Each other text is nearer on one of the two ways.
+    reservoir = Reservoir[str](random, count)
+    for text in texts:
+        reservoir.offer(text)
+    if len(reservoir.kept) < 2:
+        raise UserError(f"{origin}: {len(reservoir.kept)} texts for random pairs; expected two or more")
+    return reservoir.kept
+
+
+def different_pairs(random: np.random.Generator, pairs: int, count: int) -> tuple[Tensor, Tensor]:
+    """Draw `count` pairs, or all if there are fewer, among 2 × `pairs` texts: the queries, then the positives.
+
+    No pair is drawn twice, and none is a positive pair. Returns the indices of the first and of the second texts.
+    """
+    # With the texts in a circle, a text's partner is half way round. Every other text is nearer on one of the two ways,
+    # so counting forward by 1 to pairs − 1 steps from each text gives each pair once.
     texts = 2 * pairs
     total = texts * (pairs - 1)
     numbers = torch.from_numpy(random.choice(total, min(count, total), replace=False, shuffle=False))
@@ -121,7 +133,10 @@ def different_pairs(random: np.random.Generator, pairs: int, count: int) -> tupl
 
 
 def uniformity_of_all(vectors: Tensor, groups: Tensor) -> float:
-    """log mean exp(−2 ‖x − y‖²) over all pairs of unit vectors of different groups, (texts, hidden), (texts,)."""
+    """Return log mean exp(−2 ‖x − y‖²) over all pairs of vectors of different groups.
+
+    `vectors` are of length 1, (texts, hidden); `groups` are (texts,).
+    """
     total, count = 0.0, 0
     for start in range(0, len(vectors), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
@@ -133,20 +148,20 @@ def uniformity_of_all(vectors: Tensor, groups: Tensor) -> float:
 
 
 def cosines(left: Tensor, right: Tensor) -> Floats:
-    """Row by row, of unit vectors; to nine digits, so that rounding breaks no ties."""
+    """Return the cosine of each pair of rows of unit vectors, to nine digits, so that rounding breaks no ties."""
     rounded: Floats = (left * right).sum(1).numpy().round(9)
     return rounded
 
 
 def histogram(values: Floats) -> Floats:
-    """The share of the cosines in each of the 50 bins."""
+    """Return the fraction of the cosines in each of the 50 bins."""
     counts, _ = np.histogram(values, EDGES)
     shares: Floats = counts / len(values)
     return shares
 
 
 def auc(positive: Floats, random: Floats) -> float:
-    """The area under the ROC curve of the cosine as a test for positive pairs."""
+    """Return the area under the ROC curve of the cosine as a test for positive pairs."""
     ordered = np.sort(random)
     below = np.searchsorted(ordered, positive, side="left")
     up_to = np.searchsorted(ordered, positive, side="right")

@@ -1,4 +1,7 @@
-"""What a record's numbers are of: weights, files and texts as checksums, which are equal where the numbers must be."""
+"""Provenance of a record's numbers: the data files and the texts, as names and checksums.
+
+The rule: equal settings mean equal content, so two records with equal settings, weights and seed hold equal numbers.
+"""
 
 import hashlib
 import json
@@ -19,7 +22,7 @@ OWN_TEXTS = "the run's validation corpus"
 
 
 def data_settings(path: Path | None) -> dict[str, str]:
-    """Which data file: its name and content; {} for data made in memory.
+    """Return the name and the SHA-256 of a data file; {} for data made in memory.
 
     Raises:
         UserError: no such file.
@@ -27,24 +30,26 @@ def data_settings(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
     if not path.is_file():
-        raise UserError(f"{path}: no such file, expected JSON lines")
+        raise UserError(f"{path}: no such file; expected JSON lines")
     return {"data": path.name, "sha256": sha256(path)}
 
 
 def texts_settings(pattern: str) -> dict[str, str]:
-    """Which texts: how the user named them and what is in their files; far away, the files' sizes and versions.
+    """Return the texts' pattern, as the user wrote it, and a checksum of their files.
+
+    The checksum covers the content of local files, and the size and version of remote ones.
 
     Raises:
-        UserError: they can't be listed, or there are none.
+        UserError: the files can't be listed, or there are none.
     """
     source = parse_source(pattern)
-    files = {file.name: file for part in parts(source) for file in part.files}  # a large one comes in several
-    told = [json.dumps(identity(source)), *(f"{file.below} {storage.content(file)}" for file in files.values())]
-    return {"texts": pattern, "texts_sha256": _checksum(told)}
+    files = {file.name: file for part in parts(source) for file in part.files}  # a large file is in several parts
+    lines = [json.dumps(identity(source)), *(f"{file.below} {storage.content(file)}" for file in files.values())]
+    return {"texts": pattern, "texts_sha256": _checksum(lines)}
 
 
 def stores_settings(stores: Sequence[Store]) -> dict[str, str]:
-    """The same of texts that are tokens already: a run's validation corpus."""
+    """Return the name and a checksum of texts that are in token stores: a run's validation corpus."""
     return {"texts": OWN_TEXTS, "texts_sha256": _checksum(store.checksum for store in stores)}
 
 

@@ -1,7 +1,7 @@
 """Pseudo-perplexity by length (paper, Figure 2, after NeoBERT): how well a model guesses within long documents.
 
-Of a document some positions are drawn with replacement and each is masked alone; P = exp(mean cross entropy there).
-Documents are whole: one that is longer than the model's positions is left out, never cut, and counted.
+Documents → exp(mean cross entropy) at positions that are drawn with replacement and masked one at a time. The rule: a
+document is scored whole; one that is longer than the model's positions is left out and counted.
 """
 
 import hashlib
@@ -37,14 +37,14 @@ from anaume.tokenizer.surfaces import surfaces
 from anaume.tokens.build import open_stores
 from anaume.tokens.store import Store
 
-DOCUMENTS, POSITIONS = 500, 100  # the paper's
+DOCUMENTS, POSITIONS = 500, 100  # in each length bin, and in each document: the paper's numbers
 TEXTS_AT_ONCE = 256
 LOGITS_AT_ONCE = 128  # 128 × 100,000 float32 logits are 51 MB
 
 
 @dataclass(frozen=True)
-class Document:
-    """A whole document: its ids with the special ones, its length in characters, its number in the corpus."""
+class EncodedDocument:
+    """A whole document: its ids with the special ones, its length in characters, and its index in the corpus."""
 
     ids: NDArray[np.int64]
     characters: int
@@ -53,26 +53,32 @@ class Document:
 
 @dataclass(frozen=True)
 class Sample:
-    """Documents drawn from a corpus, by number; how many each bin has there, and how many are left out."""
+    """Documents drawn from a corpus.
 
-    documents: list[Document]
+    `documents`  the drawn ones, ordered by their numbers
+    `seen`       number of documents of the corpus in each length bin
+    `too_long`   number of documents left out because they exceed the model's length or the last bin
+    `empty`      number of documents left out because they have only special tokens
+    """
+
+    documents: list[EncodedDocument]
     seen: list[int]
     too_long: int
     empty: int
 
 
-def documents_of_texts(encoder: Encoder, texts: Iterable[str]) -> Iterator[Document]:
-    """Encode texts with the model's own tokenizer."""
+def documents_of_texts(encoder: Encoder, texts: Iterable[str]) -> Iterator[EncodedDocument]:
+    """Yield texts as documents, encoded with the model's own tokenizer."""
     remaining = iter(texts)
     number = 0
     while block := list(islice(remaining, TEXTS_AT_ONCE)):
         for text, ids in zip(block, encoder.tokenizer(block, verbose=False)["input_ids"], strict=True):
-            yield Document(np.array(ids), len(text), number)
+            yield EncodedDocument(np.array(ids), len(text), number)
             number += 1
 
 
-def documents_of_stores(encoder: Encoder, stores: Sequence[Store], tokenizer: Tokenizer) -> Iterator[Document]:
-    """Read documents that are tokens already; their characters are those that the tokens spell."""
+def documents_of_stores(encoder: Encoder, stores: Sequence[Store], tokenizer: Tokenizer) -> Iterator[EncodedDocument]:
+    """Yield the documents of token stores. Their lengths in characters are those of the text that the tokens spell."""
     spelled = surfaces(tokenizer)
     prefix, suffix = special_ids(encoder.tokenizer)
     number = 0
@@ -80,14 +86,14 @@ def documents_of_stores(encoder: Encoder, stores: Sequence[Store], tokenizer: To
         for index in range(len(store)):
             ids = store.document(index)
             text = b"".join(spelled[i] for i in ids).decode(errors="replace").removeprefix(" ")
-            yield Document(np.concatenate([prefix, ids, suffix]).astype(np.int64), len(text), number)
+            yield EncodedDocument(np.concatenate([prefix, ids, suffix]).astype(np.int64), len(text), number)
             number += 1
 
 
-def sample(encoder: Encoder, documents: Iterable[Document], limit: int, seed: int) -> Sample:
+def sample(encoder: Encoder, documents: Iterable[EncodedDocument], limit: int, seed: int) -> Sample:
     """Draw up to `limit` documents of each length bin, in one pass."""
     longest = min(encoder.max_length, LENGTH_BINS[-1])
-    bins = [Reservoir[Document](np.random.default_rng((seed, 0, bin)), limit) for bin in range(len(LENGTH_BINS))]
+    bins = [Reservoir[EncodedDocument](np.random.default_rng((seed, 0, bin)), limit) for bin in range(len(LENGTH_BINS))]
     special = encoder.tokenizer.all_special_ids
     too_long = empty = 0
     for document in documents:
@@ -97,13 +103,13 @@ def sample(encoder: Encoder, documents: Iterable[Document], limit: int, seed: in
             empty += 1
         else:
             bins[int(bins_of(np.array(len(document.ids))))].offer(document)
-    chosen = sorted((document for bin in bins for document in bin.kept), key=lambda document: document.number)
-    return Sample(chosen, [bin.seen for bin in bins], too_long, empty)
+    drawn = sorted((document for bin in bins for document in bin.kept), key=lambda document: document.number)
+    return Sample(drawn, [bin.seen for bin in bins], too_long, empty)
 
 
 def evaluate(
     encoder: Encoder,
-    documents: Iterable[Document],
+    documents: Iterable[EncodedDocument],
     *,
     texts: str,
     limit: int = DOCUMENTS,
@@ -111,43 +117,42 @@ def evaluate(
     batch_tokens: int = 8192,
     seed: int = 0,
 ) -> Record:
-    """Pseudo-perplexity of up to `limit` documents a length bin, `positions` draws in each; and bits per character.
+    """Measure the pseudo-perplexity of up to `limit` documents in each length bin, and the bits per character.
 
-    Lengths count special tokens. Every draw of a bin weighs the same: its pseudo-perplexity is exp of their mean loss.
-    `bits_per_character`, for models of different tokenizers: a document's mean loss stands for each of its tokens, and
-    the nats of all documents are divided by their characters and ln 2. Lengths in tokens decide which documents are
-    drawn, so it compares two models only where `drawn_sha256`, of their numbers in the corpus, is the same.
+    `positions` positions are drawn in each document. Lengths count special tokens. Every position of a bin has the same
+    weight: the bin's pseudo-perplexity is exp of the mean of all its losses.
+
+    `bits_per_character` compares models of different tokenizers: a document's mean loss stands for each of its tokens,
+    and the nats of all documents are divided by their characters and by ln 2. Lengths in tokens decide which documents
+    are drawn, so it compares two models only if their `drawn_sha256`, the checksum of the documents' numbers, is equal.
     `texts` names the corpus in the record.
 
     Raises:
-        UserError: no document that fits into the model.
+        UserError: no document fits into the model.
     """
     drawn = sample(encoder, documents, limit, seed)
     if not drawn.documents:
         raise UserError(
             f"{texts}: no document for pseudo-perplexity, {drawn.too_long} are too long and {drawn.empty} have no token"
-            f" to mask; {encoder.name} accepts 1 to {encoder.max_length} tokens"
+            f" to mask; expected 1 to {encoder.max_length} tokens for {encoder.name}"
         )
     lengths = np.array([len(document.ids) for document in drawn.documents])
     losses = np.empty(len(lengths))
-    with bar(f"{encoder.name}: pseudo-perplexity", lengths.sum()) as show:
+    with bar(f"{encoder.name}: pseudo-perplexity", lengths.sum()) as advance:
         for i, document in enumerate(drawn.documents):
             losses[i] = _mean_loss(encoder, document, positions, batch_tokens, seed)
-            show(lengths[i])
+            advance(lengths[i])
     characters = np.array([document.characters for document in drawn.documents])
-    added = sum(map(len, special_ids(encoder.tokenizer)))
+    special_tokens = sum(map(len, special_ids(encoder.tokenizer)))
     bins = bins_of(lengths)
     metrics = {f"pseudo_perplexity {NAMES[bin]}": math.exp(losses[bins == bin].mean()) for bin in np.unique(bins)}
     metrics["pseudo_perplexity"] = math.exp(losses.mean())
-    metrics["bits_per_character"] = float((losses * (lengths - added)).sum() / characters.sum() / math.log(2))
+    nats = (losses * (lengths - special_tokens)).sum()
+    metrics["bits_per_character"] = float(nats / characters.sum() / math.log(2))
     settings = {
         "documents": limit,
         "positions": positions,
-        "drawn": "documents of a bin without, positions of a document with replacement; no special tokens",
-        "of_documents": {name: count for name, count in zip(NAMES, drawn.seen, strict=False) if count},
-        "left_out_too_long": drawn.too_long,
-        "left_out_without_tokens": drawn.empty,
-        "drawn_sha256": hashlib.sha256(str([document.number for document in drawn.documents]).encode()).hexdigest(),
+        **_sample_settings(drawn),
         "max_length": encoder.max_length,
         "texts": texts,
     }
@@ -158,26 +163,37 @@ def evaluate(
     return Record(encoder.name, "pseudo-perplexity", metrics, len(losses), settings, seed, details=details)
 
 
-def _mean_loss(encoder: Encoder, document: Document, positions: int, batch_tokens: int, seed: int) -> float:
+def _sample_settings(drawn: Sample) -> dict[str, Any]:
+    return {
+        "drawn": "documents of a bin without, positions of a document with replacement; no special tokens",
+        "of_documents": {name: count for name, count in zip(NAMES, drawn.seen, strict=False) if count},
+        "left_out_too_long": drawn.too_long,
+        "left_out_without_tokens": drawn.empty,
+        "drawn_sha256": hashlib.sha256(str([document.number for document in drawn.documents]).encode()).hexdigest(),
+    }
+
+
+def _mean_loss(encoder: Encoder, document: EncodedDocument, positions: int, batch_tokens: int, seed: int) -> float:
+    """Return the mean loss at positions whose draw depends on the seed and the document's number only."""
     random = np.random.default_rng((seed, 1, document.number))
     ordinary = np.flatnonzero(~np.isin(document.ids, encoder.tokenizer.all_special_ids))
-    places, counts = np.unique(random.choice(ordinary, positions), return_counts=True)
-    ids, here = torch.from_numpy(document.ids), torch.from_numpy(places)
-    losses = masked_losses(encoder, ids, here, batch_tokens=batch_tokens)
+    drawn, counts = np.unique(random.choice(ordinary, positions), return_counts=True)
+    ids = torch.from_numpy(document.ids)
+    losses = masked_losses(encoder, ids, torch.from_numpy(drawn), batch_tokens=batch_tokens)
     return float(losses.double().numpy() @ counts / positions)
 
 
 def masked_losses(encoder: Encoder, ids: Tensor, places: Tensor, *, batch_tokens: int = 8192) -> Tensor:
-    """(n,) ids, (P,) places → (P,) cross entropies in nats of the tokens there, each masked alone; on the CPU.
+    """Return the cross entropy in nats of the token at each of `places`, when it alone is masked.
 
-    Logits are made at the masks only.
+    `ids` is (tokens,), `places` (P,); the result is (P,) float32 on the CPU. The head runs at the masks only.
     """
     mask_id, model = encoder.tokenizer.mask_token_id, encoder.model
     losses = torch.empty(len(places))
     if isinstance(model, ModernBertForMaskedLM) and takes(model.model):
-        here, ids_there = places.to(encoder.device), ids.to(encoder.device)
-        states = masked_states(model.model, ids_there, here, mask_id, batch_tokens=batch_tokens)
-        targets = ids_there[here]
+        device_ids, device_places = ids.to(encoder.device), places.to(encoder.device)
+        states = masked_states(model.model, device_ids, device_places, mask_id, batch_tokens=batch_tokens)
+        targets = device_ids[device_places]
         with torch.inference_mode():
             for at in torch.arange(len(places)).split(LOGITS_AT_ONCE):
                 logits = model.decoder(model.head(states[at])).float()
@@ -186,8 +202,8 @@ def masked_losses(encoder: Encoder, ids: Tensor, places: Tensor, *, batch_tokens
         return losses
     copies = ids.repeat(len(places), 1)
     copies[torch.arange(len(places)), places] = mask_id
-    asked = [[place] for place in places.tolist()]
-    for row, logits in logits_at(encoder, copies.tolist(), asked, batch_tokens=batch_tokens):
+    positions = [[place] for place in places.tolist()]
+    for row, logits in logits_at(encoder, copies.tolist(), positions, batch_tokens=batch_tokens):
         losses[row] = F.cross_entropy(logits, ids[places[row]].unsqueeze(0))
     return losses
 
@@ -200,7 +216,7 @@ def prepare(request: Request[PseudoPerplexityOptions]) -> Evaluation:
     """
     options, run = request.options, request.run
 
-    def documents(subject: Subject) -> Iterator[Document]:
+    def documents(subject: Subject) -> Iterator[EncodedDocument]:
         if run and not options.texts:
             tokenizer = load_tokenizer(subject.path)
             return documents_of_stores(subject.encoder, open_stores(run.tokens("validation"), tokenizer), tokenizer)

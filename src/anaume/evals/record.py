@@ -1,4 +1,7 @@
-"""The record of one evaluation: what `evals/<model>/<task>.json` holds. Free of torch, for the report reads it."""
+"""The record of one evaluation, `evals/<model>/<task>.json`: measurements → a file, and back.
+
+The rule: nothing here imports torch, because the report reads records.
+"""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -10,19 +13,20 @@ from anaume import __version__
 from anaume.errors import UserError
 from anaume.files import write_json
 
+# Packages whose versions decide the last digits.
 SOFTWARE = ("torch", "transformers", "tokenizers", "numpy")
 
 
 @dataclass(frozen=True)
 class Record:
-    """What one task measured on one model.
+    """The measurements of one task on one model.
 
-    `metrics`     name → number; shares and correlations in [0, 1], losses in nats
-    `n`           examples scored
-    `settings`    everything that another person needs to get the same numbers
-    `checkpoint`  for a run's own checkpoints: {"stage", "step", "tokens"}; empty for other models
+    `metrics`     name → number; fractions and correlations in [0, 1], losses in nats
+    `n`           number of examples scored
+    `settings`    everything that another person needs to get equal numbers
+    `checkpoint`  {"stage", "step", "tokens"} for a run's own checkpoint; empty for other models
     `details`     rows worth showing (the fill-mask table), each a flat object
-    `software`    versions of the packages that decide the last digits, as they were when the record was saved
+    `software`    versions of the packages in `SOFTWARE` when the record was saved
     """
 
     model: str
@@ -37,10 +41,10 @@ class Record:
     software: dict[str, str] = field(default_factory=dict)
 
 
-def save_record(result: Record, folder: Path) -> Path:
-    """Write the record to `folder/<model>/<task>.json` and return that path; the "/" of a Hub id becomes "--"."""
-    path = folder / result.model.replace("/", "--") / f"{result.task}.json"
-    write_json(path, asdict(result) | {"software": {name: version(name) for name in SOFTWARE}})
+def save_record(record: Record, folder: Path) -> Path:
+    """Write a record to `folder/<model>/<task>.json`, with "--" for the "/" of a Hub id, and return the path."""
+    path = folder / record.model.replace("/", "--") / f"{record.task}.json"
+    write_json(path, asdict(record) | {"software": {name: version(name) for name in SOFTWARE}})
     return path
 
 

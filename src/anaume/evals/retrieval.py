@@ -1,7 +1,7 @@
 """Zero-shot sentence retrieval (paper, Table 4): pairs of texts → Recall@10 and MRR@10.
 
-Query i must find corpus entry i among all positives. Similarities are made and ranked block by block, so
-memory grows with the corpus only by its texts and what is kept of each: its embedding in float32, or its units.
+Query i must find corpus entry i among all positives. The rule: similarities are computed and ranked block by block, so
+memory holds only the texts and, for each of them, its embedding in float32 or its units.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,27 +25,26 @@ from anaume.evals.tasks import RetrievalOptions
 
 CUTOFF = 10
 QUERIES_AT_ONCE, CORPUS_AT_ONCE = 2_048, 4_096  # 64 MB of float64 similarities a block
-# Similarities are float64: equal vectors agree to 1e-15 whatever block they fall in, sums of BM25's weights to 1e-13.
-# A gap that small is no difference between texts.
+# Two similarities within this distance are a tie. In float64, equal vectors agree to 1e-15 in every block, and sums of
+# BM25's weights to 1e-13.
 TOLERANCE = 1e-9
 TIES = f"a wrong entry as similar as the right one, within {TOLERANCE:g}, ranks before it"
 
+# (slice of queries, slice of the corpus) → similarities (queries, entries), float64, as a new tensor.
 Block = Callable[[slice, slice], Tensor]
 Lexical = Literal["edit-distance", "jaccard", "bm25"]
-# What each baseline counts unless told otherwise. Search engines index Japanese by bigrams (Lucene's CJKAnalyzer).
+# Default unit of each baseline. Search engines index Japanese by bigrams (Lucene's CJKAnalyzer).
 UNITS: dict[Lexical, Unit] = {"edit-distance": "characters", "jaccard": "characters", "bm25": "bigrams"}
 
 
 def ranks_of(block: Block, positives: Sequence[str]) -> Tensor:
-    """Return the rank of each query's right answer, 1 … 10, or 11 for anything beyond: (queries,) int64.
+    """Return the rank of each query's right answer, 1 … 10, or 11 for a lower rank: (queries,) int64.
 
-    `block(queries, corpus)` gives the similarities of a slice of queries to a slice of the corpus, float64, as a
-    new tensor: it is written over.
-    Entry i of `positives` is the corpus entry that query i must find; entries with the same text are right
-    too, and the best of them counts. Ties are pessimistic: a wrong entry within `TOLERANCE` of the right one
-    ranks before it, so a model that gives everything one embedding scores zero rather than one.
+    `positives[i]` is the corpus entry that query i must find. Entries with the same text are right too, and the best of
+    them counts. A wrong entry within `TOLERANCE` of the right one ranks before it, so a model that gives all texts one
+    embedding scores zero. The tensors that `block` returns are overwritten.
 
-    Only the ten best wrong similarities of each query are kept, which decides every rank up to ten exactly.
+    Only the ten best wrong similarities of each query are kept, which is enough for every rank up to ten.
     """
     numbers: dict[str, int] = {}
     texts = torch.tensor([numbers.setdefault(text, len(numbers)) for text in positives])
@@ -61,18 +60,18 @@ def ranks_of(block: Block, positives: Sequence[str]) -> Tensor:
             right = (texts[queries, None] == texts[None, corpus]).nonzero(as_tuple=True)
             best_right.scatter_reduce_(0, right[0], similarities[right], "amax")
             similarities[right] = -torch.inf
-            here = similarities.topk(min(CUTOFF, similarities.shape[1]), dim=1).values
-            best_wrong = torch.cat([best_wrong, here], dim=1).topk(CUTOFF, dim=1).values
-        # Not "as similar or more": NaN is neither, and must not rank a right answer first.
+            best_of_block = similarities.topk(min(CUTOFF, similarities.shape[1]), dim=1).values
+            best_wrong = torch.cat([best_wrong, best_of_block], dim=1).topk(CUTOFF, dim=1).values
+        # "Not less" instead of "as similar or more": NaN is neither, and must not rank a right answer first.
         ranks[queries] = 1 + (~(best_wrong < best_right[:, None] - TOLERANCE)).sum(dim=1)
     return ranks
 
 
 def metrics_of(ranks: Tensor) -> dict[str, float]:
-    """Recall@10 (share of queries answered in the first ten) and MRR@10 (mean of 1/rank, 0 beyond)."""
-    found = ranks <= CUTOFF
-    reciprocal = torch.where(found, 1 / ranks.double(), 0.0)
-    return {"recall_at_10": found.double().mean().item(), "mrr_at_10": reciprocal.mean().item()}
+    """Return Recall@10, the fraction of ranks up to ten, and MRR@10, the mean of 1/rank with 0 for lower ranks."""
+    in_first_ten = ranks <= CUTOFF
+    reciprocal = torch.where(in_first_ten, 1 / ranks.double(), 0.0)
+    return {"recall_at_10": in_first_ten.double().mean().item(), "mrr_at_10": reciprocal.mean().item()}
 
 
 def evaluate(
@@ -87,13 +86,13 @@ def evaluate(
 ) -> Record:
     """Measure retrieval by the cosine of mean-pooled embeddings.
 
-    `data` is the file that `pairs` came from, named in the record. The prefixes are for models trained with
-    them (ruri: "クエリ: " and "文章: ").
+    `data` is the pairs' file, which the record names. The prefixes are for models trained with them (ruri: "クエリ: "
+    and "文章: ").
 
     Raises:
         UserError: no pairs.
     """
-    _check(pairs)
+    _check_not_empty(pairs)
     queries = embed_counted(encoder, [query_prefix + pair.query for pair in pairs], batch_tokens=batch_tokens)
     corpus = embed_counted(encoder, [positive_prefix + pair.positive for pair in pairs], batch_tokens=batch_tokens)
 
@@ -110,7 +109,7 @@ def evaluate(
         "query_prefix": query_prefix,
         "positive_prefix": positive_prefix,
     }
-    return _result(encoder.name, pairs, ranks, settings, data, seed)
+    return _record(encoder.name, pairs, ranks, settings, data, seed)
 
 
 def evaluate_lexical(
@@ -122,27 +121,29 @@ def evaluate_lexical(
     data: Path | None = None,
     seed: int = 0,
 ) -> Record:
-    """Measure retrieval by a baseline over `unit` (by default that of `UNITS`); `tokenizer` gives the unit "tokens".
+    """Measure retrieval by a baseline that counts `unit`, by default that of `UNITS`.
+
+    `tokenizer` is needed for the unit "tokens". `data` is the pairs' file, which the record names.
 
     Raises:
         UserError: no pairs, an unknown kind or unit, "tokens" without a tokenizer.
     """
-    _check(pairs)
+    _check_not_empty(pairs)
     if kind not in UNITS:
-        raise UserError(f"lexical baseline {kind!r}: expected one of {', '.join(get_args(Lexical))}")
+        raise UserError(f"lexical baseline {kind!r}: unknown; expected one of {', '.join(get_args(Lexical))}")
     unit = unit or UNITS[kind]
     queries = units_of([pair.query for pair in pairs], unit, tokenizer)
     corpus = units_of([pair.positive for pair in pairs], unit, tokenizer)
-    block, settings = _lexical(kind, queries, corpus)
+    block, settings = _lexical_block(kind, queries, corpus)
     ranks = ranks_of(block, [pair.positive for pair in pairs])
     settings["unit"] = unit
     if unit == "tokens":
         settings["tokenizer"] = str(tokenizer.name_or_path)
-    return _result(kind, pairs, ranks, settings, data, seed)
+    return _record(kind, pairs, ranks, settings, data, seed)
 
 
-def _lexical(kind: Lexical, queries: Sequence[Units], corpus: Sequence[Units]) -> tuple[Block, dict[str, Any]]:
-    """What gives a block of similarities, and what a record says of it."""
+def _lexical_block(kind: Lexical, queries: Sequence[Units], corpus: Sequence[Units]) -> tuple[Block, dict[str, Any]]:
+    """Return the function that computes a block of similarities, and its description for the record."""
     if kind == "bm25":
         index = bm25.index(corpus)
         return (
@@ -159,23 +160,23 @@ def _lexical(kind: Lexical, queries: Sequence[Units], corpus: Sequence[Units]) -
     )
 
 
-def _check(pairs: Sequence[Pair]) -> None:
+def _check_not_empty(pairs: Sequence[Pair]) -> None:
     if not pairs:
-        raise UserError("retrieval: no pairs, expected one at least")
+        raise UserError("retrieval: no pairs; expected at least one")
 
 
-def _result(
+def _record(
     model: str, pairs: Sequence[Pair], ranks: Tensor, settings: dict[str, Any], data: Path | None, seed: int
 ) -> Record:
-    shared: dict[str, Any] = {
+    common: dict[str, Any] = {
         "corpus": len(pairs),
         "ties": TIES,
         "duplicates": "entries with the text of the right one are right",
         **data_settings(data),
     }
     if sources := sorted({pair.source for pair in pairs} - {""}):
-        shared["source"] = "; ".join(sources)
-    return Record(model, "retrieval", metrics_of(ranks), len(pairs), settings | shared, seed)
+        common["source"] = "; ".join(sources)
+    return Record(model, "retrieval", metrics_of(ranks), len(pairs), settings | common, seed)
 
 
 def prepare(request: Request[RetrievalOptions]) -> Evaluation:

@@ -1,6 +1,7 @@
-"""The masked-language-model loss of any encoder on held-out text, with fixed masks, by length of the document.
+"""The masked-language-model loss of any encoder on held-out text, by length of the document.
 
-The paper follows loss and accuracy over its checkpoints (Figure 1); the length bins are those of its Figure 2.
+Token stores → loss and accuracy, which the paper follows over its checkpoints (Figure 1), also for each length bin of
+its Figure 2. The rule: the text and its masks depend on the seed and the stores only.
 """
 
 import hashlib
@@ -36,18 +37,19 @@ from anaume.tokens.store import Store
 
 MASK_RATE = 0.3
 TOKENS = 1_048_576
-PADDED_TOKENS = 4096  # at a time: 30 % of them × a vocabulary of 250,000 × 4 bytes are a gigabyte
-
-TRANSFORMERS = "transformers"  # the engine of a tokenizer that only transformers can run
+# Tokens of a padded batch: logits of 30 % of them over a vocabulary of 250,000 are a gigabyte in float32.
+PADDED_TOKENS = 4096
+# Engine of a tokenizer that only transformers can run.
+TRANSFORMERS = "transformers"
 
 Floats = NDArray[np.float64]
 
 
 def tokenizer_of(encoder: Encoder, path_or_id: str) -> Tokenizer:
-    """A model's tokenizer as the token stores take it; where it has no tokenizer.json (MeCab's), transformers' own.
+    """Return a model's tokenizer for building token stores. Without a tokenizer.json (MeCab), transformers' own runs.
 
     Raises:
-        UserError: it has no mask, cls, sep or pad token.
+        UserError: the tokenizer has no mask, cls, sep or pad token.
     """
     if (local_folder(path_or_id) / folder.TOKENIZER).exists():
         return load_tokenizer(path_or_id)
@@ -86,14 +88,15 @@ def evaluate(
     row_tokens: int = 16_384,
     seed: int = 0,
 ) -> Record:
-    """Mean cross entropy (nats) and share of right first guesses over the hidden tokens, overall and by piece length.
+    """Measure the mean cross entropy (nats) and the accuracy at masked tokens, overall and by length of the piece.
 
     `long_loss` is the loss in pieces of more than 1,024 tokens, which stage 1 of the paper never sees whole.
 
-    Each document is cut into pieces of at most `length` tokens (0: the model's positions), as in training; at most
-    `tokens` tokens are read. The text and the masks depend on the seed and the stores only, so that the checkpoints of
-    a run, and models with the same tokenizer and positions, are asked the same questions. Where the tokenizer can't say
-    which tokens end a sentence, to cut a document there, its first piece stands for it.
+    Each document is cut into pieces of at most `length` tokens (0: the model's positions), as in training, and at most
+    `tokens` tokens are read. The checkpoints of a run, and models of one tokenizer and one number of positions, are
+    scored on the same masks. A tokenizer that can't say which tokens end a sentence cuts no document into pieces; then
+    only the first `length` tokens of each document are used. `row_tokens` is the size of a batch, and `texts` names
+    the corpus in the record.
     """
     length = length or encoder.max_length
     plan = BatchPlan(
@@ -106,15 +109,15 @@ def evaluate(
         masking=Masking(MASK_RATE, MASK_RATE),
         documents="truncate" if tokenizer.engine == TRANSFORMERS else "split",
     )
-    score = _packed_scores if isinstance(encoder.model, ModernBertForMaskedLM) else _padded_scores
+    score = scores_of_packed_rows if isinstance(encoder.model, ModernBertForMaskedLM) else scores_of_padded_rows
     bins = np.zeros((len(NAMES), 3))  # sum of losses, right guesses, targets
     batches = validation_batches(plan, tokens)
-    with bar(f"{encoder.name}: validation", len(batches)) as show:
+    with bar(f"{encoder.name}: validation", len(batches)) as advance:
         for batch in batches:
-            here = bins_of(np.repeat(batch.lengths, batch.lengths)[batch.scored[batch.labels != IGNORE]])
-            for column, values in enumerate((*score(encoder, batch, length), np.ones(len(here)))):
-                bins[:, column] += np.bincount(here, weights=values, minlength=len(bins))
-            show(1)
+            target_bins = bins_of(np.repeat(batch.lengths, batch.lengths)[batch.scored[batch.labels != IGNORE]])
+            for column, values in enumerate((*score(encoder, batch, length), np.ones(len(target_bins)))):
+                bins[:, column] += np.bincount(target_bins, weights=values, minlength=len(bins))
+            advance(1)
     settings = {
         "length": length,
         "tokens": tokens,
@@ -125,8 +128,8 @@ def evaluate(
     return Record(encoder.name, "validation", _metrics(bins), int(bins[:, 2].sum()), settings, seed)
 
 
-def _packed_scores(encoder: Encoder, batch: PackedBatch, length: int) -> tuple[Floats, Floats]:
-    """Losses in nats and whether the first guess is right, for each target in order."""
+def scores_of_packed_rows(encoder: Encoder, batch: PackedBatch, length: int) -> tuple[Floats, Floats]:
+    """Return the loss in nats of each target and whether the first guess is right, from one packed row."""
     used = batch.labels != IGNORE
     with packed_rows(encoder.model):
         losses, right = scores(encoder.model, to_device(batch, length, encoder.device), "float32")
@@ -134,21 +137,21 @@ def _packed_scores(encoder: Encoder, batch: PackedBatch, length: int) -> tuple[F
     return losses.double().cpu().numpy()[used], right.double().cpu().numpy()[used]
 
 
-def _padded_scores(encoder: Encoder, batch: PackedBatch, _length: int) -> tuple[Floats, Floats]:
-    """The same from a model that takes padded rows: a piece a row."""
+def scores_of_padded_rows(encoder: Encoder, batch: PackedBatch, _length: int) -> tuple[Floats, Floats]:
+    """Return the loss in nats of each target and whether the first guess is right, from one padded row per piece."""
     used = batch.labels != IGNORE
     scored, labels = batch.scored[used], torch.from_numpy(batch.labels[used])
     ends = np.cumsum(batch.lengths)
     pieces, piece_of = np.unique(np.searchsorted(ends, scored, side="right"), return_inverse=True)
     starts = (ends - batch.lengths)[pieces]
     rows = [batch.input_ids[start:end].tolist() for start, end in zip(starts, ends[pieces], strict=True)]
-    asked = [scored[piece_of == row] - starts[row] for row in range(len(rows))]
+    positions = [scored[piece_of == row] - starts[row] for row in range(len(rows))]
     losses, right = np.empty(len(scored)), np.empty(len(scored))
-    for row, logits in logits_at(encoder, rows, asked, batch_tokens=PADDED_TOKENS):
-        here = piece_of == row
-        targets = labels[torch.from_numpy(here)]
-        losses[here] = F.cross_entropy(logits, targets, reduction="none")
-        right[here] = logits.argmax(-1) == targets
+    for row, logits in logits_at(encoder, rows, positions, batch_tokens=PADDED_TOKENS):
+        of_piece = piece_of == row
+        targets = labels[torch.from_numpy(of_piece)]
+        losses[of_piece] = F.cross_entropy(logits, targets, reduction="none")
+        right[of_piece] = logits.argmax(-1) == targets
     return losses, right
 
 

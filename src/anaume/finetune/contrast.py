@@ -1,8 +1,8 @@
-"""Supervised contrastive fine-tuning: an encoder and pairs of texts → a folder whose embeddings are made for cosines.
+"""Supervised contrastive fine-tuning: an encoder and labelled pairs of texts → a folder of a sentence encoder.
 
-What separates ruri from the other rows of the paper's Table 4 and Figure 3. In: JGLUE's JNLI, its JSTS, or JSON lines
-of `query`, `positive`. Out: a folder that sentence-transformers and `anaume eval` open, without the masked-LM head.
-The rule: only training splits are read, and what was read is written into the folder.
+Training of this kind sets ruri apart from the other rows of the paper's Table 4 and Figure 3. The pairs come from
+JGLUE's JNLI and JSTS, or from JSON lines of `query`, `positive`. The folder opens in sentence-transformers and in
+`anaume eval`, and has no masked-LM head. The rule: a record of the training data is written into the folder.
 """
 
 import json
@@ -33,8 +33,8 @@ from anaume.errors import UserError
 from anaume.files import folder_atomic, write_json
 
 RECORD = "contrastive.json"
-WARMUP = 0.1  # of the steps; then down to zero in a straight line
-# What transformers 4 reads of a ModernBERT; transformers 5 accepts it and saves it no more.
+WARMUP = 0.1  # fraction of the steps; after it the learning rate falls linearly to zero
+# Keys of a ModernBERT's config that transformers 4 needs; transformers 5 reads them but doesn't save them.
 OLDER_SPELLING = ("global_rope_theta", "local_rope_theta", "global_attn_every_n_layers", "local_attention")
 
 Columns: TypeAlias = dict[str, list[Any]]
@@ -42,11 +42,11 @@ Columns: TypeAlias = dict[str, list[Any]]
 
 @dataclass(frozen=True)
 class ContrastSettings:
-    """How to train.
+    """Settings of a contrastive training.
 
-    `batch`        rows
-    `temperature`  what cosines are divided by
-    `max_length`   tokens; longer texts are cut and counted
+    `batch`        rows in a batch
+    `temperature`  divisor of the cosines
+    `max_length`   longest text in tokens; longer ones are truncated and counted
     """
 
     epochs: int
@@ -59,12 +59,12 @@ class ContrastSettings:
 
 @dataclass(frozen=True)
 class TrainingSets:
-    """What to train on.
+    """Training data.
 
-    `rows`    name → columns of equal length; those with a `score` are ranked by it, in the others the texts of a row
-              belong together, but for `negative`
+    `rows`    name of a set → columns of equal length. Rows with a `score` are ranked by it. In other sets, the texts of
+              a row belong together, except for its `negative`.
     `sha256`  file → its checksum
-    `notes`   what is odd about the files
+    `notes`   remarks on the files, such as differences from the published ones
     """
 
     rows: dict[str, Columns]
@@ -73,28 +73,28 @@ class TrainingSets:
 
 
 def train_embeddings(model: str, sets: TrainingSets, out: Path, training: ContrastSettings) -> Path:
-    """Train the mean-pooled embeddings of `model` (a folder or Hub id) and write the folder `out`.
+    """Train the mean-pooled embeddings of `model` (a folder or Hub id), and write and return the folder `out`.
 
-    Scored rows are trained with CoSENT's ranking loss, the others with cross entropy over the batch (InfoNCE); a batch
-    holds rows of one set and no text twice. The same seed gives the same weights on a CPU.
+    Scored rows are trained with CoSENT's ranking loss, the others with cross entropy over the batch (InfoNCE). A batch
+    holds rows of one set and no text twice. On a CPU, equal seeds give equal weights.
 
     Raises:
         UserError: the model can't be opened; `out` is not empty.
     """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise UserError(f"{out}: exists; --out accepts a new folder or an empty one")
-    checked = load_encoder(model, masked_lm=False)
-    max_length = min(training.max_length, checked.max_length)
+        raise UserError(f"--out: {out}: exists; expected a new folder or an empty one")
+    encoder = load_encoder(model, masked_lm=False)
+    max_length = min(training.max_length, encoder.max_length)
     texts = [text for columns in sets.rows.values() for name in columns if name != "score" for text in columns[name]]
-    truncated = tokenize(replace(checked, max_length=max_length), texts).truncated
-    set_seed(training.seed)  # before loading: a BERT without a pooler gets a random one
-    opened = _open(model)
-    whole = opened.max_seq_length
-    opened.max_seq_length = max_length
-    loss = _fit(opened, sets.rows, training)
-    opened.max_seq_length = whole
+    truncated = tokenize(replace(encoder, max_length=max_length), texts).truncated
+    set_seed(training.seed)  # before loading, because a BERT without a pooler gets a random one
+    network = _open(model)
+    own_length = network.max_seq_length
+    network.max_seq_length = max_length
+    loss = _fit(network, sets.rows, training)
+    network.max_seq_length = own_length
     record = {
-        "model": checked.name,
+        "model": encoder.name,
         "rows": {name: len(next(iter(columns.values()))) for name, columns in sets.rows.items()},
         "sha256": sets.sha256,
         "notes": sets.notes,
@@ -106,28 +106,29 @@ def train_embeddings(model: str, sets: TrainingSets, out: Path, training: Contra
         "version": __version__,
     }
     with folder_atomic(out) as temporary:
-        opened.save_pretrained(str(temporary), create_model_card=False)
+        network.save_pretrained(str(temporary), create_model_card=False)
         _keep_older_spelling(model, temporary / "config.json")
         write_json(temporary / RECORD, record)
     return out
 
 
 def _open(model: str) -> SentenceTransformer:
-    """The model with mean pooling if its folder asks for no other; the Hub is not asked for model cards."""
-    logging.set_verbosity_error()  # a table of the masked-LM head's weights, which are meant to be left out
+    """Open a model with its folder's own pooling, or mean pooling if it has none, without asking the Hub for cards."""
+    logging.set_verbosity_error()  # silences a table of the masked-LM head's weights, which are left out on purpose
     logging.disable_progress_bar()
     card = SentenceTransformerModelCardData(local_files_only=True)
     return SentenceTransformer(model, model_kwargs={"dtype": torch.float32}, model_card_data=card)
 
 
 def _keep_older_spelling(model: str, saved: Path) -> None:
-    given, _ = PreTrainedConfig.get_config_dict(model)
-    kept = {key: given[key] for key in OLDER_SPELLING if key in given}
-    write_json(saved, json.loads(saved.read_text(encoding="utf-8")) | kept)
+    """Copy the keys of OLDER_SPELLING from the model's config into the saved one."""
+    config, _ = PreTrainedConfig.get_config_dict(model)
+    older = {key: config[key] for key in OLDER_SPELLING if key in config}
+    write_json(saved, json.loads(saved.read_text(encoding="utf-8")) | older)
 
 
 def _fit(model: SentenceTransformer, rows: Mapping[str, Columns], training: ContrastSettings) -> float:
-    """Train `model` in place; returns the mean loss of the steps."""
+    """Train `model` in place, and return the mean loss over the steps."""
     scale = 1 / training.temperature
     losses: dict[str, nn.Module] = {
         name: CoSENTLoss(model, scale) if "score" in columns else MultipleNegativesRankingLoss(model, scale)
@@ -159,7 +160,7 @@ def _fit(model: SentenceTransformer, rows: Mapping[str, Columns], training: Cont
 
 
 class _Trainer(SentenceTransformerTrainer):
-    """Shows its bar, writes no model card, and leaves standard output to the verb."""
+    """A trainer that shows its bar, writes no model card, and prints nothing to standard output."""
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         pass

@@ -1,7 +1,7 @@
-"""JSQuAD: questions and contexts → windows of ids; logits of windows → answers → exact match and F1.
+"""Extractive question answering: questions and contexts → windows of ids; logits of windows → answers.
 
-A window is [CLS] question [SEP] part of the context [SEP]. The rule: a token knows the characters that it stands for,
-so an answer is always cut from the context itself.
+A window is [CLS] question [SEP] part of the context [SEP]. The rule: each token of the context keeps the range of
+characters that it stands for, so every answer is a substring of the context.
 """
 
 import unicodedata
@@ -14,21 +14,22 @@ from numpy.typing import NDArray
 
 from anaume.finetune.examples import Answer, Example
 
-# Tokens of the context that two neighbouring windows share, and the longest answer (run_squad.py's defaults).
+# Tokens of the context that two neighbouring windows share, and tokens of the longest answer: run_squad.py's defaults.
 STRIDE = 128
 MAX_ANSWER = 30
 
+# For each token, its characters [start, stop) in the text.
 Characters = list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
 class Window:
-    """One row of ids.
+    """One row of ids: a question and a part of its context.
 
-    `example`     which question it belongs to
-    `ids`         its ids, special ones included; `types` their token types
-    `first`       where in the row the context begins
-    `characters`  for each token of the context in this window, the characters [start, stop) that it stands for
+    `example`     index of the question
+    `ids`         token ids, special ones included; `types` are their token types
+    `first`       position in the row of the context's first token
+    `characters`  for each token of the context in this window, its characters [start, stop) in the whole context
     """
 
     example: int
@@ -38,7 +39,7 @@ class Window:
     characters: Characters
 
     def target(self, answer: Answer) -> tuple[int, int]:
-        """The row's first and last token of the answer; (0, 0), the [CLS], if it is not whole in this window."""
+        """Return the positions of the answer's first and last token; (0, 0), the [CLS], if the window cuts it."""
         stop = answer.start + len(answer.text)
         inside = [i for i, (low, high) in enumerate(self.characters) if low < stop and high > answer.start]
         if not inside or self.characters[0][0] > answer.start or self.characters[-1][1] < stop:
@@ -47,18 +48,20 @@ class Window:
 
 
 def windows(tokenizer: Any, examples: Sequence[Example], max_length: int) -> tuple[list[Window], int]:
-    """Cut every context into windows of at most `max_length` tokens that overlap by STRIDE, or by half if that is less.
+    """Cut contexts into windows of at most `max_length` tokens, and return them with the number of truncated questions.
 
-    A question keeps half of a window at most; the second value counts those that were cut.
+    Neighbouring windows share STRIDE tokens of the context, or half of what fits if that is less. A question keeps at
+    most half of a window.
     """
     (head, middle, tail), (type_a, type_b) = _template(tokenizer)
     contexts = list(dict.fromkeys(example.texts[1] for example in examples))
     encoded = dict(zip(contexts, _characters(tokenizer, contexts), strict=True))
     questions = tokenizer([example.texts[0] for example in examples], add_special_tokens=False, verbose=False)
-    made, cut = [], 0
+    rows: list[Window] = []
+    truncated = 0
     for number, (example, question) in enumerate(zip(examples, questions["input_ids"], strict=True)):
         limit = max_length // 2
-        cut += len(question) > limit
+        truncated += len(question) > limit
         start = [*head, *question[:limit], *middle]
         ids, characters = encoded[example.texts[1]]
         room = max_length - len(start) - len(tail)
@@ -66,19 +69,21 @@ def windows(tokenizer: Any, examples: Sequence[Example], max_length: int) -> tup
         for begin in range(0, max(1, len(ids) - room + step), step):
             part = ids[begin : begin + room]
             types = [type_a] * len(start) + [type_b] * (len(part) + len(tail))
-            made.append(
-                Window(number, [*start, *part, *tail], types, len(start), characters[begin : begin + len(part)])
-            )
-    return made, cut
+            of_part = characters[begin : begin + len(part)]
+            rows.append(Window(number, [*start, *part, *tail], types, len(start), of_part))
+    return rows, truncated
 
 
-def answers_of(made: Sequence[Window], logits: Sequence[NDArray[np.float32]], examples: Sequence[Example]) -> list[str]:
-    """The best answer to each question: the span of MAX_ANSWER tokens at most, in any of its windows, whose start and
-    end logits have the highest sum. `logits` are (tokens, 2) for each window.
+def best_answers(
+    rows: Sequence[Window], logits: Sequence[NDArray[np.float32]], examples: Sequence[Example]
+) -> list[str]:
+    """Return the answer to each question with the highest sum of start and end logits, over all of its windows.
+
+    `logits` are (tokens, 2) for each window. An answer has at most MAX_ANSWER tokens.
     """
     best = [-np.inf] * len(examples)
     texts = [""] * len(examples)
-    for window, scores in zip(made, logits, strict=True):
+    for window, scores in zip(rows, logits, strict=True):
         stop = window.first + len(window.characters)
         start, end = scores[window.first : stop].astype(np.float64).T
         sums = start[:, None] + end[None, :]
@@ -92,7 +97,7 @@ def answers_of(made: Sequence[Window], logits: Sequence[NDArray[np.float32]], ex
 
 
 def _template(tokenizer: Any) -> tuple[tuple[list[int], list[int], list[int]], tuple[int, int]]:
-    """The special ids before, between and after a pair of texts, and the token types of its two sides."""
+    """Return the special ids before, between and after a pair of texts, and the token types of its two sides."""
     texts = "あ", "い"
     a, b = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts)
     pair = tokenizer(*texts)
@@ -105,7 +110,7 @@ def _template(tokenizer: Any) -> tuple[tuple[list[int], list[int], list[int]], t
 
 
 def _characters(tokenizer: Any, texts: list[str]) -> list[tuple[list[int], Characters]]:
-    """The ids of each text and the characters that each id stands for."""
+    """Return the ids of each text and the characters that each id stands for."""
     if tokenizer.is_fast:
         encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return list(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True))
@@ -114,12 +119,12 @@ def _characters(tokenizer: Any, texts: list[str]) -> list[tuple[list[int], Chara
 
 
 def align(tokens: Sequence[str], text: str) -> Characters:
-    """Find tokens in their text, for a tokenizer that doesn't say where they come from (BERT's with MeCab).
+    """Return each token's characters in the text, for a tokenizer without offsets (BERT's with MeCab).
 
-    Both are compared in NFKC form and lower case, for so such tokenizers normalise. A token must follow the one
-    before it; one that does not (an unknown word) stands for everything up to the next that can be found.
+    Both are compared in NFKC form and lower case, to which such tokenizers normalise. A token must follow the one
+    before it. A token that does not (an unknown word) stands for everything up to the next token that is found.
     """
-    origin = [i for i, character in enumerate(text) for _ in _folded(character)]
+    origin = [i for i, character in enumerate(text) for _ in _folded(character)]  # index in `folded` → index in `text`
     folded = "".join(_folded(character) for character in text)
     spans: list[tuple[int, int]] = []  # in `folded`; an unknown end is −1
     place, lost = 0, False
@@ -130,13 +135,13 @@ def align(tokens: Sequence[str], text: str) -> Characters:
         spans.append((place, -1) if lost else (at, at + len(surface)))
         place = spans[-1][0] if lost else spans[-1][1]
     origin.append(len(text))
-    following = len(folded)
-    found: Characters = []
-    for low, known in reversed(spans):
-        high = following if known < 0 else known
-        following = following if known < 0 else low
-        found.append((origin[low], origin[high - 1] + 1 if high > low else origin[low]))
-    return found[::-1]
+    next_start = len(folded)
+    backwards: Characters = []
+    for low, end in reversed(spans):
+        high = next_start if end < 0 else end
+        next_start = next_start if end < 0 else low
+        backwards.append((origin[low], origin[high - 1] + 1 if high > low else origin[low]))
+    return backwards[::-1]
 
 
 def _folded(text: str) -> str:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from anaume.cli import app
 from anaume.errors import UserError
 from anaume.evals import retrieval
-from anaume.evals.inputs.miracl import Written, write_pairs
+from anaume.evals.inputs.miracl import PairCounts, write_pairs
 from anaume.evals.inputs.pairs import read_pairs
 
 NAME = "miracl-v1.0-ja"
@@ -58,13 +58,13 @@ def write(folder: Path, *, parts: int = 2, qrels: list[tuple[str, str, int]] | N
 @pytest.fixture
 def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
     """One passage of these few is more than the share that may be absent."""
-    monkeypatch.setattr("anaume.evals.inputs.miracl.ABSENT", 0.5)
+    monkeypatch.setattr("anaume.evals.inputs.miracl.MAX_ABSENT", 0.5)
 
 
 @pytest.mark.usefixtures("lenient")
 def test_first_two_positives_in_the_order_of_the_qrels(tmp_path: Path) -> None:
     out = tmp_path / "pairs.jsonl"
-    assert write_pairs(out, folder=write(tmp_path / "data")) == Written(topics=4, pairs=2, absent=1)
+    assert write_pairs(out, folder=write(tmp_path / "data")) == PairCounts(topics=4, pairs=2, absent=1)
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert rows[1] == {
         "query": "五の零",
@@ -88,7 +88,7 @@ def test_records_say_that_titles_are_left_out(tmp_path: Path) -> None:
 def test_the_corpus_is_read_no_further_than_needed(tmp_path: Path) -> None:
     folder = write(tmp_path / "data", parts=1, qrels=[("1", "5#0", 1), ("1", "7#2", 1)])
     (folder / "miracl-corpus-v1.0-ja" / "docs-1.jsonl.gz").write_bytes(b"never opened")
-    assert write_pairs(tmp_path / "pairs.jsonl", folder=folder) == Written(topics=4, pairs=1, absent=0)
+    assert write_pairs(tmp_path / "pairs.jsonl", folder=folder) == PairCounts(topics=4, pairs=1, absent=0)
 
 
 @pytest.mark.usefixtures("lenient")
@@ -195,9 +195,9 @@ def test_a_gated_data_set(serve: Callable[..., list[str]], tmp_path: Path) -> No
 
 def test_mistakes(tmp_path: Path) -> None:
     out = tmp_path / "pairs.jsonl"
-    with pytest.raises(UserError, match="MIRACL in 'jp'; accepted: ar, bn"):
+    with pytest.raises(UserError, match="MIRACL: language 'jp': unknown; expected one of ar, bn"):
         write_pairs(out, "jp", folder=tmp_path)
-    with pytest.raises(UserError, match="MIRACL's split 'test'; accepted: train, dev"):
+    with pytest.raises(UserError, match="MIRACL: split 'test': unknown; expected one of train, dev"):
         write_pairs(out, split="test", folder=tmp_path)
     with pytest.raises(UserError, match=r"topics\.miracl-v1\.0-ja-train\.tsv: no such file"):
         write_pairs(out, folder=tmp_path)
@@ -218,7 +218,7 @@ def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"docs-1\.jsonl\.gz:1: 'text' must be a text that is not empty"):
         write_pairs(out, folder=folder)
     (folder / NAME / "qrels" / f"qrels.{NAME}-train.tsv").write_text("1 Q0 5#0 1\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"qrels\.miracl-v1\.0-ja-train\.tsv:1: 1 fields between tabs, expected 4"):
+    with pytest.raises(UserError, match=r"qrels\.miracl-v1\.0-ja-train\.tsv:1: 1 fields between tabs; expected 4"):
         write_pairs(out, folder=folder)
     (folder / NAME / "qrels" / f"qrels.{NAME}-train.tsv").write_text("1\tQ0\t5#0\t1\n", encoding="utf-8")
     with pytest.raises(UserError, match="has two positive passages"):
@@ -231,5 +231,5 @@ def test_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("couldn't connect\nwith details")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    with pytest.raises(UserError, match=r"miracl/miracl: not to be had from the Hub \(couldn't connect\)"):
+    with pytest.raises(UserError, match=r"miracl/miracl: can't be downloaded from the Hub \(couldn't connect\)"):
         write_pairs(tmp_path / "pairs.jsonl")

@@ -62,7 +62,7 @@ def test_tokens(wordpiece: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPa
 
 
 def test_bad_units() -> None:
-    with pytest.raises(UserError, match="needs a tokenizer"):
+    with pytest.raises(UserError, match="unit 'tokens': no tokenizer"):
         units_of(["a"], "tokens")
-    with pytest.raises(UserError, match="'words': expected one of characters, bigrams, trigrams, tokens"):
+    with pytest.raises(UserError, match="'words': unknown; expected one of characters, bigrams, trigrams, tokens"):
         units_of(["a"], "words")  # type: ignore[arg-type]

@@ -1,1 +1,1 @@
-"""What evaluations read: files of JSON lines, pairs of texts, MIRACL's own files, samples of a stream of texts."""
+"""What evaluations read: pairs of texts, cloze questions, MIRACL's files, training sets, samples of a stream."""

@@ -1,10 +1,9 @@
-"""MIRACL's own files → pairs of passages, as the paper makes them for Table 4 (MIRACL: Zhang et al., TACL 2023).
+"""MIRACL's own files → pairs of passages, as in the paper's Table 4 (MIRACL: Zhang and others, TACL 2023).
 
-In: topics and qrels of miracl/miracl and the passages of miracl/miracl-corpus, from the Hub or a folder of the same
-layout, since `datasets` runs the scripts of neither any more. Out: JSON lines that `--pairs` reads. The rule: a topic
-with two or more positive passages gives one pair, the first of them as the query and the second as what it must find,
-in the order of the qrels; the text of a passage is used without its title. The Japanese training topics are 3,477 and
-give 1,746 pairs.
+Topics and qrels of miracl/miracl and passages of miracl/miracl-corpus, from the Hub or a folder of the same layout, →
+JSON lines for `--pairs`. (`datasets` no longer runs the scripts of either.) The rule: a topic with two or more positive
+passages gives one pair, the first of them as the query and the second as its answer, in the order of the qrels; titles
+are left out of the texts. The Japanese training split has 3,477 topics and gives 1,746 pairs.
 """
 
 import gzip
@@ -24,12 +23,13 @@ from anaume.files import write_atomic
 LANGUAGES = ("ar", "bn", "de", "en", "es", "fa", "fi", "fr", "hi", "id", "ja", "ko", "ru", "sw", "te", "th", "yo", "zh")
 SPLITS = ("train", "dev")  # the test sets are published without qrels
 TOPICS, CORPUS = "miracl/miracl", "miracl/miracl-corpus"  # data sets on the Hub
-ABSENT = 0.01  # of the passages asked for: when more are not in the corpus, a part of it is
+# Fraction of the positive passages that the corpus may lack. If more are missing, a part of the corpus is.
+MAX_ABSENT = 0.01
 
 
 @dataclass(frozen=True)
-class Written:
-    """What `write_pairs` did: topics of the split, pairs made, and positive passages that the corpus lacks."""
+class PairCounts:
+    """Number of topics in the split, of pairs written, and of positive passages that the corpus lacks."""
 
     topics: int
     pairs: int
@@ -45,41 +45,41 @@ class Passage:
 
 
 @dataclass(frozen=True)
-class Files:
-    """Where the three inputs are."""
+class MiraclFiles:
+    """Paths of the three inputs."""
 
     topics: Path
     qrels: Path
     corpus: list[Path]
 
 
-def write_pairs(out: Path, language: str = "ja", split: str = "train", folder: Path | None = None) -> Written:
-    """Write the pairs of a split to `out`, one object a line, in the order of the topics.
+def write_pairs(out: Path, language: str = "ja", split: str = "train", folder: Path | None = None) -> PairCounts:
+    """Write the pairs of a split to `out` as JSON lines, in the order of the topics.
 
-    Each has `query`, `positive`, `title` (of the positive's page), the ids `topic`, `query_id`, `positive_id`, and
+    A pair has `query`, `positive`, `title` (of the positive's page), the ids `topic`, `query_id`, `positive_id`, and
     `source`, which evaluations copy into their records. `folder` holds `miracl-v1.0-ja` and `miracl-corpus-v1.0-ja`;
-    without it they are fetched from the Hub (1.1 GB for Japanese) and stay in its cache.
+    without it they are downloaded from the Hub (1.1 GB for Japanese) into its cache.
 
     Raises:
-        UserError: an unknown language or split; a file that is not there or damaged; more than 1 % of the positive
-            passages not in the corpus; no topic with two.
+        UserError: an unknown language or split; a file that is missing or damaged; more than 1 % of the positive
+            passages not in the corpus; no topic with two of them.
     """
     if language not in LANGUAGES:
-        raise UserError(f"MIRACL in {language!r}; accepted: {', '.join(LANGUAGES)}")
+        raise UserError(f"MIRACL: language {language!r}: unknown; expected one of {', '.join(LANGUAGES)}")
     if split not in SPLITS:
-        raise UserError(f"MIRACL's split {split!r}; accepted: {', '.join(SPLITS)}")
-    files = _files(language, split, folder)
+        raise UserError(f"MIRACL: split {split!r}: unknown; expected one of {', '.join(SPLITS)}")
+    files = _find_files(language, split, folder)
     topics = [topic for topic, _ in _table(files.topics, 2)]
-    several = _with_several_positives(topics, files.qrels)
-    wanted = {document for documents in several.values() for document in documents}
-    passages = read_passages(files.corpus, wanted)
-    absent = len(wanted) - len(passages)
-    if absent > ABSENT * len(wanted):
-        where = files.corpus[0].parent
-        raise UserError(f"{where}: lacks {absent} of {len(wanted)} positive passages; expected the whole corpus")
+    positives = _with_several_positives(topics, files.qrels)
+    ids = {document for documents in positives.values() for document in documents}
+    passages = read_passages(files.corpus, ids)
+    absent = len(ids) - len(passages)
+    if absent > MAX_ABSENT * len(ids):
+        place = files.corpus[0].parent
+        raise UserError(f"{place}: lacks {absent} of {len(ids)} positive passages; expected the whole corpus")
     source = f"MIRACL v1.0 {language}, {split}: first and second positive passage, without titles"
     lines = []
-    for topic, documents in several.items():
+    for topic, documents in positives.items():
         query, positive, *_ = [*(document for document in documents if document in passages), "", ""]
         if positive:
             row = {
@@ -93,13 +93,13 @@ def write_pairs(out: Path, language: str = "ja", split: str = "train", folder: P
             }
             lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     if not lines:
-        raise UserError(f"{files.qrels}: no topic of {files.topics.name} has two positive passages")
+        raise UserError(f"{files.qrels}: no topic of {files.topics.name} has two positive passages; expected some")
     write_atomic(out, "".join(lines))
-    return Written(len(topics), len(lines), absent)
+    return PairCounts(len(topics), len(lines), absent)
 
 
 def _with_several_positives(topics: Sequence[str], qrels: Path) -> dict[str, list[str]]:
-    """Topics in their order → ids of their positive passages in the order of the qrels, where there are two or more."""
+    """Return topic → ids of its positive passages in the order of the qrels, for topics with two or more of them."""
     positives: dict[str, dict[str, None]] = {topic: {} for topic in topics}
     for topic, _, document, relevance in _table(qrels, 4):
         if relevance == "1" and topic in positives:
@@ -107,13 +107,13 @@ def _with_several_positives(topics: Sequence[str], qrels: Path) -> dict[str, lis
     return {topic: list(documents) for topic, documents in positives.items() if len(documents) > 1}
 
 
-def read_passages(files: Sequence[Path], wanted: set[str]) -> dict[str, Passage]:
-    """Read the corpus once, until all `wanted` ids are found, and keep those: id → passage.
+def read_passages(files: Sequence[Path], ids: set[str]) -> dict[str, Passage]:
+    """Read the corpus until the passages of all `ids` are found; returns id → passage.
 
     Raises:
-        UserError: a line that is no passage, a file cut short.
+        UserError: a line that is no passage, a file that is cut off.
     """
-    found: dict[str, Passage] = {}
+    passages: dict[str, Passage] = {}
     for file in track(files, "MIRACL's corpus", console=Console(stderr=True)):
         for place, line in _lines(file):
             try:
@@ -121,15 +121,15 @@ def read_passages(files: Sequence[Path], wanted: set[str]) -> dict[str, Passage]
                 document = row["docid"]
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(f"{place}: expected an object with docid, title and text") from error
-            if document in wanted:
-                found[document] = Passage(str(row.get("title", "")), text_of(row, "text", place))
-        if len(found) == len(wanted):
+            if document in ids:
+                passages[document] = Passage(str(row.get("title", "")), text_of(row, "text", place))
+        if len(passages) == len(ids):
             break
-    return found
+    return passages
 
 
-def _files(language: str, split: str, folder: Path | None) -> Files:
-    """The inputs in a folder, or fetched.
+def _find_files(language: str, split: str, folder: Path | None) -> MiraclFiles:
+    """Find the inputs in a folder, or download them.
 
     Raises:
         UserError: one is missing.
@@ -137,20 +137,20 @@ def _files(language: str, split: str, folder: Path | None) -> Files:
     name, corpus = f"miracl-v1.0-{language}", f"miracl-corpus-v1.0-{language}"
     topics = f"{name}/topics/topics.{name}-{split}.tsv"
     qrels = f"{name}/qrels/qrels.{name}-{split}.tsv"
-    judged = folder or _fetch(TOPICS, [topics, qrels])
+    judgements = folder or _fetch(TOPICS, [topics, qrels])
     passages = (folder or _fetch(CORPUS, [f"{corpus}/*.jsonl.gz"])) / corpus
     parts = [passages / f"docs-{i}.jsonl.gz" for i in range(max(1, len(list(passages.glob("docs-*.jsonl.gz")))))]
-    for path in (judged / topics, judged / qrels, *parts):
+    for path in (judgements / topics, judgements / qrels, *parts):
         if not path.is_file():
             raise UserError(f"{path}: no such file; expected the layout of {TOPICS} and {CORPUS} on the Hub")
-    return Files(judged / topics, judged / qrels, parts)
+    return MiraclFiles(judgements / topics, judgements / qrels, parts)
 
 
 def _fetch(repository: str, patterns: list[str]) -> Path:
-    """The folder of a data set on the Hub, with the files of these patterns downloaded once.
+    """Return the local folder of a data set on the Hub, after downloading the files that match the patterns.
 
     Raises:
-        UserError: the Hub can't be reached or wants its terms accepted first.
+        UserError: the Hub can't be reached, or the data set's terms must be accepted first.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError
@@ -163,12 +163,12 @@ def _fetch(repository: str, patterns: list[str]) -> Path:
     except (OSError, ValueError) as error:  # no such repository; no way to reach the Hub; not cached
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{repository}: not to be had from the Hub ({reason}); or give a folder with its files"
+            f"{repository}: can't be downloaded from the Hub ({reason}); expected access, or --data with its files"
         ) from error
 
 
 def _table(path: Path, columns: int) -> Iterator[list[str]]:
-    """Yield the fields of each line, which tabs separate.
+    """Yield the fields of each line, between tabs.
 
     Raises:
         UserError: another number of fields, or not UTF-8.
@@ -178,7 +178,7 @@ def _table(path: Path, columns: int) -> Iterator[list[str]]:
             for number, line in enumerate(stream, 1):
                 fields = line.rstrip("\n").split("\t")
                 if len(fields) != columns:
-                    raise UserError(f"{path}:{number}: {len(fields)} fields between tabs, expected {columns}")
+                    raise UserError(f"{path}:{number}: {len(fields)} fields between tabs; expected {columns}")
                 yield fields
         except UnicodeDecodeError as error:
             raise UserError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from error
@@ -188,11 +188,11 @@ def _lines(file: Path) -> Iterator[tuple[str, bytes]]:
     """Yield ("FILE:LINE", line) of a gzip file.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the file is damaged.
     """
     try:
         with gzip.open(file, "rb") as stream:
             for number, line in enumerate(stream, 1):
                 yield f"{file}:{number}", line
     except (EOFError, OSError, zlib.error) as error:
-        raise UserError(f"{file}: damaged ({error}); fetch it again") from error
+        raise UserError(f"{file}: damaged ({error}); expected a whole file, download it again") from error

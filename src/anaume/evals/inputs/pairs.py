@@ -1,4 +1,4 @@
-"""Pairs of texts that belong together, for retrieval, geometry and contrastive training."""
+"""Pairs of texts that belong together, for retrieval, geometry and contrastive training: JSON lines → pairs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from anaume.corpus.rows import read_rows, text_of
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A query and the text that answers it. `title` of its page and `source` of both texts may be empty."""
+    """A query and its right answer. `title`, of the answer's page, and `source`, of both texts, may be empty."""
 
     query: str
     positive: str
@@ -20,7 +20,7 @@ def read_pairs(path: Path) -> list[Pair]:
     """Read JSON lines with `query`, `positive` and, optionally, `title` and `source`.
 
     Raises:
-        UserError: a line is not JSON, a text is missing or empty (names file and line), or the file is empty.
+        UserError: names the file, and the line where it is not JSON or a text is missing or empty.
     """
     return [
         Pair(

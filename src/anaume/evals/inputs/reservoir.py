@@ -1,6 +1,7 @@
-"""A stream of unknown length → a few of its items, each set of them equally likely, in random order (algorithm R).
+"""A stream of unknown length → a random sample of its items in random order (algorithm R).
 
-Vitter, "Random sampling with a reservoir", ACM TOMS 11 (1985). The same generator and stream give the same items.
+Vitter, "Random sampling with a reservoir", ACM TOMS 11 (1985). The rule: every ordered sample is equally likely, and
+equal generators and streams give equal samples.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass
 class Reservoir(Generic[T]):
-    """Holds up to `size` of the `seen` items that it was offered."""
+    """Up to `size` of the `seen` items that were offered."""
 
     random: np.random.Generator
     size: int
@@ -21,7 +22,7 @@ class Reservoir(Generic[T]):
     seen: int = 0
 
     def offer(self, item: T) -> None:
-        """Take the item in with the chance that it deserves, perhaps in the place of another."""
+        """Keep the item with probability `size` / `seen`, in the place of another one if the reservoir is full."""
         place = int(self.random.integers(self.seen + 1))
         self.seen += 1
         if len(self.kept) < self.size:

@@ -1,8 +1,8 @@
-"""What a folder of JGLUE and JCoLA lacks, from the repositories of their authors.
+"""The files of JGLUE and JCoLA that a folder lacks, downloaded from their authors' repositories.
 
-The rule: nothing is written that differs from the published file, where its checksum is known (`jglue.PUBLISHED`). A
-file that is there already stays as it is. After each download the checksums of all files, whoever put them there,
-stand in SHA256SUMS beside the tasks' folders, for `sha256sum --check`.
+The rule: a file whose published checksum is known (`tasks.PUBLISHED`) is written only if its content has that checksum,
+and a file that exists stays as it is. After each download, SHA256SUMS beside the tasks' folders lists the checksums of
+all files, downloaded or not, for `sha256sum --check`.
 """
 
 import hashlib
@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from anaume.errors import UserError
-from anaume.evals.jglue.tasks import PUBLISHED, JglueTask, folder_of, public
+from anaume.evals.jglue.tasks import PUBLISHED, JglueTask, find_folder, public_tasks
 from anaume.files import sha256, write_atomic
 
 BASE = "https://raw.githubusercontent.com"
 JGLUE = "yahoojapan/JGLUE/6f071c09316baae89c3d083a90985b4b1cb9968c/datasets"
 JCOLA = "osekilab/JCoLA/736d9eef3af04bb17e4cf59adf01325973234ff9/data"
-SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 SUMS = "SHA256SUMS"
 
 
@@ -29,14 +29,14 @@ def fetch(
     """Download the files of `tasks` that `data` lacks from `base`/OWNER/REPOSITORY/COMMIT/…
 
     Raises:
-        UserError: the address can't be reached, a file other than a test split isn't there, a checksum differs,
-            a task that isn't public.
+        UserError: an address that can't be reached, a missing file other than a test split, another checksum than the
+            published one, a task that is not public.
     """
     for task in tasks:
-        folder = folder_of(task, data)
-        if folder is None and task not in public():
+        folder = find_folder(task, data)
+        if folder is None and task not in public_tasks():
             raise UserError(
-                f"{task.name} can't be fetched; accepted: {data}/{task.folder}, as JGLUE's scripts build it"
+                f"{data}: {task.name}: can't be fetched; expected a folder {task.folder}, as JGLUE's scripts build it"
             )
         folder = folder or data / task.folder
         address = f"{base}/{JCOLA if task.name == 'jcola' else JGLUE}/{folder.name}"
@@ -48,19 +48,19 @@ def fetch(
                     _write_sums(folder.parent)
 
 
-def _download(address: str, split: str, wanted: str | None) -> bytes | None:
-    """The file's content; None for a test split that isn't there."""
+def _download(address: str, split: str, expected: str | None) -> bytes | None:
+    """Return the file's content, or None for a test split that does not exist. `expected` is a checksum."""
     print(f"fetching {address}", file=sys.stderr)
     try:
-        with urllib.request.urlopen(address, timeout=SECONDS) as answer:
+        with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as answer:
             content: bytes = answer.read()
-    except (OSError, ValueError) as error:  # URLError and time-outs are OSErrors; ValueError: no address
+    except (OSError, ValueError) as error:  # URLError and time-outs are OSErrors; a malformed address, a ValueError
         if split == "test" and isinstance(error, urllib.error.HTTPError) and error.code == 404:
             return None
         raise UserError(f"{address}: can't be fetched ({error})") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != (wanted or found):
-        raise UserError(f"{address}: its SHA-256 is {found}, that of the published file is {wanted}")
+    checksum = hashlib.sha256(content).hexdigest()
+    if expected and checksum != expected:
+        raise UserError(f"{address}: SHA-256 {checksum}: not the published file; expected {expected}")
     return content
 
 

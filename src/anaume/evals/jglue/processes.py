@@ -1,7 +1,7 @@
-"""Cells on devices: those whose files are missing are made, as many at a time as there are processes.
+"""Trials on devices: the trials without a file are run, one at a time in each process.
 
-The rule: a file is written as soon as its cell is made, whole; a grid that was killed goes on where it stopped, and
-no two processes make the same cell.
+The rule: a trial's file is written whole as soon as the trial ends, so a killed grid continues where it stopped; and no
+two processes run the same trial.
 """
 
 import json
@@ -10,151 +10,110 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import Progress, TaskID
 
 from anaume.errors import UserError
-from anaume.evals.jglue import cells
-from anaume.evals.jglue.cells import Cell, Study, encoded, missing, path_of, sizes_of
+from anaume.evals.jglue import trials
+from anaume.evals.jglue.trials import Experiment, Trial, encoded_splits, missing_trials, trial_path, trial_size
 from anaume.files import path_lock, write_json
 from anaume.finetune.train import BATCH, Settings, predict, train
+from anaume.formats import duration
 from anaume.processes import end_with_parent
+from anaume.progress import console_bar
 
-# Steps that are timed before a grid begins.
+# Training steps for the forecast: the first ones are slower and are not timed.
 WARM_UP, TIMED = 2, 6
-# How processes start: CUDA needs fresh ones.
-START = "spawn"
-# How often the bar looks at the steps of other processes.
+# How worker processes start. CUDA can't be used in a forked process.
+START_METHOD = "spawn"
+# Seconds between two updates of the bar from the workers' counter of steps.
 POLL_SECONDS = 0.5
 
-Made = Iterator[tuple[Cell, dict[str, Any]]]
-Advance = Callable[[int], None]
+# A trial and the content of its file.
+Result: TypeAlias = tuple[Trial, dict[str, Any]]
+# Called with the number of steps done since the last call.
+Advance: TypeAlias = Callable[[int], None]
 
 
-def run_cells(study: Study, wanted: Sequence[Cell], folder: Path, workers: int = 0) -> list[dict[str, Any]]:
-    """Make the cells whose files aren't there, the longest first, and give what all files hold, in the order given.
+def run_trials(
+    experiment: Experiment, planned: Sequence[Trial], folder: Path, workers: int = 0
+) -> list[dict[str, Any]]:
+    """Run the trials whose files are missing, longest first, and return the contents of all files in the given order.
 
-    `workers` processes at a time: 0 for one a CUDA device, or one on a CPU.
+    `workers` is the number of processes; 0: one per CUDA device, or one on a CPU.
 
     Raises:
         UserError: a model that can't be fine-tuned, a training split too small to hold out from, a process that died.
     """
-    todo = sorted(missing(study, wanted, folder), key=lambda cell: -cell.settings.epochs)
-    if todo:
-        devices = devices_of(workers)
-        with _bar(f"{study.task.name}, {study.name}", sum(sizes_of(study, cell)[0] for cell in todo)) as bar:
-            made = _in_turn if len(devices) == 1 else _in_parallel
-            for cell, content in made(study, todo, folder, devices, bar.advance):
-                bar.show(cell, content)
-    return [json.loads(path_of(study, cell, folder).read_text(encoding="utf-8")) for cell in wanted]
+    missing = sorted(missing_trials(experiment, planned, folder), key=lambda trial: -trial.settings.epochs)
+    if missing:
+        devices = worker_devices(workers)
+        run = _run_in_this_process if len(devices) == 1 else _run_in_pool
+        steps = sum(trial_size(experiment, trial)[0] for trial in missing)
+        with console_bar(f"{experiment.task.name}, {experiment.name}", steps) as (console, advance):
+            for trial, content in run(experiment, missing, folder, devices, advance):
+                _print_result(console, trial, content)
+    return [json.loads(trial_path(experiment, trial, folder).read_text(encoding="utf-8")) for trial in planned]
 
 
-def _make(study: Study, cell: Cell, folder: Path, device: torch.device, advance: Advance) -> dict[str, Any]:
-    """What a cell's file holds, which is made now unless a process of another call is at it: then it is waited for."""
-    path = path_of(study, cell, folder)
+def _print_result(console: Console, trial: Trial, content: dict[str, Any]) -> None:
+    split, metrics = next(iter(content["metrics"].items()))
+    numbers = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+    s, time_taken = trial.settings, duration(content["seconds"])
+    line = f"  {s.learning_rate:g} × {s.epochs}, seed {s.seed}: {numbers} on {split}, {time_taken}"
+    console.print(line, highlight=False)
+
+
+def _run_or_wait(
+    experiment: Experiment, trial: Trial, folder: Path, device: torch.device, advance: Advance
+) -> dict[str, Any]:
+    """Run a trial and write its file, or wait for another process that is running it; return the file's content."""
+    path = trial_path(experiment, trial, folder)
     with path_lock(path):
         if path.exists():
             content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             advance(content["steps"])
         else:
-            content = cells.make(study, cell, device, advance)
+            content = trials.run_trial(experiment, trial, device, advance)
             write_json(path, content)
     return content
 
 
-def forecast(study: Study, todo: Sequence[Sequence[Cell]], devices: Sequence[torch.device]) -> float:
-    """About how many seconds these cells take on the devices, by timing a few steps.
-
-    `todo` has the cells of each of several studies that differ from this one in their weights only.
-    """
-    lists = [each for each in todo if each]
-    splits, _ = encoded(study, lists[0][0].split_seed)
-    items = splits["train"].items
-    sample = np.random.default_rng(0).integers(len(items), size=(WARM_UP + TIMED) * BATCH)
-    few = {"train": replace(splits["train"], items=[items[i] for i in sample])}
-    settings = Settings(learning_rate=0.0, epochs=1, seed=0)
-    times: list[float] = []
-
-    def tick() -> None:
-        if devices[0].type == "cuda":
-            torch.cuda.synchronize(devices[0])
-        times.append(time.perf_counter())
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(_threads(devices))
-    try:
-        network = train(study.model, study.task.head, few, settings, devices[0], tick)
-        predict(network, study.task.kind, few["train"].items[: BATCH * TIMED])
-    finally:
-        torch.set_num_threads(threads)
-    tick()
-    a_step = (times[-2] - times[WARM_UP - 1]) / TIMED
-    an_item = (times[-1] - times[-2]) / (BATCH * TIMED)
-    sizes = {cell: sizes_of(study, cell) for each in lists for cell in each}
-    return sum(
-        float((np.array([sizes[cell] for cell in each]) @ [a_step, an_item]).sum()) / min(len(devices), len(each))
-        for each in lists
-    )
+def _run_in_this_process(
+    experiment: Experiment, missing: Sequence[Trial], folder: Path, devices: Sequence[torch.device], advance: Advance
+) -> Iterator[Result]:
+    for trial in missing:
+        yield trial, _run_or_wait(experiment, trial, folder, devices[0], advance)
 
 
-def duration(seconds: float) -> str:
-    """As people say it: 45 s, 12 min, 3 h 20 min."""
-    if seconds < 60:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60:02d} min"
-
-
-def devices_of(workers: int) -> list[torch.device]:
-    """What each process works on: `workers` of them, or 0 for one a CUDA device, or one on a CPU."""
-    count = torch.cuda.device_count()
-    if not count:
-        return [torch.device("cpu")] * max(1, workers)
-    return [torch.device("cuda", i % count) for i in range(workers or count)]
-
-
-def _threads(devices: Sequence[torch.device]) -> int:
-    """Threads for each process, so that together they use what one process would."""
-    return max(1, torch.get_num_threads() // len(devices))
-
-
-def _in_turn(
-    study: Study, todo: Sequence[Cell], folder: Path, devices: Sequence[torch.device], advance: Advance
-) -> Made:
-    for cell in todo:
-        yield cell, _make(study, cell, folder, devices[0], advance)
-
-
-def _in_parallel(
-    study: Study, todo: Sequence[Cell], folder: Path, devices: Sequence[torch.device], advance: Advance
-) -> Made:
-    """A process a device; they count their steps in one shared number."""
-    context = multiprocessing.get_context(START)
-    free = context.SimpleQueue()
+def _run_in_pool(
+    experiment: Experiment, missing: Sequence[Trial], folder: Path, devices: Sequence[torch.device], advance: Advance
+) -> Iterator[Result]:
+    """Run trials in one process per device, and yield them as they end. The processes count steps in a shared value."""
+    context = multiprocessing.get_context(START_METHOD)
+    free_devices = context.SimpleQueue()
     for device in devices:
-        free.put(str(device))
-    counter = context.Value("q", 0)
-    start = (free, counter, _threads(devices))
-    pool = ProcessPoolExecutor(len(devices), context, initializer=_start_worker, initargs=start)
+        free_devices.put(str(device))
+    steps = context.Value("q", 0)
+    arguments = (free_devices, steps, _threads_per_process(devices))
+    pool = ProcessPoolExecutor(len(devices), context, initializer=_start_worker, initargs=arguments)
     try:
-        pending = {pool.submit(_make_here, study, cell, folder): cell for cell in todo}
+        pending = {pool.submit(_run_in_worker, experiment, trial, folder): trial for trial in missing}
         shown = 0
         while pending:
             done, _ = wait(pending, POLL_SECONDS, FIRST_COMPLETED)
-            advance(counter.value - shown)
-            shown = counter.value
+            advance(steps.value - shown)
+            shown = steps.value
             for future in done:
                 yield pending.pop(future), future.result()
     except BrokenProcessPool as error:
         raise UserError(
-            f"{study.task.name}: a process died, of memory perhaps; the same command again goes on"
+            f"{experiment.task.name}: {experiment.name}: a process died, perhaps of memory; the same command continues"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -162,7 +121,7 @@ def _in_parallel(
 
 @dataclass(frozen=True)
 class _Worker:
-    """What a process of the pool has of its own."""
+    """The device of a pool's process, and its way to count steps."""
 
     device: torch.device
     advance: Advance
@@ -171,49 +130,70 @@ class _Worker:
 _worker: _Worker | None = None
 
 
-def _start_worker(free: Any, counter: Any, threads: int) -> None:
+def _start_worker(free_devices: Any, steps: Any, threads: int) -> None:
     global _worker
     end_with_parent()
-    device = torch.device(free.get())
+    device = torch.device(free_devices.get())
     torch.set_num_threads(threads)
     if device.type == "cuda":
         torch.cuda.set_device(device)
 
-    def advance(steps: int) -> None:
-        with counter.get_lock():
-            counter.value += steps
+    def advance(count: int) -> None:
+        with steps.get_lock():
+            steps.value += count
 
     _worker = _Worker(device, advance)
 
 
-def _make_here(study: Study, cell: Cell, folder: Path) -> dict[str, Any]:
+def _run_in_worker(experiment: Experiment, trial: Trial, folder: Path) -> dict[str, Any]:
     assert _worker
-    return _make(study, cell, folder, _worker.device, _worker.advance)
+    return _run_or_wait(experiment, trial, folder, _worker.device, _worker.advance)
 
 
-class _Bar:
-    """Steps done on a terminal, and everywhere a line for each cell, on standard error."""
-
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self.progress, self.task = progress, task
-
-    def advance(self, steps: int) -> None:
-        self.progress.advance(self.task, steps)
-
-    def show(self, cell: Cell, content: dict[str, Any]) -> None:
-        split, metrics = next(iter(content["metrics"].items()))
-        numbers = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        s = cell.settings
-        self.progress.console.print(
-            f"  {s.learning_rate:g} × {s.epochs}, seed {s.seed}: {numbers} on {split}, {duration(content['seconds'])}",
-            highlight=False,
-        )
+def worker_devices(workers: int) -> list[torch.device]:
+    """Return the device of each of `workers` processes; 0: one process per CUDA device, or one on a CPU."""
+    count = torch.cuda.device_count()
+    if not count:
+        return [torch.device("cpu")] * max(1, workers)
+    return [torch.device("cuda", i % count) for i in range(workers or count)]
 
 
-@contextmanager
-def _bar(title: str, steps: int) -> Iterator[_Bar]:
-    console = Console(stderr=True)
-    with Progress(
-        *Progress.get_default_columns(), console=console, disable=not console.is_terminal, transient=True
-    ) as progress:
-        yield _Bar(progress, progress.add_task(title, total=steps))
+def _threads_per_process(devices: Sequence[torch.device]) -> int:
+    """Divide the threads of one process among all of them."""
+    return max(1, torch.get_num_threads() // len(devices))
+
+
+def estimate_seconds(
+    experiment: Experiment, missing: Sequence[Sequence[Trial]], devices: Sequence[torch.device]
+) -> float:
+    """Estimate the seconds that trials take on the devices, by timing a few steps and predictions.
+
+    `missing` holds one list of trials for each of several experiments that differ from this one in their weights only.
+    """
+    lists = [own_trials for own_trials in missing if own_trials]
+    splits, _ = encoded_splits(experiment, lists[0][0].split_seed)
+    items = splits["train"].items
+    drawn = np.random.default_rng(0).integers(len(items), size=(WARM_UP + TIMED) * BATCH)
+    sample = {"train": replace(splits["train"], items=[items[i] for i in drawn])}
+    settings = Settings(learning_rate=0.0, epochs=1, seed=0)
+    times: list[float] = []
+
+    def note_time() -> None:
+        if devices[0].type == "cuda":
+            torch.cuda.synchronize(devices[0])
+        times.append(time.perf_counter())
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(_threads_per_process(devices))
+    try:
+        network = train(experiment.model, experiment.task.head, sample, settings, devices[0], note_time)
+        predict(network, experiment.task.kind, sample["train"].items[: BATCH * TIMED])
+    finally:
+        torch.set_num_threads(threads)
+    note_time()
+    seconds = [(times[-2] - times[WARM_UP - 1]) / TIMED, (times[-1] - times[-2]) / (BATCH * TIMED)]  # a step, an item
+    sizes = {trial: trial_size(experiment, trial) for own_trials in lists for trial in own_trials}
+    return sum(
+        float((np.array([sizes[trial] for trial in own_trials]) @ seconds).sum()) / min(len(devices), len(own_trials))
+        for own_trials in lists
+    )

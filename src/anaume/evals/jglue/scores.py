@@ -14,7 +14,7 @@ from anaume.finetune.metrics import accuracy, answer_scores, matthews, pearson, 
 def measure(task: JglueTask, encoded: Encoded, outputs: Sequence[NDArray[np.float32]]) -> dict[str, float]:
     """Return the task's metrics on a split, all in [−1, 1]; `outputs` are the logits of `finetune.train.predict`."""
     if task.kind == "span":
-        return answer_scores(spans.answers_of(encoded.windows, outputs, encoded.examples), encoded.examples)
+        return answer_scores(spans.best_answers(encoded.windows, outputs, encoded.examples), encoded.examples)
     labels = np.array([example.label for example in encoded.examples])
     if task.kind == "similarity":
         similarities = np.array([output[0] for output in outputs], dtype=np.float64)

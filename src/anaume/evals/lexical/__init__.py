@@ -1,1 +1,1 @@
-"""Similarity of texts without a model: edit distance, Jaccard and BM25, the baselines of retrieval."""
+"""Similarity of texts without a model: edit distance, Jaccard index and BM25, the baselines of retrieval."""

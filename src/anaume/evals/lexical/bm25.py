@@ -1,10 +1,10 @@
 """BM25 over a corpus in blocks (Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework: BM25 and Beyond").
 
-Units of the corpus (lexical.py) → a sparse matrix of weights, made once; units of queries and a slice of the corpus →
-their scores. The rule: statistics are those of the whole corpus, so a score does not depend on how the corpus is cut.
+Units of the corpus (units.py) → a sparse matrix of weights, computed once; units of queries and a slice of the corpus →
+their scores. The rule: statistics are those of the whole corpus, so no score depends on how the corpus is sliced.
 
-Why no library: bm25s and rank-bm25 give the ten best entries, or all scores of one query at a time. Ranks here need
-blocks of scores in float64, where entries of the same units score exactly the same, and that is one sparse product.
+Libraries don't serve here: bm25s and rank-bm25 give the ten best entries, or all scores of one query at a time. Ranks
+need blocks of scores in float64 in which entries of equal units score exactly alike: one sparse product.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix, diags, vstack
 
 from anaume.evals.lexical.units import TEXTS_AT_ONCE, Similarities, Units, counts_of, vocabulary_of
 
-K1, B = 1.2, 0.75  # Lucene's defaults
+K1, B = 1.2, 0.75  # defaults of Lucene
 FORMULA = (
     "sum over the query's units, repeated ones too, of ln(1 + (N - n + 0.5) / (n + 0.5)) f / (f + k1 (1 - b + b l / L))"
     " for a unit that is f times in a text of l units, L on average, and in n of N texts"
@@ -25,10 +25,10 @@ FORMULA = (
 
 @dataclass(frozen=True)
 class Index:
-    """A corpus, weighted.
+    """A weighted corpus.
 
     `vocabulary`  (units,) int64, sorted
-    `weights`     (texts, units) float64: what one occurrence of the unit in a query adds to the text's score
+    `weights`     (texts, units) float64: the amount that one occurrence of the unit in a query adds to the text's score
     """
 
     vocabulary: NDArray[np.int64]
@@ -36,10 +36,10 @@ class Index:
 
 
 def index(corpus: Sequence[Units], *, k1: float = K1, b: float = B) -> Index:
-    """Weigh every unit of every text by `FORMULA`: Lucene's form, whose logarithm never falls below zero.
+    """Weight every unit of every text by `FORMULA`, which is Lucene's: its logarithm never falls below zero.
 
-    It holds 12 bytes for each distinct unit of each text: about 2 GB for a million passages of 200 characters, and
-    twice that while it is made.
+    The index takes 12 bytes for each distinct unit of each text: about 2 GB for a million passages of 200 characters,
+    and twice that during the computation.
     """
     parts = [corpus[start : start + TEXTS_AT_ONCE] for start in range(0, len(corpus), TEXTS_AT_ONCE)]
     vocabulary = np.unique(np.concatenate([vocabulary_of(part) for part in parts]))
@@ -53,6 +53,6 @@ def index(corpus: Sequence[Units], *, k1: float = K1, b: float = B) -> Index:
 
 
 def scores(index: Index, queries: Sequence[Units], texts: slice) -> Similarities:
-    """Return the scores of a slice of the corpus for each query: (queries, texts)."""
-    found: Similarities = (counts_of(queries, index.vocabulary) @ index.weights[texts].T).toarray()
-    return found
+    """Return the score of each text of a slice of the corpus for each query: (queries, texts)."""
+    block: Similarities = (counts_of(queries, index.vocabulary) @ index.weights[texts].T).toarray()
+    return block

@@ -1,8 +1,8 @@
-"""Similarity of texts without a model: edit distance and Jaccard over characters, n-grams or tokens.
+"""Similarity of texts without a model: edit distance and Jaccard index over characters, n-grams or tokens.
 
-A text becomes an array of integers, one a unit; two lists of such arrays become a matrix of similarities in
-[0, 1]. The paper (Table 4) does not say which units its baselines count; every record of ours does. BM25, which
-must see the whole corpus first, is in bm25.py.
+A text becomes an array of integers, one for each unit; two lists of such arrays become a matrix of similarities in
+[0, 1]. The rule: integers are equal exactly where units are. The paper (Table 4) does not say which units its baselines
+count; our records do. BM25, which needs the whole corpus first, is in bm25.py.
 """
 
 from array import array
@@ -23,31 +23,27 @@ Unit = Literal["characters", "bigrams", "trigrams", "tokens"]
 Similarities = NDArray[np.float64]
 
 GRAM = {"characters": 1, "bigrams": 2, "trigrams": 3}
-TEXTS_AT_ONCE = 16_384  # a tokenizer's own objects for a million texts would take many times their ids
-CODE_POINT_BITS = 21  # Unicode ends at 0x10FFFF, so that three characters fit in 63 bits: n-grams need no vocabulary
+TEXTS_AT_ONCE = 16_384  # a tokenizer's own objects for a million texts would take much more memory than their ids
+CODE_POINT_BITS = 21  # Unicode ends at 0x10FFFF, so three characters fit in 63 bits, and n-grams need no vocabulary
 
 
 def units_of(texts: Sequence[str], unit: Unit, tokenizer: Any = None) -> list[Units]:
-    """Split each text into its units, as integers that are equal where the units are.
+    """Return the units of each text as integers.
 
-    `bigrams` and `trigrams` overlap and are of characters; a text shorter than one n-gram is one unit.
-    `tokens` are the ids of `tokenizer`, without special tokens.
+    `bigrams` and `trigrams` are of characters and overlap; a text shorter than one n-gram is one unit. `tokens` are the
+    ids of `tokenizer`, without special tokens.
 
     Raises:
         UserError: an unknown unit, or `tokens` without a tokenizer.
     """
     if unit == "tokens":
         if tokenizer is None:
-            raise UserError("unit 'tokens' needs a tokenizer")
-        return [
-            array("q", ids)
-            for start in range(0, len(texts), TEXTS_AT_ONCE)
-            for ids in tokenizer(list(texts[start : start + TEXTS_AT_ONCE]), add_special_tokens=False, verbose=False)[
-                "input_ids"
-            ]
-        ]
+            raise UserError("unit 'tokens': no tokenizer; expected one")
+        blocks = (list(texts[start : start + TEXTS_AT_ONCE]) for start in range(0, len(texts), TEXTS_AT_ONCE))
+        encoded = (tokenizer(block, add_special_tokens=False, verbose=False)["input_ids"] for block in blocks)
+        return [array("q", ids) for rows in encoded for ids in rows]
     if unit not in GRAM:
-        raise UserError(f"unit {unit!r}: expected one of {', '.join(get_args(Unit))}")
+        raise UserError(f"unit {unit!r}: unknown; expected one of {', '.join(get_args(Unit))}")
     return [_grams(text, GRAM[unit]) for text in texts]
 
 
@@ -62,12 +58,12 @@ def _grams(text: str, n: int) -> Units:
 
 
 def edit_similarities(queries: Sequence[Units], corpus: Sequence[Units]) -> Similarities:
-    """Return 1 − Levenshtein distance / length of the longer text: (queries, corpus), on all cores."""
+    """Return 1 − Levenshtein distance / length of the longer text: (queries, corpus). Uses all cores."""
     return process.cdist(queries, corpus, scorer=Levenshtein.normalized_similarity, dtype=np.float64, workers=-1)
 
 
 def jaccard_similarities(queries: Sequence[Units], corpus: Sequence[Units]) -> Similarities:
-    """Return shared distinct units / all distinct units: (queries, corpus); 0 where neither has a unit."""
+    """Return shared distinct units / all distinct units: (queries, corpus); 0 if both texts are empty."""
     vocabulary = vocabulary_of([*queries, *corpus])
     left, right = counts_of(queries, vocabulary) > 0, counts_of(corpus, vocabulary) > 0
     shared = (left.astype(np.float64) @ right.astype(np.float64).T).toarray()
@@ -82,7 +78,7 @@ def vocabulary_of(rows: Sequence[Units]) -> NDArray[np.int64]:
 
 
 def counts_of(rows: Sequence[Units], vocabulary: NDArray[np.int64]) -> csr_matrix:
-    """Return how often each row has each unit, those outside the vocabulary left out: (rows, vocabulary) float64."""
+    """Return the count of each unit of the vocabulary in each row: (rows, vocabulary) float64, sparse."""
     flat = _flat(rows)
     texts = np.repeat(np.arange(len(rows), dtype=np.int32), [len(row) for row in rows])
     columns = np.searchsorted(vocabulary, flat)

@@ -1,0 +1,65 @@
+"""A training split → nine tenths to train on and a tenth to select by.
+
+The rule: the two parts share no sentence and no article, and depend only on the examples and the seed.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from anaume.errors import UserError
+from anaume.evals.jglue.tasks import JglueTask
+from anaume.finetune.examples import Example
+
+HELD_OUT = 0.1
+
+
+def hold_out(task: JglueTask, examples: Sequence[Example], seed: int) -> dict[str, tuple[Example, ...]]:
+    """Split examples into "train" and "held_out", which is a tenth of them, equal for every model.
+
+    Pairs that share a sentence stay together, because JNLI has most of its pairs in both directions and JSTS has many
+    sentences in several pairs. Questions on one article stay together too. Choices bind nothing, because many
+    questions have the same ones.
+
+    Raises:
+        UserError: nothing would be left to train on.
+    """
+    groups = _connected_groups([_binding_texts(task, example) for example in examples])
+    sizes = Counter(groups)
+    names = list(sizes)
+    order = [names[i] for i in np.random.default_rng((seed, len(examples))).permutation(len(names))]
+    enough = np.searchsorted(np.cumsum([sizes[name] for name in order]), HELD_OUT * len(examples))
+    held = set(order[: int(enough) + 1])
+    if len(held) == len(names):
+        raise UserError(
+            f"{task.name}: {len(examples)} examples: too few to hold out a tenth (groups without a common text:"
+            f" {len(names)}); expected more, or --protocol paper"
+        )
+    return {
+        part: tuple(example for example, group in zip(examples, groups, strict=True) if (group in held) is side)
+        for part, side in (("train", False), ("held_out", True))
+    }
+
+
+def _binding_texts(task: JglueTask, example: Example) -> tuple[str, ...]:
+    """Return the texts that no two examples on different sides may share."""
+    if task.kind == "span":
+        return (example.group,)
+    return example.texts[:1] if task.kind == "choice" else example.texts
+
+
+def _connected_groups(keys: Sequence[Sequence[str]]) -> list[int]:
+    """Number the connected components of a graph in which two members with a common key are neighbours (union-find)."""
+    parents = list(range(len(keys)))
+
+    def root(i: int) -> int:
+        while parents[i] != i:
+            parents[i] = i = parents[parents[i]]
+        return i
+
+    first_with: dict[str, int] = {}
+    for i, own_keys in enumerate(keys):
+        for key in own_keys:
+            parents[root(i)] = root(first_with.setdefault(key, i))
+    return [root(i) for i in range(len(keys))]

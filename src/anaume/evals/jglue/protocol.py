@@ -1,0 +1,120 @@
+"""The two protocols: the settings of a grid → the trials to run, the selected ones, and the metrics to report.
+
+`held-out` trains each settings of the grid on nine tenths of the training split and scores it on the last tenth. The
+best settings are trained on the whole training split with several seeds; the mean over the seeds is reported.
+`paper` trains each settings on the whole training split and reports the best score on validation (arXiv 2504.15544,
+section 4.1): one number of 36, selected by the data on which it is reported.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from anaume.evals.jglue.trials import Trial
+from anaume.finetune.train import Settings
+
+Protocol = Literal["held-out", "paper", "both"]
+# Runs the trials that have no file yet, and returns the content of every trial's file, in the order of the trials.
+RunTrials = Callable[[Sequence[Trial]], list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class TrialGroup:
+    """Trials on the same training data, and the contents of their files.
+
+    `split` is the split that gives the metrics their plain names; the metrics of other splits begin with the split's
+    name, as in `test_accuracy`.
+    """
+
+    protocol: Protocol
+    split: str
+    trials: Sequence[Trial]
+    contents: list[dict[str, Any]]
+
+    @property
+    def scores(self) -> list[dict[str, float]]:
+        """Metrics of each trial over all its splits."""
+        return [
+            {
+                name if split == self.split else f"{split}_{name}": value
+                for split, metrics in content["metrics"].items()
+                for name, value in metrics.items()
+            }
+            for content in self.contents
+        ]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Each trial as a row of the record's details."""
+        return [
+            {**asdict(trial.settings), "protocol": self.protocol, "split": self.split, **scores}
+            for trial, scores in zip(self.trials, self.scores, strict=True)
+        ]
+
+    def best(self, metric: str) -> int:
+        """Return the index of the trial with the highest score; of equal scores the first."""
+        return int(np.argmax([scores[metric] for scores in self.scores]))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a protocol gives to the record: metrics, settings, and groups of trials for its details."""
+
+    metrics: dict[str, float]
+    settings: dict[str, Any]
+    groups: list[TrialGroup]
+
+
+def selection_trials(settings: Sequence[Settings]) -> list[Trial]:
+    """Return the trials that settings are selected by, each without its held-out tenth; none if there is no choice."""
+    return [Trial(s, split_seed=s.seed) for s in settings] if len(settings) > 1 else []
+
+
+def repeated_trials(selected: Settings, seeds: int) -> list[Trial]:
+    """Return the selected settings with consecutive seeds, on the whole training split."""
+    return [Trial(replace(selected, seed=selected.seed + i)) for i in range(seeds)]
+
+
+def select(settings: Sequence[Settings], metric: str, run: RunTrials) -> tuple[Settings, list[TrialGroup]]:
+    """Return the settings with the best `metric` on the held-out tenth, and the trials behind the choice."""
+    trials = selection_trials(settings)
+    if not trials:
+        return settings[0], []
+    group = _run(run, "held-out", "held_out", trials)
+    return settings[group.best(metric)], [group]
+
+
+def run_held_out(settings: Sequence[Settings], seeds: int, metric: str, run: RunTrials) -> Outcome:
+    """Run the `held-out` protocol: select settings, train them with several seeds, average the metrics."""
+    selected, groups = select(settings, metric, run)
+    repeated = _run(run, "held-out", "validation", repeated_trials(selected, seeds))
+    settings_of_record: dict[str, Any] = {"selected": asdict(selected)}
+    if groups:
+        held_out = groups[0].contents[0]["examples"]["held_out"]
+        settings_of_record = {"held_out": held_out, **settings_of_record}
+    return Outcome(_mean_and_deviation(repeated.scores), settings_of_record, [*groups, repeated])
+
+
+def run_paper(settings: Sequence[Settings], metric: str, run: RunTrials) -> Outcome:
+    """Run the `paper` protocol: the metrics of the settings with the best `metric` on validation."""
+    group = _run(run, "paper", "validation", [Trial(s) for s in settings])
+    best = group.best(metric)
+    metrics = {f"best_cell_{name}": value for name, value in group.scores[best].items()}
+    return Outcome(metrics, {"best_cell": asdict(settings[best])}, [group])
+
+
+def _run(run: RunTrials, protocol: Protocol, split: str, trials: Sequence[Trial]) -> TrialGroup:
+    return TrialGroup(protocol, split, trials, run(trials))
+
+
+def _mean_and_deviation(scores: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of each metric and, of two trials or more, `METRIC_std`, the sample standard deviation."""
+    summary = {}
+    for name in scores[0]:
+        values = [trial_scores[name] for trial_scores in scores]
+        summary[name] = float(np.mean(values))
+        if len(values) > 1:
+            summary[f"{name}_std"] = float(np.std(values, ddof=1))
+    return summary
