@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from anaume.batches.lengths import NAMES, bins_of, keep_probabilities, tokens_by_bin
+from anaume.batches.lengths import BIN_NAMES, bins_of, keep_probabilities, tokens_by_bin
 
 
 def test_bins_are_the_papers() -> None:
-    assert NAMES == ("[0, 1024]", "(1024, 2048]", "(2048, 4096]", "(4096, 8192]", "(8192, …)")
+    assert BIN_NAMES == ("[0, 1024]", "(1024, 2048]", "(2048, 4096]", "(4096, 8192]", "(8192, …)")
     assert bins_of(np.array([1, 1024, 1025, 2048, 4096, 4097, 8192, 8193])).tolist() == [0, 0, 1, 1, 2, 3, 3, 4]
     assert tokens_by_bin(np.array([10, 2000, 20, 9000])).tolist() == [30, 2000, 0, 0, 9000]
 

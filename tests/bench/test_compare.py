@@ -20,7 +20,7 @@ from anaume.bench import compare
 from anaume.bench.process import padded_rows
 from anaume.errors import UserError
 from anaume.model.flops import training_flops
-from anaume.pretrain.prepare import Data, prepare
+from anaume.pretrain.prepare import RunData, prepare
 from anaume.recipe import Recipe, to_toml
 from anaume.run import Run
 
@@ -38,12 +38,12 @@ def chosen(tiny: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def data(chosen: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Data:
+def data(chosen: Recipe, tmp_path_factory: pytest.TempPathFactory) -> RunData:
     return prepare(chosen, Run(tmp_path_factory.mktemp("data") / "run"))
 
 
 @pytest.fixture(scope="module")
-def plan(chosen: Recipe, data: Data) -> BatchPlan:
+def plan(chosen: Recipe, data: RunData) -> BatchPlan:
     return data.plan(chosen, chosen.stage[0], "train")
 
 

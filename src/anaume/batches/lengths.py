@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from anaume.recipe import LENGTH_BINS
 
 # The bins, shortest first; the last holds what is longer than the paper's.
-NAMES = (
+BIN_NAMES = (
     *(f"({low}, {high}]" if low else f"[0, {high}]" for low, high in pairwise((0, *LENGTH_BINS))),
     f"({LENGTH_BINS[-1]}, …)",
 )
@@ -22,7 +22,7 @@ def bins_of(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def tokens_by_bin(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """Tokens in pieces of each bin: (n,) lengths → (bins,)."""
-    return np.bincount(bins_of(lengths), weights=lengths, minlength=len(NAMES)).astype(np.int64)
+    return np.bincount(bins_of(lengths), weights=lengths, minlength=len(BIN_NAMES)).astype(np.int64)
 
 
 def keep_probabilities(lengths: NDArray[np.int64], shares: Sequence[float]) -> NDArray[np.float64]:
@@ -33,11 +33,11 @@ def keep_probabilities(lengths: NDArray[np.int64], shares: Sequence[float]) -> N
     Raises:
         ValueError: a share is wanted of a bin in which the sample has nothing.
     """
-    wanted = np.zeros(len(NAMES))
+    wanted = np.zeros(len(BIN_NAMES))
     wanted[: len(shares)] = shares
     found = tokens_by_bin(lengths) / max(1, lengths.sum())
     if (lacking := (wanted > 0) & (found == 0)).any():
-        raise ValueError(NAMES[int(lacking.argmax())])
+        raise ValueError(BIN_NAMES[int(lacking.argmax())])
     ratio = np.divide(wanted, found, out=np.zeros_like(wanted), where=found > 0)
     kept: NDArray[np.float64] = ratio / ratio.max()
     return kept

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anaume.batches.batch import PackedBatch
-from anaume.batches.lengths import NAMES
+from anaume.batches.lengths import BIN_NAMES
 from anaume.batches.masking import mask, spans
 from anaume.batches.plan import BatchPlan
 from anaume.batches.window import pack_window, read_rows, tokens_read
@@ -29,7 +29,7 @@ class Position:
 
     `batches`        micro-batches before it, over all ranks
     `source_tokens`  tokens read from each source, [CLS] and [SEP] included; () before the first batch
-    `length_tokens`  tokens read in pieces of each length bin (`lengths.NAMES`)
+    `length_tokens`  tokens read in pieces of each length bin (`lengths.BIN_NAMES`)
     """
 
     epoch: int = 0
@@ -89,7 +89,7 @@ def _walk(plan: BatchPlan, position: Position, share: Share) -> Iterator[tuple[P
     """Every batch after `position`, None for those of others, with the position after it."""
     totals = [
         np.array(counts or (0,) * size, np.int64)
-        for counts, size in ((position.source_tokens, len(plan.stores)), (position.length_tokens, len(NAMES)))
+        for counts, size in ((position.source_tokens, len(plan.stores)), (position.length_tokens, len(BIN_NAMES)))
     ]
     at, number, empty = position, 0, 0
     while True:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from anaume.batches.lengths import NAMES, bins_of
+from anaume.batches.lengths import BIN_NAMES, bins_of
 from anaume.batches.packing import Pieces, chosen, cut, one_a_slot, pack, sentence_stops
 from anaume.batches.plan import BatchPlan
 
@@ -57,7 +57,7 @@ def tokens_read(plan: BatchPlan, window: Window) -> tuple[NDArray[np.int64], NDA
     piece = np.array([piece for pieces in window.rows for piece in pieces], np.int64)
     lengths = window.pieces.lengths[piece]
     by_source = np.zeros((len(window.rows), len(plan.stores)), np.int64)
-    by_length = np.zeros((len(window.rows), len(NAMES)), np.int64)
+    by_length = np.zeros((len(window.rows), len(BIN_NAMES)), np.int64)
     np.add.at(by_source, (row, window.source[window.pieces.document[piece]]), lengths)
     np.add.at(by_length, (row, bins_of(lengths)), lengths)
     return by_source, by_length

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import ModernBertForMaskedLM
 
-from anaume.batches.lengths import NAMES, bins_of
+from anaume.batches.lengths import BIN_NAMES, bins_of
 from anaume.encoder.load import Encoder
 from anaume.encoder.logits import logits_at
 from anaume.encoder.states import check_numbers
@@ -26,7 +26,7 @@ from anaume.encoder.tokenize import special_ids
 from anaume.errors import UserError
 from anaume.evals.inputs.reservoir import Reservoir
 from anaume.evals.record import Record
-from anaume.model.masked_copies import masked_states, takes
+from anaume.model.masked_copies import masked_states, supports
 from anaume.progress import bar
 from anaume.recipe import LENGTH_BINS
 from anaume.tokenizer.load import Tokenizer
@@ -133,14 +133,14 @@ def evaluate(
     characters = np.array([document.characters for document in drawn.documents])
     added = sum(map(len, special_ids(encoder.tokenizer)))
     bins = bins_of(lengths)
-    metrics = {f"pseudo_perplexity {NAMES[bin]}": math.exp(losses[bins == bin].mean()) for bin in np.unique(bins)}
+    metrics = {f"pseudo_perplexity {BIN_NAMES[bin]}": math.exp(losses[bins == bin].mean()) for bin in np.unique(bins)}
     metrics["pseudo_perplexity"] = math.exp(losses.mean())
     metrics["bits_per_character"] = float((losses * (lengths - added)).sum() / characters.sum() / math.log(2))
     settings = {
         "documents": limit,
         "positions": positions,
         "drawn": "documents of a bin without, positions of a document with replacement; no special tokens",
-        "of_documents": {name: count for name, count in zip(NAMES, drawn.seen, strict=False) if count},
+        "of_documents": {name: count for name, count in zip(BIN_NAMES, drawn.seen, strict=False) if count},
         "left_out_too_long": drawn.too_long,
         "left_out_without_tokens": drawn.empty,
         "drawn_sha256": hashlib.sha256(str([document.number for document in drawn.documents]).encode()).hexdigest(),
@@ -170,7 +170,7 @@ def masked_losses(encoder: Encoder, ids: Tensor, places: Tensor, *, batch_tokens
     """
     mask_id, model = encoder.tokenizer.mask_token_id, encoder.model
     losses = torch.empty(len(places))
-    if isinstance(model, ModernBertForMaskedLM) and takes(model.model):
+    if isinstance(model, ModernBertForMaskedLM) and supports(model.model):
         here, ids_there = places.to(encoder.device), ids.to(encoder.device)
         states = masked_states(model.model, ids_there, here, mask_id, batch_tokens=batch_tokens)
         targets = ids_there[here]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from transformers import ModernBertForMaskedLM
 
 from anaume.batches.batch import IGNORE, PackedBatch
-from anaume.batches.lengths import NAMES, bins_of
+from anaume.batches.lengths import BIN_NAMES, bins_of
 from anaume.batches.loader import validation_batches
 from anaume.batches.masking import Masking
 from anaume.batches.plan import BatchPlan
@@ -102,7 +102,7 @@ def evaluate(
         documents="truncate" if tokenizer.engine == TRANSFORMERS else "split",
     )
     score = _packed_scores if isinstance(encoder.model, ModernBertForMaskedLM) else _padded_scores
-    bins = np.zeros((len(NAMES), 3))  # sum of losses, right guesses, targets
+    bins = np.zeros((len(BIN_NAMES), 3))  # sum of losses, right guesses, targets
     batches = validation_batches(plan, tokens)
     with bar(f"{encoder.name}: validation", len(batches)) as show:
         for batch in batches:
@@ -150,7 +150,7 @@ def _padded_scores(encoder: Encoder, batch: PackedBatch, _length: int) -> tuple[
 def _metrics(bins: Floats) -> dict[str, float]:
     loss, right, targets = bins.sum(0)
     metrics = {"loss": loss / targets, "accuracy": right / targets}
-    for name, (loss, _, targets) in zip(NAMES, bins, strict=True):
+    for name, (loss, _, targets) in zip(BIN_NAMES, bins, strict=True):
         if targets:
             metrics[f"loss {name}"] = loss / targets
     loss, _, targets = bins[1:].sum(0)
