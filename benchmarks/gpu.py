@@ -245,7 +245,7 @@ def speed(model: Model, stage: Stage, device: torch.device, seconds: float, comp
     ready = list(itertools.islice(stream, 16))  # beforehand, because benchmarks/loader.py measures the loading
 
     def step(batch: PackedBatch) -> None:
-        targets = mlm.onto(torch.tensor(float(batch.targets)), device)
+        targets = mlm.tensor_to_device(torch.tensor(float(batch.targets)), device)
         update(objective, steppers, stage, stage.learning_rate, [batch], targets, ranks)
 
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Batches from real stores: every token once an epoch, in well-formed rows, and the same from any position."""
+"""Batches from stores on disk: each token once an epoch, well-formed rows, and equal batches from any position."""
 
 from collections import Counter
 from dataclasses import replace
@@ -27,12 +27,12 @@ LENGTH, ROW = 32, 96
 
 @pytest.fixture
 def stores(tmp_path: Path, trained: Tokenizer) -> list[Store]:
-    """Two sources; each document's ids tell which it is: document d of the first is made of the id 300 + d."""
+    """Two sources of 60 and 40 documents. Document d of the first repeats the id 300 + d, of the second 360 + d."""
     random = np.random.default_rng(0)
-    made = []
+    stores = []
     for number, count in enumerate([60, 40]):
         documents = [np.full(int(random.integers(1, 90)), 300 + 60 * number + d, np.uint32) for d in range(count)]
-        made.append(
+        stores.append(
             store.write(
                 tmp_path / str(number),
                 documents,
@@ -40,7 +40,7 @@ def stores(tmp_path: Path, trained: Tokenizer) -> list[Store]:
                 vocabulary_hash=trained.vocabulary_hash,
             )
         )
-    return made
+    return stores
 
 
 @pytest.fixture
@@ -49,11 +49,11 @@ def plan(stores: list[Store], trained: Tokenizer) -> BatchPlan:
 
 
 def _epoch(plan: BatchPlan) -> list[PackedBatch]:
-    kept = []
+    epoch = []
     for batch, after in batches(plan):
-        kept.append(batch)
+        epoch.append(batch)
         if after.epoch:
-            return kept
+            return epoch
     raise AssertionError
 
 
@@ -66,8 +66,8 @@ def _unmasked(batch: PackedBatch) -> np.ndarray:
 
 def test_an_epoch_holds_every_token_once(plan: BatchPlan, stores: list[Store]) -> None:
     expected = Counter(int(i) for s in stores for d in range(len(s)) for i in s.document(d))
-    found = Counter(int(i) for batch in _epoch(plan) for i in _unmasked(batch))
-    assert {i: n for i, n in found.items() if i >= 300} == expected
+    counted = Counter(int(i) for batch in _epoch(plan) for i in _unmasked(batch))
+    assert {i: n for i, n in counted.items() if i >= 300} == expected
 
 
 def test_rows_are_well_formed(plan: BatchPlan) -> None:
@@ -83,12 +83,12 @@ def test_rows_are_well_formed(plan: BatchPlan) -> None:
             assert positions.tolist() == list(range(length))
             if number < len(batch.text_lengths):
                 assert (piece[0], piece[-1]) == (tokenizer.cls_id, tokenizer.sep_id)
-                assert len(set(piece[1:-1].tolist())) == 1  # one document, whole or a part of it
+                assert len(set(piece[1:-1].tolist())) == 1  # a piece comes from one document
             else:
                 assert set(piece.tolist()) == {tokenizer.pad_id}
 
 
-def test_masks_spare_special_tokens(plan: BatchPlan) -> None:
+def test_special_tokens_are_never_masked(plan: BatchPlan) -> None:
     special = {plan.tokenizer.cls_id, plan.tokenizer.sep_id, plan.tokenizer.pad_id}
     for batch in _epoch(plan):
         assert not special & set(batch.labels.tolist())
@@ -96,7 +96,7 @@ def test_masks_spare_special_tokens(plan: BatchPlan) -> None:
         assert not special & set(hidden.tolist())
 
 
-def test_resuming_at_any_position_gives_the_rest(plan: BatchPlan) -> None:
+def test_reading_resumes_at_any_position(plan: BatchPlan) -> None:
     straight = list(islice(batches(plan), 120))
     assert straight[-1][1].epoch >= 1
     for stop in (1, 7, 60, 100):
@@ -118,10 +118,10 @@ def test_windows_partition_the_epoch(plan: BatchPlan, stores: list[Store], monke
     monkeypatch.setattr("anaume.batches.plan.WINDOW_ROWS", 3)
     assert plan.window_documents < 20
     test_an_epoch_holds_every_token_once(plan, stores)
-    test_resuming_at_any_position_gives_the_rest(plan)
+    test_reading_resumes_at_any_position(plan)
 
 
-def test_short_documents_are_left_out_on_request(plan: BatchPlan) -> None:
+def test_min_document_tokens_leaves_out_short_documents(plan: BatchPlan) -> None:
     kept = _epoch(replace(plan, min_document_tokens=50))
     lengths = [len(s.document(d)) for s in plan.stores for d in range(len(s))]
     assert sum(batch.tokens - 2 * len(batch.text_lengths) for batch in kept) == sum(n for n in lengths if n >= 50)
@@ -129,10 +129,10 @@ def test_short_documents_are_left_out_on_request(plan: BatchPlan) -> None:
         next(batches(replace(plan, min_document_tokens=1000)))
 
 
-def test_the_papers_way_pads_each_document_to_a_row(plan: BatchPlan) -> None:
-    papers = replace(plan, documents="truncate", packing=False)
+def test_without_packing_each_document_is_padded_to_the_length(plan: BatchPlan) -> None:
+    unpacked = replace(plan, documents="truncate", packing=False)
     seen = 0
-    for batch in _epoch(papers):
+    for batch in _epoch(unpacked):
         seen += len(batch.text_lengths)
         starts = np.cumsum(batch.lengths) - batch.lengths
         is_text = np.isin(_unmasked(batch)[starts], [plan.tokenizer.cls_id])
@@ -156,14 +156,15 @@ def test_ranks_and_workers_share_the_same_batches(plan: BatchPlan, ranks: int, w
             assert after == expected[number * ranks + ranks - 1][1]
 
 
-def test_another_number_of_ranks_goes_on_where_the_first_stopped(plan: BatchPlan) -> None:
+def test_the_number_of_ranks_may_change_between_runs(plan: BatchPlan) -> None:
     straight = list(islice(batches(plan), 40))
     at = list(islice(batches(plan, Position(), Share(1, 4)), 5))[-1][1]
     resumed = [next(batches(plan, at, Share(rank, 2)))[0] for rank in range(2)]
     assert [_same(batch, straight[20 + rank][0]) for rank, batch in enumerate(resumed)] == [True, True]
 
 
-def test_processes_give_what_one_gives(plan: BatchPlan) -> None:
+@pytest.mark.slow
+def test_worker_processes_make_the_batches_of_one_process(plan: BatchPlan) -> None:
     expected = list(islice(batches(plan), 12))
     for (ours, after), (theirs, position) in zip(
         islice(prefetch(plan, Position(), Share(), 2), 12), expected, strict=True
@@ -172,7 +173,7 @@ def test_processes_give_what_one_gives(plan: BatchPlan) -> None:
         assert after == position
 
 
-def test_a_position_counts_what_was_read(plan: BatchPlan) -> None:
+def test_a_position_counts_the_tokens_read(plan: BatchPlan) -> None:
     read = list(islice(batches(plan), 90))
     lengths = np.concatenate([batch.text_lengths for batch, _ in read])
     after = read[-1][1]
@@ -187,7 +188,9 @@ def test_a_position_counts_what_was_read(plan: BatchPlan) -> None:
 
 
 @pytest.mark.parametrize("unit", ["word", "span"])
-def test_units_repeat_and_keep_to_their_piece(plan: BatchPlan, unit: Literal["word", "span"]) -> None:
+def test_masking_by_unit_is_repeatable_and_changes_the_selection_only(
+    plan: BatchPlan, unit: Literal["word", "span"]
+) -> None:
     by_unit = replace(plan, masking=Masking(unit=unit))
     for (ours, _), (again, _), (plain, _) in islice(zip(*map(batches, (by_unit, by_unit, plan)), strict=True), 20):
         assert _same(ours, again)
@@ -196,29 +199,29 @@ def test_units_repeat_and_keep_to_their_piece(plan: BatchPlan, unit: Literal["wo
         assert np.array_equal(_unmasked(ours), _unmasked(plain))
 
 
-def test_the_rate_follows_the_batches(plan: BatchPlan) -> None:
+def test_the_mask_rate_follows_the_number_of_batches(plan: BatchPlan) -> None:
     falling = replace(plan, masking=Masking(0.3, 0.1, batches=40))
-    hidden = [batch.targets / (batch.tokens - 2 * len(batch.text_lengths)) for batch, _ in islice(batches(falling), 60)]
-    assert hidden[0] > 0.28
-    assert np.allclose(hidden[41:], 0.1, atol=0.02)
+    rates = [batch.targets / (batch.tokens - 2 * len(batch.text_lengths)) for batch, _ in islice(batches(falling), 60)]
+    assert rates[0] > 0.28
+    assert np.allclose(rates[41:], 0.1, atol=0.02)
     (resumed, _) = next(batches(falling, list(islice(batches(falling), 30))[-1][1]))
     assert _same(resumed, list(islice(batches(falling), 31))[-1][0])
 
 
-def test_a_corpus_held_in_memory_gives_the_same_batches(tmp_path: Path, corpus: Path, trained: Tokenizer) -> None:
+def test_a_corpus_in_memory_gives_the_batches_of_a_store(tmp_path: Path, corpus: Path, trained: Tokenizer) -> None:
     source = parse_source(str(corpus))
     build([source], trained, tmp_path / "tokens")
     on_disk = BatchPlan(
         open_stores(tmp_path / "tokens", trained), (1.0,), trained, seed=3, length=LENGTH, row_tokens=ROW
     )
-    held = memory.encode(source, trained)
-    assert held.tokens == sum(on_disk.stores[0].lengths(np.arange(len(held))))
-    in_memory = replace(on_disk, stores=[held])
+    encoded = memory.encode(source, trained)
+    assert encoded.tokens == sum(on_disk.stores[0].lengths(np.arange(len(encoded))))
+    in_memory = replace(on_disk, stores=[encoded])
     for (ours, _), (theirs, _) in islice(zip(batches(in_memory), batches(on_disk), strict=True), 20):
         assert _same(ours, theirs)
 
 
-def test_fixed_batches_repeat_and_stop(plan: BatchPlan) -> None:
+def test_validation_batches_repeat_and_stop(plan: BatchPlan) -> None:
     some, again = validation_batches(plan, 500), validation_batches(plan, 500)
     assert 400 < sum(batch.tokens for batch in some) <= 500
     assert all(np.array_equal(a.labels, b.labels) for a, b in zip(some, again, strict=True))
@@ -227,7 +230,7 @@ def test_fixed_batches_repeat_and_stop(plan: BatchPlan) -> None:
 
 
 def test_a_row_mixes_documents(trained: Tokenizer, tmp_path: Path) -> None:
-    """Long documents fall into many pieces of one length; those of one document must not fill a row together."""
+    """The full-length pieces of a long document are spread over many rows."""
     documents = [np.full(3000, 300 + d, np.uint32) for d in range(20)]
     long = store.write(
         tmp_path / "long", documents, vocab_size=trained.vocab_size, vocabulary_hash=trained.vocabulary_hash
@@ -238,8 +241,8 @@ def test_a_row_mixes_documents(trained: Tokenizer, tmp_path: Path) -> None:
     assert np.mean(mixed) > 5
 
 
-def test_wanted_shares_of_lengths_are_reached(trained: Tokenizer, tmp_path: Path) -> None:
-    """A corpus with an eighth of its tokens in long documents gives half of them on request, others each epoch."""
+def test_length_shares_are_reached(trained: Tokenizer, tmp_path: Path) -> None:
+    """Half of the tokens can come from the bins that hold an eighth of the corpus; the seed selects the pieces."""
     random = np.random.default_rng(0)
     sizes = [*random.integers(50, 900, 4000), *random.integers(2500, 4000, 60), *random.integers(9000, 20000, 8)]
     documents = [np.full(size, 300 + i % 200, np.uint32) for i, size in enumerate(sizes)]
@@ -247,23 +250,23 @@ def test_wanted_shares_of_lengths_are_reached(trained: Tokenizer, tmp_path: Path
         tmp_path / "mixed", documents, vocab_size=trained.vocab_size, vocabulary_hash=trained.vocabulary_hash
     )
     plain = BatchPlan([mixed], (1.0,), trained, seed=3, length=8192, row_tokens=8192)
-    wanted = replace(plain, length_shares=(0.5, 0.0, 0.2, 0.3))
+    resampled = replace(plain, length_shares=(0.5, 0.0, 0.2, 0.3))
     tokens = np.array(
-        [tokens_by_bin(np.concatenate([batch.text_lengths for batch in _epoch(plan)])) for plan in (plain, wanted)]
+        [tokens_by_bin(np.concatenate([batch.text_lengths for batch in _epoch(plan)])) for plan in (plain, resampled)]
     )
     shares = tokens / tokens.sum(1, keepdims=True)
     assert shares[0, 0] > 0.8
     assert shares[1] == pytest.approx([0.5, 0, 0.2, 0.3, 0], abs=0.05)
     assert tokens[1, 3] == tokens[0, 3]  # the scarcest bin is kept whole
-    assert set(_unmasked(_epoch(wanted)[0])) != set(_unmasked(_epoch(replace(wanted, seed=4))[0]))
+    assert set(_unmasked(_epoch(resampled)[0])) != set(_unmasked(_epoch(replace(resampled, seed=4))[0]))
 
 
-def test_shares_of_lengths_that_the_corpus_lacks_are_an_error(plan: BatchPlan) -> None:
+def test_length_shares_that_the_corpus_lacks_are_an_error(plan: BatchPlan) -> None:
     with pytest.raises(UserError, match=r"no piece of \(1024, 2048\] tokens among 100 documents at length = 32"):
         next(batches(replace(plan, length_shares=(0.5, 0.5, 0.0, 0.0))))
 
 
-def test_advancing_gives_the_position_that_reading_gives(plan: BatchPlan) -> None:
+def test_advance_returns_the_position_that_reading_reaches(plan: BatchPlan) -> None:
     read = [after for _, after in islice(batches(plan), 90)]
     assert advance(plan, Position(), 90) == read[89]
     assert advance(plan, read[9], 33) == read[42]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from anaume.batches.batch import IGNORE
-from anaume.batches.masking import Masking, mask, spans
+from anaume.batches.masking import Masking, mask, span_starts
 from anaume.tokenizer.load import Tokenizer
 from anaume.tokenizer.vocabulary import Vocabulary
 
@@ -18,21 +18,21 @@ def _random_ids(vocabulary: Vocabulary, size: int) -> np.ndarray:
     return np.random.default_rng(0).choice(vocabulary.ordinary_ids, size)
 
 
-def test_shares_are_the_papers(vocabulary: Vocabulary) -> None:
+def test_default_shares_are_the_papers(vocabulary: Vocabulary) -> None:
     original = _random_ids(vocabulary, 100_000)
     ids = original.copy()
     scored, labels = mask(ids, np.arange(100_000), None, 30_000, Masking(), vocabulary, np.random.default_rng(1))
     assert (labels != IGNORE).sum() == 30_000
     assert len(set(scored.tolist())) == 30_000
     assert (labels == original[scored]).all()
-    now = ids[scored]
-    assert abs((now == vocabulary.tokenizer.mask_id).mean() - 0.8) < 0.01
-    assert abs((now == labels).mean() - 0.1) < 0.01
+    masked = ids[scored]
+    assert abs((masked == vocabulary.tokenizer.mask_id).mean() - 0.8) < 0.01
+    assert abs((masked == labels).mean() - 0.1) < 0.01
     untouched = np.setdiff1d(np.arange(100_000), scored)
     assert (ids[untouched] == original[untouched]).all()
 
 
-def test_shares_can_be_chosen(vocabulary: Vocabulary) -> None:
+def test_shares_are_settings(vocabulary: Vocabulary) -> None:
     original = _random_ids(vocabulary, 10_000)
     ids = original.copy()
     all_random = replace(Masking(), mask_share=0.0, random_share=1.0)
@@ -41,7 +41,7 @@ def test_shares_can_be_chosen(vocabulary: Vocabulary) -> None:
     assert (ids[scored] != labels).mean() > 0.99
 
 
-def test_candidates_only_and_ordinary_replacements(vocabulary: Vocabulary) -> None:
+def test_only_candidates_change_and_replacements_are_ordinary_ids(vocabulary: Vocabulary) -> None:
     ids = np.full(1000, vocabulary.tokenizer.cls_id)
     candidates = np.arange(100, 600)
     ids[candidates] = 500
@@ -53,39 +53,39 @@ def test_candidates_only_and_ordinary_replacements(vocabulary: Vocabulary) -> No
     assert (ids[np.setdiff1d(np.arange(1000), candidates)] == vocabulary.tokenizer.cls_id).all()
 
 
-def test_slots_bound_what_is_scored(vocabulary: Vocabulary) -> None:
+def test_no_more_tokens_are_scored_than_the_row_has_slots(vocabulary: Vocabulary) -> None:
     ids = np.full(100, 500)
     scored, labels = mask(ids, np.arange(100), None, 99, Masking(0.1, 0.1), vocabulary, np.random.default_rng(0))
     assert len(scored) == len(labels) == 10
     assert (labels != IGNORE).all()
 
 
-def test_units_are_hidden_as_a_whole(vocabulary: Vocabulary) -> None:
+def test_units_are_masked_as_a_whole(vocabulary: Vocabulary) -> None:
     original = _random_ids(vocabulary, 10_000)
     ids, starts = original.copy(), np.random.default_rng(2).random(10_000) < 0.4
     starts[0] = True
     scored, labels = mask(ids, np.arange(10_000), starts, 3_000, Masking(), vocabulary, np.random.default_rng(1))
-    chosen = np.zeros(10_000, bool)
-    chosen[scored[labels != IGNORE]] = True
-    assert 2_980 < chosen.sum() <= 3_000
+    selected = np.zeros(10_000, bool)
+    selected[scored[labels != IGNORE]] = True
+    assert 2_980 < selected.sum() <= 3_000
     masked = ids == vocabulary.tokenizer.mask_id
     for unit in np.split(np.arange(10_000), np.flatnonzero(starts)[1:]):
-        assert chosen[unit].all() or not chosen[unit].any()
+        assert selected[unit].all() or not selected[unit].any()
         assert masked[unit].all() or not masked[unit].any()
-    assert abs(masked.sum() / chosen.sum() - 0.8) < 0.05
+    assert abs(masked.sum() / selected.sum() - 0.8) < 0.05
 
 
 def test_spans_cover_all_and_have_the_mean_length() -> None:
-    starts = spans(90_000, 3.0, np.random.default_rng(0))
+    starts = span_starts(90_000, 3.0, np.random.default_rng(0))
     assert starts[0]
     assert abs(90_000 / starts.sum() - 3.0) < 0.1
     lengths = np.diff(np.flatnonzero(starts))
     assert abs((lengths == 1).mean() - 1 / 3) < 0.01  # geometric
-    assert spans(0, 3.0, np.random.default_rng(0)).tolist() == []
-    assert spans(5, 1.0, np.random.default_rng(0)).all()
+    assert span_starts(0, 3.0, np.random.default_rng(0)).tolist() == []
+    assert span_starts(5, 1.0, np.random.default_rng(0)).all()
 
 
-def test_the_rate_moves_in_a_straight_line() -> None:
+def test_the_rate_changes_linearly() -> None:
     masking = Masking(0.3, 0.15, batches=100)
     assert [masking.rate_at(batch) for batch in (0, 50, 100, 200)] == pytest.approx([0.3, 0.225, 0.15, 0.15])
     assert masking.slots(1000) == 300

@@ -15,13 +15,13 @@ def test_permute_is_a_function_of_the_index() -> None:
 
 
 def test_permute_looks_random() -> None:
-    """The mean displacement of a random permutation of n is n / 3; neighbours rarely stay neighbours."""
+    """The mean displacement of a random permutation of n is n / 3, and few neighbours stay neighbours."""
     order = permute(np.arange(10_000), 10_000, (3,))
     assert abs(np.abs(order - np.arange(10_000)).mean() / 10_000 - 1 / 3) < 0.02
     assert (np.abs(np.diff(order)) == 1).sum() < 20
 
 
-def test_permute_reaches_a_billion() -> None:
+def test_permute_works_on_a_billion_indices() -> None:
     some = permute(np.arange(999_999_000, 1_000_000_000), 1_000_000_000, (5,))
     assert len(set(some.tolist())) == 1000
     assert some.min() >= 0
@@ -40,7 +40,7 @@ def test_an_epoch_uses_each_document_as_often_as_its_weight() -> None:
     assert sorted(visits) == sorted([(0, d) for d in range(100)] + [(1, d) for d in range(10)] * 3)
 
 
-def test_a_weight_below_one_leaves_out_others_each_epoch() -> None:
+def test_a_weight_below_one_leaves_out_different_documents_each_epoch() -> None:
     order = Order(1, (100,), (0.5,))
     first, second = _epoch(order, 0), _epoch(order, 1)
     assert len(first) == len(set(first)) == 50

@@ -1,15 +1,17 @@
 import numpy as np
 import pytest
 
-from anaume.batches.packing import cut, one_a_slot, pack, sentence_stops
+from anaume.batches.packing import cut, pack, rows_without_packing, sentence_stops
 
 
 def test_split_keeps_every_token_once() -> None:
     lengths = np.array([0, 5, 10, 11, 35])
     pieces = cut(lengths, 12, "split")
     for document, length in enumerate(lengths):
-        here = pieces.document == document
-        covered = [t for s, e in zip(pieces.start[here], pieces.stop[here], strict=True) for t in range(s, e)]
+        in_document = pieces.document == document
+        covered = [
+            t for s, e in zip(pieces.start[in_document], pieces.stop[in_document], strict=True) for t in range(s, e)
+        ]
         assert covered == list(range(length))
     assert pieces.lengths.max() == 12
 
@@ -28,8 +30,8 @@ def test_pack_places_every_piece_once_and_never_overfills(row_tokens: int) -> No
     assert max(int(lengths[row].sum()) for row in rows) <= row_tokens
 
 
-def test_pack_fills_what_can_be_filled() -> None:
-    """6 + 4 and 5 + 5 fill two rows of ten; first come, first served would need three."""
+def test_pack_fills_rows_completely_if_possible() -> None:
+    """6 + 4 and 5 + 5 fill two rows of ten; placing the pieces in their order would need three."""
     assert len(pack(np.array([5, 4, 6, 5]), 10)) == 2
 
 
@@ -39,29 +41,31 @@ def test_pack_wastes_less_than_a_hundredth() -> None:
     assert lengths.sum() / (len(rows) * 8192) > 0.99
 
 
-def test_one_a_slot() -> None:
-    assert one_a_slot(5, 2) == [[0, 1], [2, 3], [4]]
+def test_rows_without_packing_hold_consecutive_pieces() -> None:
+    assert rows_without_packing(5, 2) == [[0, 1], [2, 3], [4]]
 
 
-def test_pieces_end_with_a_sentence_where_one_is_near() -> None:
+def test_a_piece_ends_with_a_sentence_that_ends_in_its_last_eighth() -> None:
     ends = np.zeros(10, bool)
     ends[9] = True
     ids = np.zeros(250, np.uint32)
-    ids[[95, 98, 150, 193]] = 9  # the last before 100; the third is too far from 199; the fourth is near
+    ids[[95, 98, 150, 193]] = 9  # 98 is the last in its eighth; 150 is before the eighth that ends at 199; 193 is in it
     assert sentence_stops(ids, 100, ends) == [99, 194, 250]
     assert sentence_stops(np.zeros(250, np.uint32), 100, ends) == [100, 200, 250]
     assert sentence_stops(ids[:100], 100, ends) == [100]
 
 
-def test_cut_takes_the_stops_and_keeps_every_token() -> None:
+def test_cut_uses_the_sentence_ends_and_keeps_every_token() -> None:
     ends = np.array([False, False, True])
     random = np.random.default_rng(0)
     documents = [random.integers(0, 3, n).astype(np.uint32) for n in (30, 0, 500, 98, 99, 1000)]
     lengths = np.array([len(d) for d in documents])
     pieces = cut(lengths, 100, "split", lambda i, capacity: sentence_stops(documents[i], capacity, ends))
     for number, document in enumerate(documents):
-        here = pieces.document == number
-        joined = [t for s, e in zip(pieces.start[here], pieces.stop[here], strict=True) for t in range(s, e)]
-        assert joined == list(range(len(document)))
-        assert all(document[stop - 1] == 2 for stop in pieces.stop[here][:-1])
+        in_document = pieces.document == number
+        covered = [
+            t for s, e in zip(pieces.start[in_document], pieces.stop[in_document], strict=True) for t in range(s, e)
+        ]
+        assert covered == list(range(len(document)))
+        assert all(document[stop - 1] == 2 for stop in pieces.stop[in_document][:-1])
     assert pieces.lengths.max() <= 100

@@ -6,7 +6,7 @@ from anaume.tokenizer.surfaces import surfaces
 
 
 def _words(pieces: list[bytes]) -> list[str]:
-    """The text of `pieces`, put together again by word."""
+    """The text of each word that `pieces` form."""
     starts = word_starts(list(range(len(pieces))), pieces)
     groups = np.split(np.arange(len(pieces)), np.flatnonzero(starts)[1:])
     return [b"".join(pieces[i] for i in group).decode(errors="replace") for group in groups]
@@ -26,7 +26,7 @@ def test_bytes_of_a_character_belong_together() -> None:
     assert _words(pieces) == ["𠮷", "は"]
 
 
-def test_half_a_character_and_zero_bytes_do_no_harm() -> None:
+def test_partial_characters_and_zero_bytes_are_accepted() -> None:
     halves = ["国".encode()[1:], "は".encode(), b"\0", "会".encode()[:1]]
     starts = word_starts([0, 1, 2, 3], halves)
     assert starts[0]
@@ -34,7 +34,7 @@ def test_half_a_character_and_zero_bytes_do_no_harm() -> None:
     assert len(starts) == 4
 
 
-def test_line_ends_do_not_shift_words() -> None:
+def test_line_breaks_do_not_shift_words() -> None:
     pieces = ["国会".encode(), b"\n", b"\n", "議".encode(), "論".encode(), b"\t", "で".encode()]
     assert [word.strip() for word in _words(pieces)] == ["国会", "議論", "で"]
 

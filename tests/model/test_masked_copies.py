@@ -6,7 +6,7 @@ from torch import Tensor
 from transformers import ModernBertConfig, ModernBertModel
 
 from anaume.model import masked_copies
-from anaume.model.masked_copies import masked_states, takes
+from anaume.model.masked_copies import masked_states, supports
 
 MASK = 4
 
@@ -96,7 +96,7 @@ def test_correcting_layer_0_equals_making_it_anew(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_it_takes() -> None:
-    assert takes(network(3))
+    assert supports(network(3))
     local = network(1)
     setattr(local.layers[0], "attention_type", "sliding_attention")  # noqa: B010
-    assert not takes(local)
+    assert not supports(local)

@@ -1,1 +1,1 @@
-"""ids → PackedBatch: order, packing and masking, each a function of the seed and an index."""
+"""Token ids → PackedBatch. Order, packing and masking are functions of the seed and a position."""

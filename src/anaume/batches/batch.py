@@ -1,24 +1,24 @@
-"""What the model is fed."""
+"""PackedBatch, the micro-batch that training and validation feed to the model."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-# The label of a slot that is not scored (torch's and transformers' convention).
+# The label of a slot that is not scored, as in torch and transformers.
 IGNORE = -100
 
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """One micro-batch: documents end to end in one row of T slots, each [CLS] … [SEP], the rest padding.
+    """One micro-batch: pieces of documents end to end in one row of T slots, each [CLS] … [SEP], then padding.
 
-    `input_ids`     (T,) int64, masked
-    `position_ids`  (T,) int64, counted from each document's [CLS]
-    `lengths`       (segments,) int64, they add up to T; a run of padding is a segment too
+    `input_ids`     (T,) int64, after masking
+    `position_ids`  (T,) int64, counted from the [CLS] of each piece
+    `lengths`       (segments,) int64 lengths of all segments, with a sum of T; a run of padding is a segment
     `scored`        (M,) int64 positions to predict, in order; M is the same for every batch of a stage
-    `labels`        (M,) int64 the original ids there; IGNORE in unused slots
-    `text_lengths`  (pieces,) int64, the segments that are pieces of documents, [CLS] and [SEP] included
+    `labels`        (M,) int64 original ids at `scored`; IGNORE in unused slots
+    `text_lengths`  (pieces,) int64 lengths of the pieces, [CLS] and [SEP] included
     """
 
     input_ids: NDArray[np.int64]
@@ -30,10 +30,10 @@ class PackedBatch:
 
     @property
     def tokens(self) -> int:
-        """Slots that hold text, [CLS] or [SEP]."""
+        """Number of slots that hold text, [CLS] or [SEP]."""
         return int(self.text_lengths.sum())
 
     @property
     def targets(self) -> int:
-        """Tokens to predict."""
+        """Number of tokens to predict."""
         return int((self.labels != IGNORE).sum())

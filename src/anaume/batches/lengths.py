@@ -1,4 +1,4 @@
-"""Pieces by their length: the paper's four bins (section 4.4), and how to reach a wanted share of tokens in each."""
+"""The paper's length bins (section 4.4), and the resampling that gives each bin a required share of the tokens."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -8,36 +8,36 @@ from numpy.typing import NDArray
 
 from anaume.recipe import LENGTH_BINS
 
-# The bins, shortest first; the last holds what is longer than the paper's.
-NAMES = (
+# Shortest first; the last bin holds the pieces longer than the paper's longest bin.
+BIN_NAMES = (
     *(f"({low}, {high}]" if low else f"[0, {high}]" for low, high in pairwise((0, *LENGTH_BINS))),
     f"({LENGTH_BINS[-1]}, …)",
 )
 
 
 def bins_of(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The bin of each length: (n,) → (n,)."""
+    """Number of the bin of each length: (n,) → (n,)."""
     return np.searchsorted(LENGTH_BINS, lengths)
 
 
 def tokens_by_bin(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Tokens in pieces of each bin: (n,) lengths → (bins,)."""
-    return np.bincount(bins_of(lengths), weights=lengths, minlength=len(NAMES)).astype(np.int64)
+    """Sum of the lengths in each bin: (n,) → (bins,)."""
+    return np.bincount(bins_of(lengths), weights=lengths, minlength=len(BIN_NAMES)).astype(np.int64)
 
 
 def keep_probabilities(lengths: NDArray[np.int64], shares: Sequence[float]) -> NDArray[np.float64]:
-    """(bins,) how likely a piece of each bin has to be kept, so that the kept tokens have these shares.
+    """Probability of keeping a piece of each bin, (bins,), so that the kept tokens have the required `shares`.
 
-    `lengths` are those of a sample of pieces. The scarcest bin is kept whole.
+    `lengths`, (n,), is a sample of the pieces. The scarcest bin is kept whole.
 
     Raises:
-        ValueError: a share is wanted of a bin in which the sample has nothing.
+        ValueError: `shares` asks for a bin that the sample does not contain; the message is the bin's name.
     """
-    wanted = np.zeros(len(NAMES))
-    wanted[: len(shares)] = shares
-    found = tokens_by_bin(lengths) / max(1, lengths.sum())
-    if (lacking := (wanted > 0) & (found == 0)).any():
-        raise ValueError(NAMES[int(lacking.argmax())])
-    ratio = np.divide(wanted, found, out=np.zeros_like(wanted), where=found > 0)
-    kept: NDArray[np.float64] = ratio / ratio.max()
-    return kept
+    required = np.zeros(len(BIN_NAMES))
+    required[: len(shares)] = shares
+    sampled = tokens_by_bin(lengths) / max(1, lengths.sum())
+    if (lacking := (required > 0) & (sampled == 0)).any():
+        raise ValueError(BIN_NAMES[int(lacking.argmax())])
+    ratio = np.divide(required, sampled, out=np.zeros_like(required), where=sampled > 0)
+    probabilities: NDArray[np.float64] = ratio / ratio.max()
+    return probabilities

@@ -1,8 +1,9 @@
-"""Stores → micro-batches, each with the position from which the next ones follow.
+"""A BatchPlan and a Position → micro-batches, each with the position that follows it.
 
-The rule it keeps: a batch depends on the plan and its position only, whoever makes it. A position is four integers,
-because how many rows a window of documents fills is known once it is packed; resuming packs one window and goes on with
-the next row. Ranks, and worker processes within a rank, walk the same rows and read the text of their own ones.
+The rule: a batch depends on the plan and its position only, and not on the process that makes it. A position names a
+row of a window, because the number of rows of a window is known only once the window is packed. Resuming packs one
+window and continues with the next row. All ranks, and all worker processes of a rank, walk the same rows; each reads
+only the text of its own rows.
 """
 
 from collections import deque
@@ -15,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anaume.batches.batch import PackedBatch
-from anaume.batches.lengths import NAMES
-from anaume.batches.masking import mask, spans
+from anaume.batches.lengths import BIN_NAMES
+from anaume.batches.masking import mask, span_starts
 from anaume.batches.plan import BatchPlan
 from anaume.batches.window import pack_window, read_rows, tokens_read
 from anaume.batches.words import word_starts
@@ -25,11 +26,11 @@ from anaume.errors import UserError
 
 @dataclass(frozen=True)
 class Position:
-    """Where a stage's reading stands: the next row is row `row` of window `window` of epoch `epoch`.
+    """How far a stage has read its corpus: the next row is row `row` of window `window` of epoch `epoch`.
 
-    `batches`        micro-batches before it, over all ranks
+    `batches`        micro-batches read so far, over all ranks
     `source_tokens`  tokens read from each source, [CLS] and [SEP] included; () before the first batch
-    `length_tokens`  tokens read in pieces of each length bin (`lengths.NAMES`)
+    `length_tokens`  tokens read in pieces of each length bin (`lengths.BIN_NAMES`); () before the first batch
     """
 
     epoch: int = 0
@@ -41,14 +42,14 @@ class Position:
 
 
 def position_of(table: dict[str, Any]) -> Position:
-    """A position as JSON holds it."""
+    """The position in a JSON object whose keys are the fields of `Position`."""
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     return Position(**values)
 
 
 @dataclass(frozen=True)
 class Share:
-    """Which of the batches that follow a position are made here: one in `ranks`, and of those one in `workers`."""
+    """The batches that one process makes: every `ranks`-th one, and of those every `workers`-th one."""
 
     rank: int = 0
     ranks: int = 1
@@ -56,7 +57,7 @@ class Share:
     workers: int = 1
 
     def takes(self, number: int) -> bool:
-        """Whether the batch of this number, counted from where reading began, is made here."""
+        """Whether this process makes the batch of this number, counted from the position where reading began."""
         return number % self.ranks == self.rank and number // self.ranks % self.workers == self.worker
 
 
@@ -65,61 +66,60 @@ def batches(
 ) -> Iterator[tuple[PackedBatch, Position]]:
     """Endless micro-batches from `position` on, each with the position after it.
 
-    With several ranks the batch of rank r is the r-th of a group, and its position is the one after the whole group:
-    all ranks give the same.
+    With several ranks, rank r receives the r-th batch of each group of `share.ranks` batches. The position is the one
+    after the whole group, so all ranks receive the same positions.
 
     Raises:
-        UserError: a whole epoch holds no document of `min_document_tokens`.
+        UserError: no document of the corpus has `min_document_tokens` tokens.
     """
-    made: list[PackedBatch] = []  # one at most: that of the group being walked
+    pending: list[PackedBatch] = []  # at most one batch: this share's batch of the current group
     for number, (batch, after) in enumerate(_walk(plan, position, share)):
         if batch:
-            made.append(batch)
-        if made and number % share.ranks == share.ranks - 1:
-            yield made.pop(), after
+            pending.append(batch)
+        if pending and number % share.ranks == share.ranks - 1:
+            yield pending.pop(), after
 
 
 def advance(plan: BatchPlan, position: Position, count: int) -> Position:
-    """The position `count` batches further on; no text is read."""
+    """The position `count` batches after `position`, found without reading text."""
     after = islice((after for _, after in _walk(plan, position, Share(rank=-1))), count)
     return deque(after, maxlen=1).pop() if count else position
 
 
 def _walk(plan: BatchPlan, position: Position, share: Share) -> Iterator[tuple[PackedBatch | None, Position]]:
-    """Every batch after `position`, None for those of others, with the position after it."""
+    """Every batch after `position` with the position after it; None in place of a batch outside `share`."""
     totals = [
         np.array(counts or (0,) * size, np.int64)
-        for counts, size in ((position.source_tokens, len(plan.stores)), (position.length_tokens, len(NAMES)))
+        for counts, size in ((position.source_tokens, len(plan.stores)), (position.length_tokens, len(BIN_NAMES)))
     ]
-    at, number, empty = position, 0, 0
+    at, number, empty_windows = position, 0, 0
     while True:
         window = pack_window(plan, at.epoch, at.window)
-        empty = 0 if window.rows else empty + 1
-        if empty == plan.windows:
+        empty_windows = 0 if window.rows else empty_windows + 1
+        if empty_windows == plan.windows:
             raise UserError(f"min_document_tokens = {plan.min_document_tokens}: no document of the corpus is that long")
-        following = (at.epoch, at.window + 1) if at.window + 1 < plan.windows else (at.epoch + 1, 0)
+        next_window = (at.epoch, at.window + 1) if at.window + 1 < plan.windows else (at.epoch + 1, 0)
         rows = range(at.row, len(window.rows))
         texts = read_rows(plan, window, [row for row in rows if share.takes(number + row - at.row)])
         counts = [np.cumsum(table[at.row :], axis=0) for table in tokens_read(plan, window)]
-        begun, epoch, place = at.batches, at.epoch, at.window
         for offset, row in enumerate(rows):
-            random = np.random.default_rng((plan.seed, 2, epoch, place, row))
-            batch = _assemble(plan, texts[row], begun + offset, random) if row in texts else None
-            read = (tuple((t + c[offset]).tolist()) for t, c in zip(totals, counts, strict=True))
-            where = (*following, 0) if row + 1 == len(window.rows) else (epoch, place, row + 1)
-            yield batch, Position(*where, begun + offset + 1, *read)
+            random = np.random.default_rng((plan.seed, 2, at.epoch, at.window, row))
+            batch = _assemble(plan, texts[row], at.batches + offset, random) if row in texts else None
+            tokens = (tuple((t + c[offset]).tolist()) for t, c in zip(totals, counts, strict=True))
+            next_row = (*next_window, 0) if row + 1 == len(window.rows) else (at.epoch, at.window, row + 1)
+            yield batch, Position(*next_row, at.batches + offset + 1, *tokens)
         totals = [t + c[-1] if len(c) else t for t, c in zip(totals, counts, strict=True)]
         number += len(rows)
-        at = replace(at, epoch=following[0], window=following[1], row=0, batches=begun + len(rows))
+        at = replace(at, epoch=next_window[0], window=next_window[1], row=0, batches=at.batches + len(rows))
 
 
 def _assemble(
     plan: BatchPlan, texts: Sequence[NDArray[np.uint32]], number: int, random: np.random.Generator
 ) -> PackedBatch:
-    """Lay one row's pieces end to end and hide tokens; `number` is the batch's in its stage."""
+    """Lay the pieces of one row end to end and mask tokens; `number` counts the batches of the stage from 0."""
     tokenizer, size = plan.tokenizer, plan.row_tokens
     pieces = np.array([len(text) + 2 for text in texts])
-    # Without packing each piece has a slot of the stage's length to itself.
+    # Without packing each piece takes the stage's whole length.
     slots = pieces if plan.packing else np.full(len(pieces), plan.length)
     starts = np.cumsum(slots) - slots
     ends = starts + pieces - 1
@@ -133,44 +133,47 @@ def _assemble(
 
     lengths = _segments(pieces, slots, size, plan.length)
     positions = np.arange(size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    units = _units(plan, texts, random)
+    unit_starts = _unit_starts(plan, texts, random)
     count = round(plan.masking.rate_at(number) * len(candidates))
-    scored, labels = mask(ids, candidates, units, count, plan.masking, plan.vocabulary, random)
+    scored, labels = mask(ids, candidates, unit_starts, count, plan.masking, plan.vocabulary, random)
     return PackedBatch(ids, positions, lengths, scored, labels, pieces)
 
 
 def _segments(pieces: NDArray[np.int64], slots: NDArray[np.int64], size: int, length: int) -> NDArray[np.int64]:
-    """Lengths of all segments of a row. Padding is a segment of its own (at most `length`): nothing attends to it."""
+    """Lengths of all segments of a row. Padding forms segments of its own, of at most `length` slots each."""
     rest = size - int(slots.sum())
-    within = np.stack([pieces, slots - pieces], 1).ravel()
-    behind = [length] * (rest // length) + [rest % length]
-    lengths = np.concatenate([within, behind])
+    text_and_padding = np.stack([pieces, slots - pieces], 1).ravel()
+    final_padding = [length] * (rest // length) + [rest % length]
+    lengths = np.concatenate([text_and_padding, final_padding])
     return lengths[lengths > 0]
 
 
-def _units(
+def _unit_starts(
     plan: BatchPlan, texts: Sequence[NDArray[np.uint32]], random: np.random.Generator
 ) -> NDArray[np.bool_] | None:
-    """Where the units begin that are hidden as a whole; they don't reach over a piece's border. None: each token."""
+    """Whether a masking unit begins at each token, (tokens,); a unit stays in its piece. None: every token is one."""
     if plan.masking.unit == "token":
         return None
     if plan.masking.unit == "word":
         return np.concatenate([word_starts(text, plan.vocabulary.surfaces) for text in texts])
     lengths = np.array([len(text) for text in texts])
-    starts = spans(int(lengths.sum()), plan.masking.span_length, random)
+    starts = span_starts(int(lengths.sum()), plan.masking.span_length, random)
     starts[np.cumsum(lengths) - lengths] = True
     return starts
 
 
 def validation_batches(plan: BatchPlan, tokens: int) -> list[PackedBatch]:
-    """Batches with the same text and the same masks every time: one pass over the corpus, at most `tokens` tokens."""
-    kept: list[PackedBatch] = []
-    seen = 0
+    """The first batches of the plan: at most `tokens` tokens (or one batch), and at most one pass over the corpus.
+
+    Each call returns the same text and the same masks.
+    """
+    selected: list[PackedBatch] = []
+    total = 0
     for batch, after in batches(plan):
-        if kept and seen + batch.tokens > tokens:
+        if selected and total + batch.tokens > tokens:
             break
-        kept.append(batch)
-        seen += batch.tokens
+        selected.append(batch)
+        total += batch.tokens
         if after.epoch:
             break
-    return kept
+    return selected

@@ -1,8 +1,8 @@
-"""Which tokens are hidden. The paper's rule: 30 % of the tokens; of those 80 % become the mask, 10 % a random token
-and 10 % stay (arXiv 2504.15544, section 3.2).
+"""Ids → masked ids, positions to score and labels. The defaults are the paper's (arXiv 2504.15544, section 3.2).
 
-Beside it: whole words (Cui et al., arXiv 1906.08101), spans (SpanBERT, arXiv 1907.10529), and a rate that falls over
-the stage (mmBERT, arXiv 2509.06888). What is hidden depends on the batch's own random numbers only.
+30 % of the tokens are selected; of those, 80 % become [MASK], 10 % a random token, and 10 % keep their token. Options:
+whole words (Cui et al., arXiv 1906.08101), spans (SpanBERT, arXiv 1907.10529), and a rate that changes over the stage
+(mmBERT, arXiv 2509.06888). The rule: the selection depends on the batch's own random numbers only.
 """
 
 from dataclasses import dataclass
@@ -19,12 +19,13 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Masking:
-    """How tokens are hidden; the defaults are the paper's.
+    """The masking settings of a stage; the defaults are the paper's.
 
-    `rate`          share of the tokens to predict; it moves to `final_rate` in a straight line over `batches` batches
-    `mask_share`    of those, so many become the mask and `random_share` a random token; the others stay
-    `unit`          what is hidden as a whole: a token, a word (MeCab's), or a span
-    `span_length`   mean tokens of a span, drawn from a geometric distribution
+    `rate`          fraction of the tokens that are selected; it changes linearly to `final_rate` over `batches` batches
+    `mask_share`    fraction of the selected tokens replaced by [MASK]
+    `random_share`  fraction of the selected tokens replaced by a random token; the rest keep their token
+    `unit`          what is selected as a whole: a token, a word (by MeCab), or a span
+    `span_length`   mean length of a span in tokens; lengths follow a geometric distribution
     """
 
     rate: float = 0.3
@@ -36,24 +37,25 @@ class Masking:
     span_length: float = 3.0
 
     def rate_at(self, batch: int) -> float:
-        """The share to predict in the stage's batch of this number."""
+        """The fraction of tokens to select in the stage's batch of this number, counted from 0."""
         return self.rate + (self.final_rate - self.rate) * min(1.0, batch / self.batches)
 
     def slots(self, size: int) -> int:
-        """Scored slots of a batch of `size` tokens: the same number for a whole stage."""
+        """Number of scored slots of a row of `size` slots; constant over a stage."""
         return int(max(self.rate, self.final_rate) * size)
 
 
-PAPERS = Masking()
+PAPER_MASKING = Masking()
 
 
-def spans(candidates: int, mean: float, random: np.random.Generator) -> NDArray[np.bool_]:
-    """(candidates,) where spans begin that together cover them all."""
+def span_starts(candidates: int, mean: float, random: np.random.Generator) -> NDArray[np.bool_]:
+    """Whether a span begins at each candidate, (candidates,). The spans cover all candidates; `mean` tokens each."""
     starts = np.zeros(candidates, bool)
     if candidates:
         lengths = random.geometric(1 / mean, candidates)
         starts[0] = True
-        starts[(places := np.cumsum(lengths))[: np.searchsorted(places, candidates)]] = True
+        ends = np.cumsum(lengths)
+        starts[ends[: np.searchsorted(ends, candidates)]] = True
     return starts
 
 
@@ -66,29 +68,29 @@ def mask(
     vocabulary: Vocabulary,
     random: np.random.Generator,
 ) -> tuple[Integers, Integers]:
-    """Hide tokens of `ids` in place; give the (slots,) positions and labels to score.
+    """Mask tokens of `ids`, (T,), in place; return the positions to score and their labels, (slots,) each.
 
-    `candidates` are positions in order, and `starts` marks those with which a unit begins; without it each is a unit
-    of its own. `count` of them are hidden, or fewer where the next unit would be too long, and at most the slots of a
-    row of this size; unused slots point at position 0 and are labelled IGNORE. A unit is masked, replaced or kept as a
-    whole.
+    `candidates` holds the positions that may be selected, in order. `starts`, (candidates,), marks those at which a
+    unit begins; None makes each candidate a unit. At most `count` candidates are selected: whole units, and never more
+    than the row has slots. A unit is masked, replaced or kept as a whole. Unused slots point at position 0 and are
+    labelled IGNORE.
     """
     slots = masking.slots(len(ids))
     count = min(count, slots)
     if starts is None:
-        chosen = np.sort(random.choice(candidates, count, replace=False, shuffle=False))
-        lot = random.random(len(chosen))
+        selected = np.sort(random.choice(candidates, count, replace=False, shuffle=False))
+        draw = random.random(len(selected))
     else:
         unit = np.cumsum(starts) - 1
         sizes = np.bincount(unit)
         order = random.permutation(len(sizes))
-        taken = np.zeros(len(sizes), bool)
-        taken[order[np.cumsum(sizes[order]) <= count]] = True
-        chosen = candidates[taken[unit]]
-        lot = random.random(len(sizes))[unit[taken[unit]]]
+        unit_selected = np.zeros(len(sizes), bool)
+        unit_selected[order[np.cumsum(sizes[order]) <= count]] = True
+        selected = candidates[unit_selected[unit]]
+        draw = random.random(len(sizes))[unit[unit_selected[unit]]]
     scored, labels = np.zeros(slots, np.int64), np.full(slots, IGNORE)
-    scored[: len(chosen)], labels[: len(chosen)] = chosen, ids[chosen]
-    ids[chosen[lot < masking.mask_share]] = vocabulary.tokenizer.mask_id
-    replaced = chosen[(lot >= masking.mask_share) & (lot < masking.mask_share + masking.random_share)]
+    scored[: len(selected)], labels[: len(selected)] = selected, ids[selected]
+    ids[selected[draw < masking.mask_share]] = vocabulary.tokenizer.mask_id
+    replaced = selected[(draw >= masking.mask_share) & (draw < masking.mask_share + masking.random_share)]
     ids[replaced] = random.choice(vocabulary.ordinary_ids, len(replaced))
     return scored, labels

@@ -1,9 +1,9 @@
-"""The order of documents as a function: document k of epoch e, for any number of documents, in constant memory.
+"""The order of documents as a function: (seed, epoch, index) → source and document, in constant memory.
 
-An epoch visits each document of each source `weight` times (weight 0.5: half of them, another half each epoch), in an
-order that depends on (seed, epoch) alone. The permutation is a Feistel network over the next power of four, walked
-until it lands inside the range, so nothing is shuffled and nothing is stored (Black and Rogaway, "Ciphers with
-arbitrary finite domains", CT-RSA 2002).
+An epoch visits each document of a source `weight` times; with weight 0.5 it visits half of the documents, a different
+half each epoch. The order depends on (seed, epoch) only. The permutation is a Feistel network over the next power of
+four, applied until the value falls inside the range, so nothing is shuffled or stored (Black and Rogaway, "Ciphers
+with arbitrary finite domains", CT-RSA 2002).
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def permute(index: NDArray[np.int64], size: int, key: Sequence[int]) -> NDArray[np.int64]:
-    """Map each of `index` (values in [0, size)) to its place in the permutation that `key` selects."""
+    """Apply the permutation of [0, size) that `key` selects to each index: (n,) → (n,)."""
     half = np.uint64(max(1, (max(size - 1, 1).bit_length() + 1) // 2))
     low = (np.uint64(1) << half) - np.uint64(1)
     round_keys = np.random.SeedSequence(key).generate_state(_ROUNDS, np.uint64)
@@ -43,7 +43,7 @@ def permute(index: NDArray[np.int64], size: int, key: Sequence[int]) -> NDArray[
 
 @dataclass(frozen=True)
 class Order:
-    """`documents` and `weights` of each source; together with the seed they fix every epoch."""
+    """The order of every epoch, from the seed and each source's number of documents and weight."""
 
     seed: int
     documents: tuple[int, ...]
@@ -51,25 +51,24 @@ class Order:
 
     @property
     def visits(self) -> tuple[int, ...]:
-        """Visits to each source in an epoch, at least one."""
+        """Number of visits to each source in an epoch, at least one."""
         pairs = zip(self.documents, self.weights, strict=True)
         return tuple(max(1, round(count * weight)) for count, weight in pairs)
 
     @property
     def epoch_size(self) -> int:
-        """Visits in an epoch, over all sources."""
+        """Number of visits in an epoch, over all sources."""
         return sum(self.visits)
 
     def at(self, epoch: int, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Visits start … stop − 1 of an epoch as (source, document) numbers."""
+        """Source and document numbers of the visits `start` to `stop` − 1 of an epoch, (n,) each."""
         visit = permute(np.arange(start, min(stop, self.epoch_size)), self.epoch_size, (self.seed, epoch, 0))
         ends = np.cumsum(np.array(self.visits))
         source = np.searchsorted(ends, visit, side="right")
         within = visit - (ends - np.array(self.visits))[source]
         document = np.empty_like(visit)
         for number, count in enumerate(self.documents):
-            here = source == number
-            # The n-th visit to a source is its n-th document in an order of the epoch's own: a weight below 1 leaves
-            # out others each time.
-            document[here] = permute(within[here] % count, count, (self.seed, epoch, 1 + number))
+            of_source = source == number
+            # Each epoch permutes a source's documents anew, so a weight below 1 leaves out different ones each time.
+            document[of_source] = permute(within[of_source] % count, count, (self.seed, epoch, 1 + number))
         return source, document

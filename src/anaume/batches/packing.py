@@ -1,7 +1,6 @@
-"""Documents → pieces of at most the stage's length → rows of a fixed number of slots.
+"""Lengths of documents → pieces of at most the stage's length → rows of a fixed number of slots.
 
-Comes in: the lengths of a window of documents, in order. Goes out: for each row, which pieces lie in it. The rule:
-every piece is in exactly one row, and with `split` every token is in exactly one piece.
+The rule: every piece is in exactly one row, and with `split` every token is in exactly one piece.
 """
 
 from bisect import bisect_left, insort
@@ -20,7 +19,7 @@ SPECIALS = 2
 
 @dataclass(frozen=True)
 class Pieces:
-    """Parts of documents: `document[i]` from token `start[i]` to `stop[i]` (special tokens not counted)."""
+    """Piece i is tokens `start[i]` to `stop[i]` − 1 of document `document[i]`, special tokens not counted."""
 
     document: Integers
     start: Integers
@@ -28,15 +27,15 @@ class Pieces:
 
     @property
     def lengths(self) -> Integers:
-        """Slots that each piece takes, [CLS] and [SEP] included."""
+        """Number of slots of each piece, [CLS] and [SEP] included."""
         return self.stop - self.start + SPECIALS
 
 
 def cut(lengths: Integers, length: int, documents: Literal["split", "truncate"], stops: Stops | None = None) -> Pieces:
-    """Cut documents of these lengths (tokens) into pieces that take at most `length` slots; an empty one gives none.
+    """Cut documents of these lengths (tokens) into pieces of at most `length` slots; an empty document has no piece.
 
-    `stops(i, capacity)` says where to end the pieces of document i, which is longer than `capacity` tokens; without it
-    all but its last are full.
+    `stops(i, capacity)` returns the ends of the pieces of document i, which is longer than `capacity` tokens. None
+    fills every piece but a document's last.
     """
     capacity = length - SPECIALS
     if documents == "truncate":
@@ -44,13 +43,13 @@ def cut(lengths: Integers, length: int, documents: Literal["split", "truncate"],
         return Pieces(document, np.zeros_like(document), np.minimum(lengths[document], capacity))
     counts = -(-lengths // capacity)
     if stops:
-        chosen = {int(i): stops(int(i), capacity) for i in np.flatnonzero(counts > 1)}
-        counts[list(chosen)] = [len(ends) for ends in chosen.values()]
+        piece_ends = {int(i): stops(int(i), capacity) for i in np.flatnonzero(counts > 1)}
+        counts[list(piece_ends)] = [len(ends) for ends in piece_ends.values()]
     document = np.repeat(np.arange(len(lengths)), counts)
     first = np.cumsum(counts) - counts
     stop = np.minimum((np.arange(len(document)) - first[document] + 1) * capacity, lengths[document])
     if stops:
-        for i, ends in chosen.items():
+        for i, ends in piece_ends.items():
             stop[first[i] : first[i] + counts[i]] = ends
     start = np.roll(stop, 1)
     start[first[counts > 0]] = 0
@@ -58,24 +57,28 @@ def cut(lengths: Integers, length: int, documents: Literal["split", "truncate"],
 
 
 def sentence_stops(ids: NDArray[np.uint32], capacity: int, ends_sentence: NDArray[np.bool_]) -> list[int]:
-    """Where to end the pieces of a document: at the last end of a sentence in the last eighth of each, or when full."""
+    """Ends of a document's pieces of at most `capacity` tokens, as token offsets.
+
+    A piece ends with the last sentence that ends in its last eighth, and otherwise when it is full.
+    `ends_sentence`, (vocabulary,), marks the ids that end a sentence.
+    """
     stops, at = [], 0
     while len(ids) - at > capacity:
         full = at + capacity
-        near = full - capacity // 8
-        ends = np.flatnonzero(ends_sentence[ids[near:full]])
-        at = near + int(ends[-1]) + 1 if len(ends) else full
+        last_eighth = full - capacity // 8
+        ends = np.flatnonzero(ends_sentence[ids[last_eighth:full]])
+        at = last_eighth + int(ends[-1]) + 1 if len(ends) else full
         stops.append(at)
     return [*stops, len(ids)]
 
 
-def chosen(pieces: Pieces, index: Integers) -> Pieces:
-    """Some of the pieces, in this order."""
+def select(pieces: Pieces, index: Integers) -> Pieces:
+    """The pieces at these indices, in their order."""
     return Pieces(pieces.document[index], pieces.start[index], pieces.stop[index])
 
 
 def pack(lengths: Integers, row_tokens: int) -> list[list[int]]:
-    """Best fit, longest first: each piece goes into the fullest row that still has room for it."""
+    """Rows of piece numbers by best fit, longest piece first: each goes into the fullest row with room for it."""
     rows: list[list[int]] = []
     room: list[tuple[int, int]] = []  # (free slots, row), sorted
     for piece in np.argsort(-lengths, kind="stable").tolist():
@@ -90,6 +93,6 @@ def pack(lengths: Integers, row_tokens: int) -> list[list[int]]:
     return rows
 
 
-def one_a_slot(pieces: int, slots: int) -> list[list[int]]:
-    """Without packing: so many pieces a row as it has slots of the stage's length, in order (the paper's way)."""
-    return [list(range(first, min(first + slots, pieces))) for first in range(0, pieces, slots)]
+def rows_without_packing(pieces: int, per_row: int) -> list[list[int]]:
+    """Rows of `per_row` consecutive pieces, as in the paper: each piece is padded to the stage's length."""
+    return [list(range(first, min(first + per_row, pieces))) for first in range(0, pieces, per_row)]

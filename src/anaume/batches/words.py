@@ -1,4 +1,4 @@
-"""Where words begin in a run of ids, by MeCab (fugashi with unidic-lite, the `words` extra): for whole-word masking."""
+"""Token ids → word boundaries by MeCab, for whole-word masking (fugashi and unidic-lite, the `words` extra)."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from anaume.errors import UserError
 
-# Half a character at a piece's border, and the byte at which MeCab would stop reading: each counts as one byte.
+# Half of a character at the border of a piece, and NUL, at which MeCab stops reading. Each stands for one byte.
 _UNREADABLE = re.compile("[\udc80-\udcff\0]")
 
 
@@ -18,16 +18,18 @@ _UNREADABLE = re.compile("[\udc80-\udcff\0]")
 def _tagger() -> Any:
     try:
         import fugashi
-        import unidic_lite  # noqa: F401 - the dictionary that fugashi finds
+        import unidic_lite  # noqa: F401 - fugashi finds the dictionary by itself
     except ImportError as error:
         raise UserError(
-            f"mask_unit = 'word': {error.name} is not installed; accepted: pip install 'anaume[words]'"
+            f"mask_unit = 'word': {error.name} is not installed; expected pip install 'anaume[words]'"
         ) from error
     return fugashi.Tagger()
 
 
 def word_starts(ids: Sequence[int] | NDArray[Any], surfaces: Sequence[bytes]) -> NDArray[np.bool_]:
-    """(ids,) whether a word, or the space before it, begins with each id; the first always does.
+    """Whether a word, or the space before it, begins at each id, (ids,). The first id always begins a word.
+
+    `surfaces[i]` is the text of id i in UTF-8.
 
     Raises:
         UserError: fugashi or its dictionary is not installed.

@@ -1,4 +1,4 @@
-"""Batches made by worker processes, some ahead of need, in the order in which one process would make them."""
+"""Batches made ahead of time by worker processes, in the order in which one process would make them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,10 +11,10 @@ from anaume.batches.plan import BatchPlan
 from anaume.processes import end_with_parent
 
 # Batches that each worker keeps ready.
-AHEAD = 4
+READY_BATCHES = 4
 
 
-def _begin(worker: int) -> None:  # noqa: ARG001 - the form that DataLoader wants
+def _start_worker(worker: int) -> None:  # noqa: ARG001 - DataLoader passes the worker's number
     end_with_parent()
 
 
@@ -31,14 +31,13 @@ class _Stream(IterableDataset[tuple[PackedBatch, Position]]):
 
 
 def prefetch(
-    plan: BatchPlan, position: Position, share: Share, workers: int, at_once: int = 1
+    plan: BatchPlan, position: Position, share: Share, workers: int, step_batches: int = 1
 ) -> Iterator[tuple[PackedBatch, Position]]:
-    """What `batches` gives, made by so many worker processes; by this one, when asked for, if there are none.
+    """The batches and positions of `loader.batches`, made ahead of time by `workers` processes.
 
-    `at_once` batches are taken in a row, at each step: so many are ready at least.
-
-    The loader asks its workers in turn, and each makes every `workers`-th batch of this rank, so their number changes
-    nothing but the speed.
+    Without workers this process makes each batch when it is needed. `step_batches` is the number of batches that an
+    optimizer step takes; at least that many are kept ready. Each worker makes every `workers`-th batch of this rank and
+    the loader takes from them in turn, so the number of workers changes the speed only.
     """
     if not workers:
         return batches(plan, position, share)
@@ -46,8 +45,8 @@ def prefetch(
         _Stream(plan, position, share),
         batch_size=None,
         num_workers=workers,
-        prefetch_factor=max(AHEAD, at_once),
-        multiprocessing_context="spawn",  # a fork would copy torch's threads and the locks that they hold
-        worker_init_fn=_begin,
+        prefetch_factor=max(READY_BATCHES, step_batches),
+        multiprocessing_context="spawn",  # a fork would copy the locks that torch's threads hold
+        worker_init_fn=_start_worker,
     )
     return iter(loader)

@@ -30,7 +30,7 @@ from anaume.model.flops import peak_flops, training_flops
 from anaume.pretrain.loop import update
 from anaume.pretrain.objective import make_objective
 from anaume.pretrain.optim import learning_rate, optimizers
-from anaume.pretrain.prepare import Data
+from anaume.pretrain.prepare import RunData
 from anaume.pretrain.ranks import Ranks, this_rank
 from anaume.recipe import Recipe, parse
 from anaume.run import Run
@@ -121,7 +121,7 @@ def own_trainer(recipe: Recipe, plan: BatchPlan, job: BenchJob, ranks: Ranks) ->
     def step(number: int) -> Step:
         start = time.perf_counter()
         batch, _ = next(stream)
-        targets = mlm.onto(torch.tensor(float(batch.targets)), ranks.device)
+        targets = mlm.tensor_to_device(torch.tensor(float(batch.targets)), ranks.device)
         rate = learning_rate(stage, min(number, stage.steps - 1))
         loss, _ = update(objective, steppers, stage, rate, [batch], targets, ranks)
         loss_value = loss.item()
@@ -140,7 +140,7 @@ def measure(job: BenchJob) -> Round:
     recipe = parse(job.recipe, "anaume bench")
     run = Run(Path(job.run))
     tokenizer = load_tokenizer(run.tokenizer)
-    data = Data(tokenizer, {"train": open_stores(run.tokens("train"), tokenizer)}, {})
+    data = RunData(tokenizer, {"train": open_stores(run.tokens("train"), tokenizer)}, {})
     ranks = this_rank()
     trainer = TRAINERS[job.side](recipe, data.plan(recipe, recipe.stage[0], "train"), job, ranks)
     dtype = mlm.product_dtype(ranks.device, recipe.precision if job.side == "anaume" else "auto")

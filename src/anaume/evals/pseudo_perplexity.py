@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import ModernBertForMaskedLM
 
-from anaume.batches.lengths import NAMES, bins_of
+from anaume.batches.lengths import BIN_NAMES, bins_of
 from anaume.encoder.load import Encoder
 from anaume.encoder.logits import logits_at
 from anaume.encoder.states import check_numbers
@@ -29,7 +29,7 @@ from anaume.evals.provenance import OWN_TEXTS, corpus_settings, texts_of
 from anaume.evals.record import Record
 from anaume.evals.task import Evaluation, Request, Subject
 from anaume.evals.tasks import PseudoPerplexityOptions
-from anaume.model.masked_copies import masked_states, takes
+from anaume.model.masked_copies import masked_states, supports
 from anaume.progress import bar
 from anaume.recipe import LENGTH_BINS
 from anaume.tokenizer.load import Tokenizer, load_tokenizer
@@ -145,7 +145,7 @@ def evaluate(
     characters = np.array([document.characters for document in drawn.documents])
     special_tokens = sum(map(len, special_ids(encoder.tokenizer)))
     bins = bins_of(lengths)
-    metrics = {f"pseudo_perplexity {NAMES[bin]}": math.exp(losses[bins == bin].mean()) for bin in np.unique(bins)}
+    metrics = {f"pseudo_perplexity {BIN_NAMES[bin]}": math.exp(losses[bins == bin].mean()) for bin in np.unique(bins)}
     metrics["pseudo_perplexity"] = math.exp(losses.mean())
     nats = (losses * (lengths - special_tokens)).sum()
     metrics["bits_per_character"] = float(nats / characters.sum() / math.log(2))
@@ -166,7 +166,7 @@ def evaluate(
 def _sample_settings(drawn: Sample) -> dict[str, Any]:
     return {
         "drawn": "documents of a bin without, positions of a document with replacement; no special tokens",
-        "of_documents": {name: count for name, count in zip(NAMES, drawn.seen, strict=False) if count},
+        "of_documents": {name: count for name, count in zip(BIN_NAMES, drawn.seen, strict=False) if count},
         "left_out_too_long": drawn.too_long,
         "left_out_without_tokens": drawn.empty,
         "drawn_sha256": hashlib.sha256(str([document.number for document in drawn.documents]).encode()).hexdigest(),
@@ -190,7 +190,7 @@ def masked_losses(encoder: Encoder, ids: Tensor, places: Tensor, *, batch_tokens
     """
     mask_id, model = encoder.tokenizer.mask_token_id, encoder.model
     losses = torch.empty(len(places))
-    if isinstance(model, ModernBertForMaskedLM) and takes(model.model):
+    if isinstance(model, ModernBertForMaskedLM) and supports(model.model):
         device_ids, device_places = ids.to(encoder.device), places.to(encoder.device)
         states = masked_states(model.model, device_ids, device_places, mask_id, batch_tokens=batch_tokens)
         targets = device_ids[device_places]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from transformers import ModernBertForMaskedLM
 
 from anaume.batches.batch import IGNORE, PackedBatch
-from anaume.batches.lengths import NAMES, bins_of
+from anaume.batches.lengths import BIN_NAMES, bins_of
 from anaume.batches.loader import validation_batches
 from anaume.batches.masking import Masking
 from anaume.batches.plan import BatchPlan
@@ -110,7 +110,7 @@ def evaluate(
         documents="truncate" if tokenizer.engine == TRANSFORMERS else "split",
     )
     score = scores_of_packed_rows if isinstance(encoder.model, ModernBertForMaskedLM) else scores_of_padded_rows
-    bins = np.zeros((len(NAMES), 3))  # sum of losses, right guesses, targets
+    bins = np.zeros((len(BIN_NAMES), 3))  # sum of losses, right guesses, targets
     batches = validation_batches(plan, tokens)
     with bar(f"{encoder.name}: validation", len(batches)) as advance:
         for batch in batches:
@@ -158,7 +158,7 @@ def scores_of_padded_rows(encoder: Encoder, batch: PackedBatch, _length: int) ->
 def _metrics(bins: Floats) -> dict[str, float]:
     loss, right, targets = bins.sum(0)
     metrics = {"loss": loss / targets, "accuracy": right / targets}
-    for name, (loss, _, targets) in zip(NAMES, bins, strict=True):
+    for name, (loss, _, targets) in zip(BIN_NAMES, bins, strict=True):
         if targets:
             metrics[f"loss {name}"] = loss / targets
     loss, _, targets = bins[1:].sum(0)

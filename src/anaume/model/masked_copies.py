@@ -49,7 +49,7 @@ class _Document:
     log_sum: Tensor
 
 
-def takes(model: ModernBertModel) -> bool:
+def supports(model: ModernBertModel) -> bool:
     """Whether `masked_states` takes such a network: layer 0 must be global, as ModernBERT's is."""
     first: Any = model.layers[0]
     return bool(first.attention_type == GLOBAL)

@@ -71,7 +71,7 @@ def to_device(batch: PackedBatch, max_length: int, device: torch.device) -> Mode
     """Copy a batch to `device`. `max_length` is the stage's, an upper bound on the length of a piece."""
 
     ids, positions, scored, labels = (
-        onto(torch.from_numpy(array), device)
+        tensor_to_device(torch.from_numpy(array), device)
         for array in (batch.input_ids, batch.position_ids, batch.scored, batch.labels)
     )
     return ModelInputs(
@@ -83,7 +83,7 @@ def to_device(batch: PackedBatch, max_length: int, device: torch.device) -> Mode
     )
 
 
-def onto(tensor: Tensor, device: torch.device) -> Tensor:
+def tensor_to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """The tensor on `device`; from pinned memory, so that the host waits for neither the copy nor what runs there."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 

@@ -30,7 +30,7 @@ from anaume.pretrain import checkpoint, metrics
 from anaume.pretrain.checkpoint import Saver, State
 from anaume.pretrain.objective import accumulate, make_objective, start_copy
 from anaume.pretrain.optim import learning_rate, optimizers
-from anaume.pretrain.prepare import Data, prepare
+from anaume.pretrain.prepare import RunData, prepare
 from anaume.pretrain.ranks import Ranks, process_group, this_rank, wait_for
 from anaume.pretrain.stop import StopRequest, shielded
 from anaume.pretrain.trackers import Trackers
@@ -46,7 +46,7 @@ class Job:
 
     recipe: Recipe
     run: Run
-    data: Data
+    data: RunData
     network: ModernBertForMaskedLM
     ranks: Ranks
     loaders: int
@@ -123,7 +123,7 @@ def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks
     return run
 
 
-def _network(recipe: Recipe, run: Run, data: Data, ranks: Ranks, last: State | None) -> ModernBertForMaskedLM:
+def _network(recipe: Recipe, run: Run, data: RunData, ranks: Ranks, last: State | None) -> ModernBertForMaskedLM:
     """The network as training left it at `last`, or before its first step."""
     kept = run.network_file if last else None
     network = mlm.build(recipe.model, data.tokenizer, recipe.seed, ranks.device, kept)
@@ -189,7 +189,7 @@ def _train_stage(job: Job, stage: Stage, state: State) -> State:
             rate = learning_rate(stage, state.step)
             # One sum over the ranks tells how many tokens are to be predicted and whether one of them is to stop.
             asked = [sum(batch.targets for batch in micro_batches), bool(job.stop.signal)]
-            counts = ranks.total(mlm.onto(torch.tensor(asked, dtype=torch.float64), ranks.device))
+            counts = ranks.total(mlm.tensor_to_device(torch.tensor(asked, dtype=torch.float64), ranks.device))
             told = start_copy(counts)
             loss, norm = update(objective, steppers, stage, rate, micro_batches, counts[0].float(), ranks)
             unchecked.append((state, loss, norm))
@@ -279,7 +279,7 @@ def _flops(job: Job, micro_batches: Sequence[PackedBatch]) -> float:
     )
 
 
-def _manifest(recipe: Recipe, data: Data, ranks: Ranks) -> dict[str, object]:
+def _manifest(recipe: Recipe, data: RunData, ranks: Ranks) -> dict[str, object]:
     return {
         "parameters": parameters(recipe.model, data.tokenizer.vocab_size).total,
         "environment": describe_environment(str(ranks.device), torch.get_num_threads()) | {"processes": ranks.count},

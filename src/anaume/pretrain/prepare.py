@@ -27,7 +27,7 @@ ORIGIN = "origin.json"
 
 
 @dataclass(frozen=True)
-class Data:
+class RunData:
     """What the stages read; `facts` is the manifest's account of it, a flat row for each split and source."""
 
     tokenizer: Tokenizer
@@ -70,7 +70,7 @@ def _seed(seed: int, stage: int) -> int:
     return seed * 1000 + 1 + stage
 
 
-def prepare(recipe: Recipe, run: Run, workers: int = 1) -> Data:
+def prepare(recipe: Recipe, run: Run, workers: int = 1) -> RunData:
     """Make the tokenizer and the stores of a run, or open those of a run that has begun.
 
     A run keeps its tokens: what becomes of the corpus's files afterwards changes neither them nor their order. Only a
@@ -105,7 +105,7 @@ def prepare(recipe: Recipe, run: Run, workers: int = 1) -> Data:
                 f"stage {stage.name!r}: min_document_tokens = {stage.min_document_tokens}; the corpus's longest"
                 f" document has {facts['train']['most_tokens']} tokens"
             )
-    return Data(loaded, stores, facts)
+    return RunData(loaded, stores, facts)
 
 
 def _facts_in_memory(held: Sequence[memory.MemoryStore]) -> dict[str, Any]:
