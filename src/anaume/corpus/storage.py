@@ -77,7 +77,7 @@ def files(pattern: str) -> list[File]:
     return [File(name, name.removeprefix(prefix), size, version, 0, size) for name, size, version in sorted(found)]
 
 
-def content(file: File) -> str:
+def fingerprint(file: File) -> str:
     """What changes with a file's content: its checksum; of a file far away its size and version."""
     return f"{file.size} {file.version}" if _is_remote(file.name) else sha256(Path(file.name))
 
