@@ -24,7 +24,7 @@ from anaume.errors import UserError
 EXTENSIONS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet", ".txt")
 _IN_PIECES = (".jsonl", ".parquet")
 
-NAMED = 5  # unreadable lines of a part; the others are only counted
+BAD_LINES_SHOWN = 5  # unreadable lines of a part; the others are only counted
 _JUDGED_AFTER = 1000  # lines: judged sooner, one bad line at the start of a good file would stop the job
 
 _log = logging.getLogger(__name__)
@@ -128,10 +128,10 @@ def documents(source: Source) -> Iterator[Document]:
             found = True
             yield document
     if not found:
-        raise empty(source)
+        raise no_document_error(source)
 
 
-def empty(source: Source) -> UserError:
+def no_document_error(source: Source) -> UserError:
     """The error for a source in which no text was found."""
     return UserError(f"corpus {source}: no document found; accepted: at least one whose text isn't empty")
 
@@ -146,7 +146,7 @@ def read(part: Part, reading: Reading) -> Iterator[Document]:
     found = _readable(_records(part, reading), part, reading)
     yield from islice(found, first, first + count if count else None)
     _judge(part, reading)
-    if reading.bad_lines > NAMED:
+    if reading.bad_lines > BAD_LINES_SHOWN:
         _log.warning("%s: skipped %d unreadable lines of %d", _place(part), reading.bad_lines, reading.lines)
 
 
@@ -184,7 +184,7 @@ def _readable(records: Iterator[Record], part: Part, reading: Reading) -> Iterat
         reading.lines += 1
         if isinstance(record, Unreadable):
             reading.bad_lines += 1
-            if reading.bad_lines <= NAMED:
+            if reading.bad_lines <= BAD_LINES_SHOWN:
                 reading.first_bad.append(f"{record.place}: {record.reason}")
                 _log.warning("%s: skipped: %s", record.place, record.reason)
             if reading.lines >= _JUDGED_AFTER:
