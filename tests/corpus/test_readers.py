@@ -1,4 +1,4 @@
-"""Sources of every kind give their documents; what can't be read is counted, logged and, past a share, an error."""
+"""Sources of every kind give their documents; unreadable lines are counted, logged and, past a share, an error."""
 
 import gzip
 import json
@@ -25,20 +25,20 @@ DOCUMENTS = [
 ]
 
 
-def as_lines(found: list[Document]) -> bytes:
-    rows = ({"text": d.text, "title": d.title, "source": d.source, "other": 1} for d in found)
+def as_lines(content: list[Document]) -> bytes:
+    rows = ({"text": d.text, "title": d.title, "source": d.source, "other": 1} for d in content)
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
-def write_parquet(path: Path, found: list[Document]) -> None:
-    columns = {name: [getattr(d, name) for d in found] for name in ("text", "title", "source")}
+def write_parquet(path: Path, content: list[Document]) -> None:
+    columns = {name: [getattr(d, name) for d in content] for name in ("text", "title", "source")}
     pq.write_table(pa.table(columns), path, row_group_size=2)
 
 
 WRITERS: dict[str, Callable[[Path, list[Document]], Any]] = {
-    ".jsonl": lambda path, found: path.write_bytes(as_lines(found)),
-    ".jsonl.gz": lambda path, found: path.write_bytes(gzip.compress(as_lines(found))),
-    ".jsonl.zst": lambda path, found: path.write_bytes(zstandard.compress(as_lines(found))),
+    ".jsonl": lambda path, content: path.write_bytes(as_lines(content)),
+    ".jsonl.gz": lambda path, content: path.write_bytes(gzip.compress(as_lines(content))),
+    ".jsonl.zst": lambda path, content: path.write_bytes(zstandard.compress(as_lines(content))),
     ".parquet": write_parquet,
 }
 
@@ -127,7 +127,7 @@ def test_a_bad_line_is_named_with_file_and_number(tmp_path: Path, reason: str) -
     assert f"{file}: 1 of 2 lines unreadable, the first {file}:2: " in message
     assert reason in message
     assert "\n" not in message
-    assert "at most 0.01 (bad_lines)" in message
+    assert "expected a share of at most 0.01 (bad_lines)" in message
 
 
 def test_bad_lines_up_to_the_share_are_logged_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -173,7 +173,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, extension: str, damage: str) ->
 
 def test_parquet_without_a_text_column(tmp_path: Path) -> None:
     pq.write_table(pa.table({"body": ["a"], "id": [1]}), tmp_path / "a.parquet")
-    with pytest.raises(UserError, match="columns body, id; accepted: one of them is `text`"):
+    with pytest.raises(UserError, match="columns body, id; expected one named `text`"):
         list(documents(source(tmp_path / "a.parquet")))
 
 
@@ -189,10 +189,10 @@ def test_globs_that_give_nothing_to_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv").touch()
     (tmp_path / "empty.jsonl").touch()
     for pattern, message in {
-        "none*.jsonl": "matches no file; accepted: a path, URL or glob of .jsonl, ",
-        "sub.jsonl": "matches no file; accepted: ",
-        "*.csv": r"it matches .*a\.csv, which is of another kind; accepted: ",
-        "empty.jsonl": "no document found; accepted: ",
+        "none*.jsonl": "matches no file; expected a path, URL or glob of .jsonl, ",
+        "sub.jsonl": "matches no file; expected ",
+        "*.csv": r"matches .*a\.csv, a file of another kind; expected ",
+        "empty.jsonl": "no document found; expected ",
     }.items():
         with pytest.raises(UserError, match=message):
             list(documents(source(tmp_path / pattern)))
@@ -216,17 +216,17 @@ def test_parts_keep_their_names_when_files_are_added(tmp_path: Path) -> None:
 
 
 def test_builtin_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    calls = []
 
     def hakoniwa(*arguments: Any) -> Iterator[Document]:
-        asked.append(arguments)
+        calls.append(arguments)
         yield from DOCUMENTS
 
     monkeypatch.setattr(stream, "documents", hakoniwa)
-    chosen = {"builtin": "hakoniwa", "split": "validation", "megabytes": 2.0, "seed": 3, "max_documents": 2}
-    assert list(documents(Source.model_validate(chosen))) == DOCUMENTS[:2]
-    assert asked == [("validation", 2.0, 3)]
-    with pytest.raises(UserError, match="split 'test'; accepted: train, validation"):
+    options = {"builtin": "hakoniwa", "split": "validation", "megabytes": 2.0, "seed": 3, "max_documents": 2}
+    assert list(documents(Source.model_validate(options))) == DOCUMENTS[:2]
+    assert calls == [("validation", 2.0, 3)]
+    with pytest.raises(UserError, match="split 'test'; expected train or validation"):
         list(documents(Source.model_validate({"builtin": "hakoniwa", "split": "test"})))
 
 
@@ -252,7 +252,7 @@ def test_hub_data_set_that_is_not_to_be_had(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_hub_data_set_without_text(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text('{"body": "a"}\n')
-    with pytest.raises(UserError, match="columns body; accepted: one of them is `text`"):
+    with pytest.raises(UserError, match="columns body; expected one named `text`"):
         list(documents(hub(tmp_path)))
 
 
@@ -275,7 +275,7 @@ def test_sources_on_the_command_line(text: str, expected: dict[str, str]) -> Non
 
 @pytest.mark.parametrize("text", ["", "hub:", "hub", "hub:a:b:c:d", "builtin:garden", "builtin:hakoniwa:a:b"])
 def test_no_source_on_the_command_line(text: str) -> None:
-    with pytest.raises(UserError, match=r"accepted are a path or glob of \.jsonl"):
+    with pytest.raises(UserError, match=r"not a source; expected a path or glob of \.jsonl"):
         parse_source(text)
 
 
@@ -287,7 +287,7 @@ def test_damaged_pages_of_a_parquet_file_are_found(tmp_path: Path, compression: 
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    with pytest.raises(UserError, match=rf"^{file}: can't be read as Parquet \(.*\)$"):
+    with pytest.raises(UserError, match=rf"^{file}: cannot be read as Parquet \(.*\)$"):
         list(documents(source(file)))
 
 

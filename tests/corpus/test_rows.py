@@ -1,4 +1,4 @@
-"""Reading of pairs and cloze questions: what a wrong file gets."""
+"""Files of pairs and of cloze questions are read, and a mistake in one names its line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_good_files(tmp_path: Path) -> None:
     ("read", "good", "line", "message"),
     [
         (read_pairs, GOOD_PAIR, "{nonsense", ":2: not JSON"),
-        (read_pairs, GOOD_PAIR, "[1]", ":2: expected a JSON object, got list"),
+        (read_pairs, GOOD_PAIR, "[1]", ":2: a JSON list; expected an object"),
         (read_pairs, GOOD_PAIR, '{"query": "q"}', ":2: lacks 'positive' (has query)"),
         (read_pairs, GOOD_PAIR, '{"query": "q", "positive": " "}', ":2: 'positive' must be a text"),
         (read_pairs, GOOD_PAIR, '{"query": 1, "positive": "p"}', ":2: 'query' must be a text"),
@@ -59,7 +59,7 @@ def test_empty_missing_and_not_utf8(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         read_pairs(file)
     file.write_text("\n\n")
-    with pytest.raises(UserError, match="empty"):
+    with pytest.raises(UserError, match="no rows; expected one JSON object a line"):
         read_pairs(file)
     file.write_bytes(GOOD_PAIR.encode() + b"\n\xff\xfe\n")
     with pytest.raises(UserError, match=":2: not UTF-8"):

@@ -1,4 +1,4 @@
-"""Files near and far: listed, told apart when they change, cut into pieces that lose and repeat no line."""
+"""Local and remote files: listing, change of version, and pieces that neither lose nor repeat a line."""
 
 import functools
 import gzip
@@ -65,16 +65,16 @@ def part_texts(part: Part) -> list[str]:
 @pytest.mark.parametrize("seed", range(12))
 def test_each_line_is_in_one_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     chance = random.Random(seed)
-    wanted = ["あ" * chance.choice([0, 1, 5, 40, 400]) + str(i) for i in range(chance.randrange(5, 60))]
-    content = lines(wanted, chance.choice(["\n", "\r\n", "\n\n"]))
+    expected = ["あ" * chance.choice([0, 1, 5, 40, 400]) + str(i) for i in range(chance.randrange(5, 60))]
+    content = lines(expected, chance.choice(["\n", "\r\n", "\n\n"]))
     file = tmp_path / "a.jsonl"
     file.write_bytes(b"\xef\xbb\xbf" * (seed % 2) + (content if seed % 3 else content.rstrip()))
-    for size in [1, 7, len(lines(wanted[:1])), 300, 10_000]:
+    for size in [1, 7, len(lines(expected[:1])), 300, 10_000]:
         monkeypatch.setattr(storage, "PIECE", max(size, file.stat().st_size // 50))
-        found = parts(source(file))
-        assert [text for part in found for text in part_texts(part)] == wanted
-        assert sum(part.bytes for part in found) == file.stat().st_size
-        assert len({part.name for part in found}) == len(found)
+        file_parts = parts(source(file))
+        assert [text for part in file_parts for text in part_texts(part)] == expected
+        assert sum(part.bytes for part in file_parts) == file.stat().st_size
+        assert len({part.name for part in file_parts}) == len(file_parts)
 
 
 def test_a_line_that_begins_where_a_piece_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,9 +86,9 @@ def test_a_line_that_begins_where_a_piece_does(tmp_path: Path, monkeypatch: pyte
 def test_row_groups_are_shared_among_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.parquet").write_bytes(parquet(TEXTS))
     monkeypatch.setattr(storage, "PIECE", 900)
-    found = [part_texts(part) for part in parts(source(tmp_path / "a.parquet"))]
-    assert [text for piece in found for text in piece] == TEXTS
-    assert sum(bool(piece) for piece in found) > 2
+    piece_texts = [part_texts(part) for part in parts(source(tmp_path / "a.parquet"))]
+    assert [text for piece in piece_texts for text in piece] == TEXTS
+    assert sum(bool(piece) for piece in piece_texts) > 2
 
 
 def test_compressed_and_text_files_stay_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +113,7 @@ def test_what_is_unreadable_in_a_piece_has_a_place(
     assert f"the first {place}" in str(error.value)
 
 
-# Files far away
+# Remote files
 
 
 @pytest.fixture
@@ -131,17 +131,17 @@ def test_each_format_from_memory(memory: Any, name: str) -> None:
     assert texts("memory://bucket/f[1].jsonl") == ["brackets"]
 
 
-def test_globs_far_away(memory: Any) -> None:
+def test_globs_of_remote_files(memory: Any) -> None:
     memory.pipe("/bucket/under/a.jsonl", lines(["under"]))
     assert texts("memory://bucket/*.*") == TEXTS * 4 + TEXTS[:1]
     assert texts("memory://bucket/**/a.jsonl") == [*TEXTS, "under"]
     assert len({part.name for part in parts(source("memory://bucket/**/a.jsonl"))}) == 2
     for nothing in ("memory://bucket/*.csv", "memory://bucket/g.jsonl", "memory://bucket/under"):
-        with pytest.raises(UserError, match=r"matches no file; accepted: a path, URL or glob of \.jsonl"):
+        with pytest.raises(UserError, match=r"matches no file; expected a path, URL or glob of \.jsonl"):
             texts(nothing)
 
 
-def test_pieces_far_away(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
+def test_pieces_of_remote_files(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
     monkeypatch.setattr(storage, "PIECE", 900)
     for name in ("a.jsonl", "d.parquet"):
         assert len(parts(source(f"memory://bucket/{name}"))) > 2
@@ -176,7 +176,7 @@ def test_a_file_that_went_away(tmp_path: Path, memory: Any) -> None:
     (tmp_path / "a.jsonl").unlink()
     memory.rm("/bucket/a.jsonl")
     for (part,) in (near, far):
-        with pytest.raises(UserError, match=rf"^{part.files[0]}: it was there when files were listed, and is gone"):
+        with pytest.raises(UserError, match=rf"^{part.files[0]}: the file is gone since files were listed"):
             part_texts(part)
 
 
@@ -184,14 +184,14 @@ def test_a_file_that_went_away(tmp_path: Path, memory: Any) -> None:
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Python's own, which knows of no ranges."""
+    """Python's own handler, which does not support ranges of bytes."""
 
     def log_message(self, *_: Any) -> None:
         pass
 
 
 class RangesHandler(Handler):
-    """Gives ranges of bytes; breaks off in files named so."""
+    """Supports ranges of bytes; sends half of a file that has "broken" in its name."""
 
     def do_GET(self) -> None:
         path = Path(self.translate_path(self.path))
@@ -200,13 +200,13 @@ class RangesHandler(Handler):
             return
         content = path.read_bytes()
         begin, _, end = self.headers.get("Range", "").removeprefix("bytes=").partition("-")
-        chosen = content[int(begin or 0) : int(end) + 1 if end else None]
+        selected = content[int(begin or 0) : int(end) + 1 if end else None]
         self.send_response(206 if begin else 200)
-        self.send_header("Content-Length", str(len(chosen)))
+        self.send_header("Content-Length", str(len(selected)))
         if begin:
-            self.send_header("Content-Range", f"bytes {begin}-{int(begin) + len(chosen) - 1}/{len(content)}")
+            self.send_header("Content-Range", f"bytes {begin}-{int(begin) + len(selected) - 1}/{len(content)}")
         self.end_headers()
-        self.wfile.write(chosen[: len(chosen) // 2] if "broken" in path.name else chosen)
+        self.wfile.write(selected[: len(selected) // 2] if "broken" in path.name else selected)
 
 
 @pytest.fixture(params=[Handler, RangesHandler])

@@ -251,7 +251,7 @@ def test_files_of_somebody_else_are_not_written_over(
 def test_a_corpus_without_text(trained: Tokenizer, tmp_path: Path) -> None:
     write_lines(tmp_path / "a.jsonl", "", "  ")
     source = Source.model_validate({"path": str(tmp_path / "a.jsonl")})
-    with pytest.raises(UserError, match="no document found; accepted"):
+    with pytest.raises(UserError, match="no document found; expected"):
         build([source], trained, tmp_path / "tokens")
 
 

@@ -1,1 +1,1 @@
-"""text → Document: readers of files, Hub data sets and the built-in corpus."""
+"""Text → Document: readers of files, of Hub data sets and of the built-in corpus."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One text of a corpus; `title` and `source` are empty where the corpus gives none."""
+    """One text of a corpus. `title` and `source` are empty strings where the corpus has none."""
 
     text: str
     title: str = ""

@@ -1,8 +1,8 @@
-"""Source → Document: files (a glob), a Hub data set streamed, or the built-in corpus.
+"""Source → Documents: from files (a path or glob), a streamed Hub data set or the built-in corpus.
 
-A source is read in *parts*: a part for each file, or for each piece of a large one (all `.txt` files together are
-one), so that parts can be tokenised side by side, and each only once. Unreadable lines are skipped, counted and
-logged; where they are more than the share `Source.bad_lines` of a part, reading stops with an error.
+A source is read in *parts* that can be tokenised in parallel: one part per file, or per piece of a large file; all
+`.txt` files together form one part. Unreadable lines are skipped, counted and logged. Reading stops with an error if
+their share in a part exceeds `Source.bad_lines`.
 """
 
 import hashlib
@@ -16,25 +16,25 @@ from typing import Literal, TypeGuard
 
 from anaume.corpus import formats, storage
 from anaume.corpus.document import Document
-from anaume.corpus.formats import Record, Unreadable
+from anaume.corpus.formats import Unreadable
 from anaume.corpus.source import Source
 from anaume.corpus.storage import File, reason
 from anaume.errors import UserError
 
 EXTENSIONS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet", ".txt")
-_IN_PIECES = (".jsonl", ".parquet")
+BAD_LINES_SHOWN = 5  # unreadable lines of a part that are logged; the others are only counted
 
-NAMED = 5  # unreadable lines of a part; the others are only counted
-_JUDGED_AFTER = 1000  # lines: judged sooner, one bad line at the start of a good file would stop the job
+_SPLITTABLE = (".jsonl", ".parquet")
+_MIN_LINES_TO_JUDGE = 1000  # With fewer lines, one bad line at the start of a good file would stop the job.
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Part:
-    """The unit of reading: `files` of `source` that are read one after the other (none for hub and builtin).
+    """The unit of reading: files of a source that are read in sequence. `files` is empty for hub and builtin.
 
-    `name` tells it from the source's other parts, also after the folder was moved or gained files.
+    `name` identifies the part among the parts of its source, and stays if the folder is moved or gains files.
     """
 
     source: Source
@@ -43,16 +43,18 @@ class Part:
 
     @property
     def bytes(self) -> int:
-        """How many there are to read, compressed where the files are."""
+        """Bytes of all files on disk, before decompression."""
         return sum(file.end - file.begin for file in self.files)
 
 
 @dataclass
 class Reading:
-    """What reading a part has met so far, for the progress bar and the summary.
+    """Counts of a part read so far, for the progress bar and the summary.
 
-    `lines` counts rows and `.txt` files too; `first_bad` names the first unreadable ones; `empty_documents` are
-    readable but hold no visible character; `bytes` of the part's files (compressed where they are) lie behind.
+    `lines`            lines, rows or `.txt` files, readable or not
+    `bad_lines`        unreadable lines; `first_bad` describes the first `BAD_LINES_SHOWN` of them
+    `empty_documents`  documents without a visible character; they are left out
+    `bytes`            bytes of the part's files read so far, before decompression
     """
 
     lines: int = 0
@@ -63,12 +65,10 @@ class Reading:
 
 
 def parse_source(text: str) -> Source:
-    """The source that a command line names.
-
-    A path or glob, `hub:NAME[:SUBSET[:SPLIT]]` or `builtin:hakoniwa[:SPLIT]`.
+    """Parse a source of the command line: a path or glob, `hub:NAME[:SUBSET[:SPLIT]]` or `builtin:hakoniwa[:SPLIT]`.
 
     Raises:
-        UserError: none of these.
+        UserError: `text` is empty or is not of one of these forms.
     """
     kind, *fields = text.split(":")
     match kind, fields:
@@ -79,17 +79,20 @@ def parse_source(text: str) -> Source:
             return Source.model_validate({"builtin": "hakoniwa", "split": [*fields, "train"][1]})
         case ["hub" | "builtin" | "", _]:
             raise UserError(
-                f"corpus {text!r}: accepted are a path or glob of {', '.join(EXTENSIONS)} files, "
-                "hub:NAME[:SUBSET[:SPLIT]] and builtin:hakoniwa[:SPLIT]"
+                f"corpus {text!r}: not a source; expected a path or glob of {', '.join(EXTENSIONS)} files, "
+                "hub:NAME[:SUBSET[:SPLIT]] or builtin:hakoniwa[:SPLIT]"
             )
     return Source.model_validate({"path": text})
 
 
 def parts(source: Source) -> list[Part]:
-    """The parts of a source in reading order: one where documents are counted through all of them, none of tokens.
+    """Return the parts of a source in reading order.
+
+    A source with `skip_documents` or `max_documents` has one part, because documents are counted through all its files.
+    A source of tokens has no parts.
 
     Raises:
-        UserError: the glob matches no file, or a file of a kind that is not read.
+        UserError: The glob matches no file, or a file with an unknown extension.
     """
     if source.tokens:
         return []
@@ -101,77 +104,78 @@ def parts(source: Source) -> list[Part]:
     if source.skip_documents or source.max_documents:
         return [Part(source, f"from-{source.skip_documents}-{source.max_documents or 'all'}", tuple(files))]
     texts = tuple(file for file in files if file.base.endswith(".txt"))
-    found = [part for file in files if not file.base.endswith(".txt") for part in _parts_of_file(source, file)]
-    return [*found, Part(source, "texts", texts)] if texts else found
+    others = [part for file in files if not file.base.endswith(".txt") for part in _parts_of_file(source, file)]
+    return [*others, Part(source, "texts", texts)] if texts else others
 
 
 def _parts_of_file(source: Source, file: File) -> list[Part]:
-    """Named by the file's name and a hash of where it lies, so that two of one name are told apart."""
+    """Return the file's parts. A hash of its path is in their names, because two folders may hold files of one name."""
     name = f"{re.sub(r'[][*?]', '-', file.base[:80])}-{hashlib.sha256(file.below.encode()).hexdigest()[:8]}"
-    pieces = storage.pieces(file) if file.base.endswith(_IN_PIECES) else [file]
+    pieces = storage.pieces(file) if file.base.endswith(_SPLITTABLE) else [file]
     if len(pieces) == 1:
         return [Part(source, name, (file,))]
     return [Part(source, f"{name}-{number:05}", (piece,)) for number, piece in enumerate(pieces)]
 
 
 def documents(source: Source) -> Iterator[Document]:
-    """The documents of a source in file order: a sorted glob, `.txt` files (one document each) at the end.
+    """Yield the documents of a source: files sorted by name, then the `.txt` files, one document each.
 
     Raises:
-        UserError: see `parts` and `read`; or there is no document at all, or only tokens.
+        UserError: The source holds tokens or no document, or `parts` or `read` refuses it.
     """
     if source.tokens:
-        raise UserError(f"corpus {source}: tokens, and the text is needed here; accepted: path, hub or builtin")
-    found = False
+        raise UserError(f"corpus {source}: holds tokens, not text; expected path, hub or builtin")
+    is_empty = True
     for part in parts(source):
         for document in read(part, Reading()):
-            found = True
+            is_empty = False
             yield document
-    if not found:
-        raise empty(source)
+    if is_empty:
+        raise no_document_error(source)
 
 
-def empty(source: Source) -> UserError:
-    """The error for a source in which no text was found."""
-    return UserError(f"corpus {source}: no document found; accepted: at least one whose text isn't empty")
+def no_document_error(source: Source) -> UserError:
+    """Return the error for a source that has no document with text."""
+    return UserError(f"corpus {source}: no document found; expected at least one whose text is not empty")
 
 
 def read(part: Part, reading: Reading) -> Iterator[Document]:
-    """The documents of a part, with what is met on the way counted in `reading`.
+    """Yield the documents of a part and update the counts in `reading`.
 
     Raises:
-        UserError: a file is cut off or damaged or has no text column, or too many lines are unreadable.
+        UserError: A file is gone, unreachable, cut off, damaged or without a text column, or the share of unreadable
+            lines exceeds `Source.bad_lines`.
     """
     first, count = part.source.skip_documents, part.source.max_documents
-    found = _readable(_records(part, reading), part, reading)
-    yield from islice(found, first, first + count if count else None)
-    _judge(part, reading)
-    if reading.bad_lines > NAMED:
+    readable = _readable_documents(_rows(part, reading), part, reading)
+    yield from islice(readable, first, first + count if count else None)
+    _check_share_of_bad_lines(part, reading)
+    if reading.bad_lines > BAD_LINES_SHOWN:
         _log.warning("%s: skipped %d unreadable lines of %d", _place(part), reading.bad_lines, reading.lines)
 
 
-def _records(part: Part, reading: Reading) -> Iterator[Record]:
+def _rows(part: Part, reading: Reading) -> Iterator[Document | Unreadable]:
     source = part.source
     if source.builtin:
         from anaume.corpus.hakoniwa.stream import documents as hakoniwa
 
         if not _is_builtin_split(source.split):
-            raise UserError(f"corpus {source}: split {source.split!r}; accepted: train, validation")
+            raise UserError(f"corpus {source}: split {source.split!r}; expected train or validation")
         yield from hakoniwa(source.split, source.megabytes, source.seed)
     elif source.hub:
-        yield from formats.hub(source)
+        yield from formats.read_hub(source)
     for file in part.files:
-        before = reading.bytes
+        bytes_before = reading.bytes
 
-        def behind(position: int, before: int = before) -> None:
-            reading.bytes = before + position
+        def report_position(position: int, bytes_before: int = bytes_before) -> None:
+            reading.bytes = bytes_before + position
 
-        readers = {".parquet": formats.parquet, ".txt": formats.text}
+        readers = {".parquet": formats.read_parquet, ".txt": formats.read_text}
         try:
-            yield from readers.get(PurePosixPath(file.base).suffix, formats.jsonl)(file, behind)
+            yield from readers.get(PurePosixPath(file.base).suffix, formats.read_jsonl)(file, report_position)
         except FileNotFoundError as error:
-            raise UserError(f"{file}: it was there when files were listed, and is gone") from error
-        except OSError as error:  # not readable, or out of reach
+            raise UserError(f"{file}: the file is gone since files were listed") from error
+        except OSError as error:
             raise UserError(f"{file}: {error.strerror or reason(error)}") from error
 
 
@@ -179,28 +183,28 @@ def _is_builtin_split(split: str) -> TypeGuard[Literal["train", "validation"]]:
     return split in ("train", "validation")
 
 
-def _readable(records: Iterator[Record], part: Part, reading: Reading) -> Iterator[Document]:
-    for record in records:
+def _readable_documents(rows: Iterator[Document | Unreadable], part: Part, reading: Reading) -> Iterator[Document]:
+    for row in rows:
         reading.lines += 1
-        if isinstance(record, Unreadable):
+        if isinstance(row, Unreadable):
             reading.bad_lines += 1
-            if reading.bad_lines <= NAMED:
-                reading.first_bad.append(f"{record.place}: {record.reason}")
-                _log.warning("%s: skipped: %s", record.place, record.reason)
-            if reading.lines >= _JUDGED_AFTER:
-                _judge(part, reading)
-        elif not record.text or record.text.isspace():
+            if reading.bad_lines <= BAD_LINES_SHOWN:
+                reading.first_bad.append(f"{row.place}: {row.reason}")
+                _log.warning("%s: skipped: %s", row.place, row.reason)
+            if reading.lines >= _MIN_LINES_TO_JUDGE:
+                _check_share_of_bad_lines(part, reading)
+        elif not row.text or row.text.isspace():
             reading.empty_documents += 1
         else:
-            yield record
+            yield row
 
 
-def _judge(part: Part, reading: Reading) -> None:
-    accepted = part.source.bad_lines
-    if reading.bad_lines > accepted * reading.lines:
+def _check_share_of_bad_lines(part: Part, reading: Reading) -> None:
+    limit = part.source.bad_lines
+    if reading.bad_lines > limit * reading.lines:
         raise UserError(
             f"{_place(part)}: {reading.bad_lines:,} of {reading.lines:,} lines unreadable, the first "
-            f"{reading.first_bad[0]}; accepted: a share of at most {accepted:g} (bad_lines)"
+            f"{reading.first_bad[0]}; expected a share of at most {limit:g} (bad_lines)"
         )
 
 
@@ -209,11 +213,11 @@ def _place(part: Part) -> str:
 
 
 def _files(pattern: str) -> list[File]:
-    accepted = f"accepted: a path, URL or glob of {', '.join(EXTENSIONS)} files"
+    expected = f"expected a path, URL or glob of {', '.join(EXTENSIONS)} files"
     files = storage.files(pattern)
     if not files:
-        raise UserError(f"corpus {pattern}: matches no file; {accepted}")
+        raise UserError(f"corpus {pattern}: matches no file; {expected}")
     for file in files:
         if not file.base.endswith(EXTENSIONS):
-            raise UserError(f"corpus {pattern}: it matches {file}, which is of another kind; {accepted}")
+            raise UserError(f"corpus {pattern}: matches {file}, a file of another kind; {expected}")
     return files

@@ -1,7 +1,7 @@
-"""A path, a URL or a glob of either → the files it names; a file → its bytes, wherever it lies.
+"""A path, a URL or a glob of either → the files that it names; a file → its bytes, local or remote.
 
-Local paths go through Python, URLs (s3://, gs://, hf://, https://, memory://, …) through fsspec. Whatever goes wrong
-far away comes out of `files` as a UserError and out of reading as an OSError, as it would from a disk.
+Local paths are read by Python, URLs (s3://, gs://, hf://, https://, memory://, …) by fsspec. Every failure of a remote
+file system becomes a UserError in `files` and an OSError in reading, as a failure of a local disk does.
 """
 
 import glob
@@ -17,25 +17,27 @@ from typing import Any, BinaryIO
 from anaume.errors import UserError
 from anaume.files import sha256
 
-PIECE = 256 << 20  # bytes: larger files are read in pieces of so many at most
+PIECE = 256 << 20  # bytes; a larger file is read in pieces of at most this size
 
-_BUFFER = 1 << 20  # bytes taken from far away at a time
-# What file systems call an etag, a hash of the content, or the time of its last change.
-_VERSIONS = (
+_BUFFER = 1 << 20  # bytes of a remote file read at a time
+# The names that file systems give to an etag, a hash of the content or the time of the last change.
+_VERSION_KEYS = (
     *("ETag", "etag", "md5Hash", "blob_id"),
     *("mtime", "LastModified", "Last-Modified", "last_modified", "updated", "created"),
 )
-_MAGIC = re.compile(r"[*?\[]")
+_WILDCARD = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file, or of a large one those lines and row groups that begin in its bytes `begin` to `end - 1`.
+    """A file, or the lines or row groups that begin in a range of bytes of a large file.
 
     `name`     path or URL
-    `below`    where it lies below the part of the glob that has no wildcard
-    `size`     in bytes, as it was when listed; 0 where a server doesn't tell
-    `version`  changes with the content: time of change in ns, or what the file system tells ("" for nothing)
+    `below`    path relative to the last folder of the glob before its first wildcard
+    `size`     bytes of the whole file when it was listed; 0 if a server does not tell
+    `version`  changes with the content: modification time in ns, or the remote file system's version ("" for none)
+    `begin`    first byte of the range
+    `end`      first byte after the range
     """
 
     name: str
@@ -50,40 +52,40 @@ class File:
 
     @property
     def base(self) -> str:
-        """The name's last step, without a URL's query."""
+        """The last component of the name, without a URL's query."""
         return PurePosixPath(re.sub(r"[?#].*", "", self.name) if _is_remote(self.name) else self.name).name
 
     @property
     def is_whole(self) -> bool:
-        """Whether this is all of the file."""
+        """Whether the range covers the whole file."""
         return self.begin == 0 and self.end == self.size
 
 
 def files(pattern: str) -> list[File]:
-    """The files that a path, URL or glob names, sorted by name; folders aren't among them.
+    """Return the files that a path, URL or glob names, sorted by name, without folders.
 
     Raises:
-        UserError: the file system can't be reached, or a package that speaks to it isn't installed.
+        UserError: The file system cannot be reached, or the package for its protocol is not installed.
     """
     try:
-        pattern, found = _remote_files(pattern) if _is_remote(pattern) else _local_files(pattern)
+        pattern, listings = _remote_files(pattern) if _is_remote(pattern) else _local_files(pattern)
     except ImportError as error:
         missing = getattr(error.__cause__, "name", None) or error.name
         raise UserError(f"corpus {pattern}: {reason(error)}; pip install {missing}") from error
-    except Exception as error:  # file systems share no class of errors
+    except Exception as error:  # File systems share no class of errors.
         raise UserError(f"corpus {pattern}: {reason(error)}") from error
-    fixed = re.match(r"[^*?\[]*/|", pattern)
-    prefix = fixed[0] if fixed else ""
-    return [File(name, name.removeprefix(prefix), size, version, 0, size) for name, size, version in sorted(found)]
+    folder = re.match(r"[^*?\[]*/|", pattern)
+    prefix = folder[0] if folder else ""
+    return [File(name, name.removeprefix(prefix), size, version, 0, size) for name, size, version in sorted(listings)]
 
 
-def content(file: File) -> str:
-    """What changes with a file's content: its checksum; of a file far away its size and version."""
+def fingerprint(file: File) -> str:
+    """Return a string that changes with the content: a local file's SHA-256, a remote file's size and version."""
     return f"{file.size} {file.version}" if _is_remote(file.name) else sha256(Path(file.name))
 
 
 def pieces(file: File) -> list[File]:
-    """A large file in equal pieces of `PIECE` bytes or less, where it can be read from its middle; otherwise itself."""
+    """Split a file into equal pieces of at most `PIECE` bytes; one piece if it cannot be read from the middle."""
     count = -(-file.size // PIECE)
     if count <= 1 or not _gives_ranges(file):
         return [file]
@@ -91,45 +93,45 @@ def pieces(file: File) -> list[File]:
     return [replace(file, begin=begin, end=end) for begin, end in pairwise(bounds)]
 
 
-def open(file: File, *, seekable: bool = False) -> BinaryIO:
-    """The bytes of a file; `seekable` if they are not read from first to last.
+def open_file(file: File, *, seekable: bool = False) -> BinaryIO:
+    """Open a local or remote file for reading; `seekable` is needed to read it in another order than first to last.
 
     Raises:
-        OSError: there or while reading, wherever the file is.
+        OSError: The file cannot be opened. Reading from it also raises OSError.
     """
     if not _is_remote(file.name):
         return Path(file.name).open("rb")
     with _as_os_error():
         system, path = _file_system(file.name)
-        # A web server need not know of ranges of bytes, but all of them can send a file from first to last.
+        # Not every web server can send ranges of bytes, but every one can send a file from first to last.
         options = {} if seekable or not _is_web(file.name) else {"block_size": 0}
         return io.BufferedReader(_Remote(system.open(path, "rb", **options), file.size), _BUFFER)
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, in one line; its class where it says nothing."""
+    """Return the message of an error in one line, or the name of its class if it has no message."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
-Found = tuple[str, int, int | str]  # name, size, version
+Listing = tuple[str, int, int | str]  # name, size, version
 
 
-def _local_files(pattern: str) -> tuple[str, list[Found]]:
+def _local_files(pattern: str) -> tuple[str, list[Listing]]:
     pattern = str(Path(pattern).expanduser())
-    # Not Path.glob: the pattern may be absolute. A file's own name may hold brackets: then it is no pattern.
+    # `glob` is used because Path.glob refuses absolute patterns. The name of an existing file may contain brackets.
     names = [pattern] if Path(pattern).is_file() else glob.glob(pattern, recursive=True)  # noqa: PTH207
     stats = [(name, Path(name).stat()) for name in names if Path(name).is_file()]
     return pattern, [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
 
-def _remote_files(pattern: str) -> tuple[str, list[Found]]:
+def _remote_files(pattern: str) -> tuple[str, list[Listing]]:
     system, path = _file_system(pattern)
     system.invalidate_cache()
     try:
         infos = {path: system.info(path)}
     except FileNotFoundError as error:
-        infos = system.glob(path, detail=True) if _MAGIC.search(path) else {}
-        if not infos and error.__cause__:  # a server that can't be reached, say
+        infos = system.glob(path, detail=True) if _WILDCARD.search(path) else {}
+        if not infos and error.__cause__:  # for example a server that cannot be reached
             raise error.__cause__ from None
     return system.unstrip_protocol(path), [
         (system.unstrip_protocol(name), info.get("size") or 0, _version(info))
@@ -139,7 +141,7 @@ def _remote_files(pattern: str) -> tuple[str, list[Found]]:
 
 
 def _version(info: dict[str, Any]) -> str:
-    return next((str(info[name]) for name in _VERSIONS if info.get(name)), "")
+    return next((str(info[name]) for name in _VERSION_KEYS if info.get(name)), "")
 
 
 def _is_remote(name: str) -> bool:
@@ -151,14 +153,14 @@ def _is_web(name: str) -> bool:
 
 
 def _file_system(name: str) -> tuple[Any, str]:
-    """fsspec's file system for a URL, and the path in it."""
+    """Return fsspec's file system for a URL, and the path in that file system."""
     from fsspec.core import url_to_fs
 
     options: dict[str, Any] = {}
     if _is_web(name):
         from aiohttp import ClientTimeout
 
-        # Otherwise a file that takes longer than five minutes breaks off; and a server may pack what is packed already.
+        # By default aiohttp stops a transfer after five minutes, and a server may compress a file a second time.
         options["client_kwargs"] = {"timeout": ClientTimeout(total=None, sock_connect=30, sock_read=300)}
         options["headers"] = {"Accept-Encoding": "identity"}
     system, path = url_to_fs(name, **options)
@@ -166,11 +168,11 @@ def _file_system(name: str) -> tuple[Any, str]:
 
 
 def _gives_ranges(file: File) -> bool:
-    """Whether bytes from the middle of a file can be had; of web servers not all give them."""
+    """Return whether the file can be read from the middle, which not every web server supports."""
     if not _is_web(file.name):
         return True
     try:
-        with open(file, seekable=True) as stream:
+        with open_file(file, seekable=True) as stream:
             stream.seek(file.size - 1)
             return len(stream.read(1)) == 1
     except OSError:
@@ -179,16 +181,17 @@ def _gives_ranges(file: File) -> bool:
 
 @contextmanager
 def _as_os_error() -> Iterator[None]:
+    """Raise every exception of the block as an OSError."""
     try:
         yield
     except OSError:
         raise
-    except Exception as error:  # file systems share no class of errors
+    except Exception as error:  # File systems share no class of errors.
         raise OSError(reason(error)) from error
 
 
 class _Remote(io.RawIOBase):
-    """fsspec's file as a raw stream of Python's, which knows when it was cut off."""
+    """fsspec's file as a raw Python stream, which raises OSError if the file ends before its `size` in bytes."""
 
     def __init__(self, stream: Any, size: int) -> None:
         self._stream = stream

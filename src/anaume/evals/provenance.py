@@ -44,7 +44,7 @@ def texts_settings(pattern: str) -> dict[str, str]:
     """
     source = parse_source(pattern)
     files = {file.name: file for part in parts(source) for file in part.files}  # a large file is in several parts
-    lines = [json.dumps(identity(source)), *(f"{file.below} {storage.content(file)}" for file in files.values())]
+    lines = [json.dumps(identity(source)), *(f"{file.below} {storage.fingerprint(file)}" for file in files.values())]
     return {"texts": pattern, "texts_sha256": _checksum(lines)}
 
 

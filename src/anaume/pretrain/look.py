@@ -8,7 +8,7 @@ from anaume.errors import UserError
 from anaume.pretrain.checkpoint import read_state
 from anaume.pretrain.prepare import prepare
 from anaume.run import Run
-from anaume.tokenizer.folder import read_engine
+from anaume.tokenizer.folder import read_tokenizer_json
 
 # Characters of each piece that are shown.
 SHOWN = 60
@@ -31,7 +31,7 @@ def look(run: Run, stage_name: str, step: int) -> Iterator[str]:
         raise UserError(f"--step {step}: accepted: 1 … {stage.steps}")
     data = prepare(recipe, run)
     plan = data.plan(recipe, stage, "train")
-    engine = read_engine(run.tokenizer)
+    engine = read_tokenizer_json(run.tokenizer)
 
     before = [name for name in run.checkpoints() if name.stage == stage_name and name.step < step]
     position = read_state(run.checkpoint(before[-1])).position if before else Position()

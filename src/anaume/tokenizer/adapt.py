@@ -55,7 +55,7 @@ def write_unigram(proto: Proto, place: str, out: Path) -> None:
 
 
 def _adapt_folder(folder: Path, out: Path) -> None:
-    tokenizer = folders.read_engine(folder)
+    tokenizer = folders.read_tokenizer_json(folder)
     names = folders.read_names(folder, tokenizer)
     folders.need_roles(names, str(folder))
     proto = unigram.from_tokenizers(tokenizer)

@@ -95,7 +95,7 @@ def write(tokenizer: Tokenizer, names: dict[str, str], sentencepiece_model: byte
             (folder / SENTENCEPIECE).write_bytes(sentencepiece_model)
 
 
-def read_engine(folder: Path) -> Tokenizer:
+def read_tokenizer_json(folder: Path) -> Tokenizer:
     """Open the folder's tokenizer.json.
 
     Raises:

@@ -67,7 +67,7 @@ def load_tokenizer(path: Path | str) -> Tokenizer:
     file = folder / folders.TOKENIZER
     if not file.exists():
         raise UserError(f"tokenizer {path}: no {folders.TOKENIZER} in it; accepted: a folder with one")
-    fast = folders.read_engine(folder)
+    fast = folders.read_tokenizer_json(folder)
     names = folders.read_names(folder, fast)
     folders.need_roles(names, f"tokenizer {path}")
     vocabulary = fast.get_vocab(with_added_tokens=True)

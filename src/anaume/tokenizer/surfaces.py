@@ -20,7 +20,7 @@ _CLOSING = '」』）】〉》”’")]'.encode()
 
 def surfaces(tokenizer: Tokenizer) -> list[bytes]:
     """The bytes of each id: those of a SentencePiece model from its pieces, others as their decoder has them."""
-    engine = folder.read_engine(tokenizer.folder)
+    engine = folder.read_tokenizer_json(tokenizer.folder)
     special = set(tokenizer.special_ids)
     pieces = [engine.id_to_token(i) or "" for i in range(tokenizer.vocab_size)]
     if any(SPACE in piece for piece in pieces):

@@ -14,7 +14,7 @@ from pathlib import Path
 import sentencepiece
 from rich.console import Console
 
-from anaume.corpus.readers import Part, Reading, empty, parts, read
+from anaume.corpus.readers import Part, Reading, no_document_error, parts, read
 from anaume.corpus.source import Source
 from anaume.errors import UserError
 from anaume.tokenizer import folder as folders
@@ -100,7 +100,7 @@ def _runs(source: Source, characters: int) -> Iterator[str]:
             characters -= len(run)
             yield run
     if not found:
-        raise empty(source)
+        raise no_document_error(source)
 
 
 def _part_runs(part: Part, characters: int) -> Iterator[str]:

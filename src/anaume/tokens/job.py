@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from anaume.corpus.readers import NAMED, empty, parts
+from anaume.corpus.readers import BAD_LINES_SHOWN, no_document_error, parts
 from anaume.corpus.source import Source
 from anaume.errors import UserError
 from anaume.tokenizer.load import Tokenizer
@@ -127,12 +127,12 @@ def _write_source_header(job: Job, index: int, source: Source) -> None:
     shards = [store.read_header(folder) for folder in (*own, *given)]
     documents = sum(shard.documents for shard in shards)
     if not documents:
-        raise empty(source)
+        raise no_document_error(source)
     details = {
         name: sum(shard.details.get(name, 0) for shard in shards)
         for name in ("characters", "bad_lines", "empty_documents")
     }
-    first_bad = [line for shard in shards for line in shard.details.get("first_bad", ())][:NAMED]
+    first_bad = [line for shard in shards for line in shard.details.get("first_bad", ())][:BAD_LINES_SHOWN]
     header = Header(
         vocabulary_hash=job.vocabulary_hash,
         vocab_size=job.vocab_size,
