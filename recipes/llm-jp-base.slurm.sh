@@ -3,9 +3,9 @@
 #
 #     for day in {1..12}; do sbatch --dependency=singleton recipes/llm-jp-base.slurm.sh recipes/llm-jp-base.toml RUN; done
 #
-# Jobs of one name and --dependency=singleton run one after the other. Five minutes before a job's time is up Slurm sends
-# SIGUSR1, and the run ends with a checkpoint; the next job goes on from it. A job that finds a finished run does nothing.
-# A large corpus is tokenised before: `anaume tokens … --executor slurm`, then tokens = "FOLDER" in [[corpus.train]].
+# With --dependency=singleton, jobs of one name run one after the other. Five minutes before a job's time is up, Slurm
+# sends SIGUSR1, and the run ends with a checkpoint, from which the next job continues. A job does nothing if the run is
+# finished. Tokenise a large corpus first: `anaume tokens … --executor slurm`, tokens = "FOLDER" in [[corpus.train]].
 #SBATCH --job-name=anaume-llm-jp-base
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=8
@@ -21,6 +21,6 @@ MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 export MASTER_ADDR MASTER_PORT=29500
 export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK
 
-# One task is one rank: srun starts them all, and its signals reach each of them. It doesn't take the job's cpus-per-task
-# over by itself (since Slurm 22.05), and without them a rank and its loaders would share one core.
+# One task is one rank: srun starts all ranks and passes signals on to them. Since Slurm 22.05 it does not inherit the
+# job's cpus-per-task; without the option a rank and its loaders would share one core.
 srun --cpus-per-task="$SLURM_CPUS_PER_TASK" --kill-on-bad-exit=1 bash -c 'RANK=$SLURM_PROCID LOCAL_RANK=$SLURM_LOCALID WORLD_SIZE=$SLURM_NTASKS exec anaume pretrain "$RECIPE" --run "$RUN"'

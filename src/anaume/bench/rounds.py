@@ -8,13 +8,10 @@ SIDES = {"padded": "padded Hugging Face loop", "anaume": "anaume"}
 
 @dataclass(frozen=True)
 class BenchJob:
-    """The work of one process: one side, at least `seconds` long.
+    """The work of one process: one side of a recipe with one stage, in the folder `run`, for at least `seconds`.
 
-    `recipe`  the recipe as a table, with one stage
-    `run`     folder of the prepared run
-    `rows`    documents per micro-batch of the padded side
-    `round`   number of the round, which is also the epoch of the data
-    `out`     file for the `Round`, as JSON
+    `rows` is the number of documents per micro-batch of the padded side. The data is that of epoch `round`. The
+    process writes a `Round` to the file `out`.
     """
 
     side: str

@@ -14,10 +14,7 @@ from anaume.run import describe_environment
 
 
 def summarize(recipe: Recipe, vocab_size: int, rows: int, rounds: Sequence[Round]) -> dict[str, Any]:
-    """Settings, machine, a summary of each side, their ratios, and every step of every round.
-
-    `rows` is the number of documents per micro-batch of the padded side.
-    """
+    """Settings (`rows` documents per padded micro-batch), machine, a summary of each side, ratios, and every step."""
     sides = {side: _summarize_side([measured for measured in rounds if measured.side == side]) for side in SIDES}
     padded, own = sides["padded"], sides["anaume"]
     stage: Stage = recipe.stage[0]

@@ -44,7 +44,9 @@ def plan(
     Raises:
         UserError: an unknown device; a batch that can't be divided among the GPUs; a number out of its range.
     """
-    kind = _device(device)
+    kind = DEVICES.get(device.lower())
+    if not kind:
+        raise UserError(f"--device {device}: unknown; expected one of {', '.join(DEVICES)}")
     shares = _one_per_stage(recipe, "--mfu", mfu)
     if not all(0 < share <= 1 for share in shares):
         raise UserError(f"--mfu {', '.join(map(str, mfu))}: not a share of the peak; expected above 0, at most 1")
@@ -76,12 +78,6 @@ def vocabulary_size(table: TokenizerTable) -> int:
     if source not in VOCABULARIES:
         raise UserError(f"tokenizer {source}: its size is not known without a download; expected --vocab-size")
     return VOCABULARIES[source]
-
-
-def _device(name: str) -> Device:
-    if name.lower() not in DEVICES:
-        raise UserError(f"--device {name}: unknown; expected one of {', '.join(DEVICES)}")
-    return DEVICES[name.lower()]
 
 
 def _one_per_stage(recipe: Recipe, option: str, numbers: Sequence[float]) -> list[float]:

@@ -1,7 +1,4 @@
-"""The result of `anaume plan` as frozen dataclasses: plain numbers, without weights or data.
-
-`cost.py` builds a `Plan`, `table.py` prints it, and `Plan.to_json` gives it to other programs.
-"""
+"""The result of `anaume plan`: `cost.py` builds a `Plan`, `table.py` prints it, and `to_json` is for other programs."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,12 +12,9 @@ EVERYWHERE, SCORED, PACKED = "padded, all logits", "padded, scored logits", "pac
 
 @dataclass(frozen=True)
 class Way:
-    """The cost of reading a stage's text in one way.
+    """The cost of reading a stage's text in one way: all token slots, operations per slot, time on all GPUs together.
 
-    `slots`       token slots of the whole stage, padding included
-    `flops`       operations per slot, forward and backward
     `recomputed`  operations per slot that gradient checkpointing adds: the forward pass of the layers a second time
-    `seconds`     time on all GPUs together
     """
 
     name: str
@@ -33,14 +27,11 @@ class Way:
 
 @dataclass(frozen=True)
 class StagePlan:
-    """The cost of a stage: its text, the assumptions, its three ways, and the memory of each GPU.
+    """The cost of a stage: text, assumptions, three ways (`own_way` is the recipe's), and bytes by part on each GPU.
 
-    `accumulation`     micro-batches per step on each GPU
-    `mfu`              assumed share of the peak (model FLOPs utilisation)
-    `document_tokens`  assumed mean length of a document
-    `padding`          share of slots without text when each piece has a row of its own
-    `own_way`          name of the way that the recipe takes
-    `memory`           bytes by part
+    `accumulation`  micro-batches per step on each GPU
+    `mfu`           assumed share of the peak (model FLOPs utilisation)
+    `padding`       share of slots without text when each piece has a row of its own
     """
 
     name: str
@@ -60,12 +51,7 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class Disk:
-    """Checkpoints on disk.
-
-    `checkpoints`  number of checkpoints that are kept for good
-    `stays`        bytes of those
-    `passes`       most bytes of the newest checkpoints and the one being written, which later ones replace
-    """
+    """Number and bytes of the checkpoints that stay, and most bytes of those that later ones replace (`passes`)."""
 
     checkpoints: int
     stays: int

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from anaume.plan.result import Plan, StagePlan, Way
+from anaume.plan.result import Plan, StagePlan
 
 WIDTH = 100
 GIB = 1 << 30
@@ -37,13 +37,13 @@ def show(plan: Plan) -> None:
         console.print(line)
 
 
+def _titled(title: str) -> Table:
+    """A table with a bold title and an empty first heading."""
+    return Table("", title=title, title_justify="left", title_style="bold")
+
+
 def _costs(plan: Plan, stage: StagePlan) -> Table:
-    table = Table(
-        title=f"{stage.name}: {stage.steps:,} steps of {stage.batch_slots:,} slots, length {stage.length:,}",
-        title_justify="left",
-        title_style="bold",
-    )
-    table.add_column("")
+    table = _titled(f"{stage.name}: {stage.steps:,} steps of {stage.batch_slots:,} slots, length {stage.length:,}")
     for way in stage.ways:
         table.add_column(_heading(way.name, way.name == stage.own_way), justify="right")
     ways, first = stage.ways, stage.ways[0]
@@ -68,26 +68,20 @@ def _heading(name: str, own: bool) -> str:
 
 
 def _total(plan: Plan) -> Table:
-    table = Table(title="all stages", title_justify="left", title_style="bold")
-    table.add_column("")
+    table = _titled("all stages")
     columns = list(zip(*(stage.ways for stage in plan.stages), strict=True))
     for ways in columns:
         own = all(way.name == stage.own_way for way, stage in zip(ways, plan.stages, strict=True))
         table.add_column(_heading(ways[0].name, own), justify="right")
     seconds = [sum(way.seconds for way in ways) for ways in columns]
     table.add_row("time", *map(_time, seconds), style="bold")
-    table.add_row("GPU-hours", *(_hours(_gpu_hours(ways)) for ways in columns))
+    table.add_row("GPU-hours", *(_hours(sum(way.gpu_hours for way in ways)) for ways in columns))
     table.add_row("of the first column's", *(f"{value / seconds[0]:.0%}" for value in seconds))
     return table
 
 
-def _gpu_hours(ways: tuple[Way, ...]) -> float:
-    return sum(way.gpu_hours for way in ways)
-
-
 def _memory(plan: Plan) -> Table:
-    table = Table(title="memory of each GPU as the recipe has it, GiB", title_justify="left", title_style="bold")
-    table.add_column("")
+    table = _titled("memory of each GPU as the recipe has it, GiB")
     for stage in plan.stages:
         table.add_column(stage.name, justify="right")
     batches = (f"{stage.accumulation:,} × {stage.micro_batch_slots:,}" for stage in plan.stages)
