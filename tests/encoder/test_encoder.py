@@ -6,10 +6,17 @@ from typing import Any
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, RobertaConfig, RobertaModel
+from transformers import (
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaModel,
+)
 
 from anaume.encoder.embed import embed, embed_counted
-from anaume.encoder.load import _max_length, check_names, load_encoder
+from anaume.encoder.load import check_names, load_encoder
 from anaume.encoder.logits import logits_at
 from anaume.encoder.states import batches_by_length, hidden_states
 from anaume.encoder.tokenize import special_ids, tokenize
@@ -87,11 +94,11 @@ def test_hidden_states_are_those_of_the_padded_model(
 
 def test_batches_stay_within_the_budget() -> None:
     lengths = [3, 50, 7, 7, 1, 12, 3]
-    made = list(batches_by_length(lengths, 24))
-    assert sorted(i for batch in made for i in batch) == list(range(7))
-    assert made[0] == [1]  # longer than the budget: alone
-    assert all(len(b) * max(lengths[i] for i in b) <= 24 for b in made[1:])
-    assert made == [[1], [5, 2], [3, 0, 6], [4]]
+    batches = list(batches_by_length(lengths, 24))
+    assert sorted(i for batch in batches for i in batch) == list(range(7))
+    assert batches[0] == [1]  # longer than the budget: alone
+    assert all(len(b) * max(lengths[i] for i in b) <= 24 for b in batches[1:])
+    assert batches == [[1], [5, 2], [3, 0, 6], [4]]
     assert list(batches_by_length(lengths, 24, packed=True)) == [[1], [5, 2], [3, 0, 6, 4]]
 
 
@@ -125,15 +132,14 @@ def test_special_ids(modernbert_folder: Path) -> None:
     assert special_ids(load_encoder(str(modernbert_folder), masked_lm=True).tokenizer) == ((2,), (3,))
 
 
-def test_roberta_positions_start_behind_the_padding_index() -> None:
+def test_roberta_positions_start_behind_the_padding_index(tmp_path: Path, wordpiece: PreTrainedTokenizerFast) -> None:
     config = RobertaConfig(
-        vocab_size=10, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, max_position_embeddings=20
+        vocab_size=200, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, max_position_embeddings=20
     )
-
-    class Limitless:
-        model_max_length = int(1e30)
-
-    assert _max_length(Limitless(), RobertaModel(config)) == 18
+    RobertaModel(config).save_pretrained(tmp_path)
+    limitless = PreTrainedTokenizerFast(tokenizer_object=wordpiece.backend_tokenizer, pad_token="[PAD]")
+    limitless.save_pretrained(tmp_path)
+    assert load_encoder(str(tmp_path), masked_lm=False).max_length == 18
 
 
 def test_what_cannot_be_opened(tmp_path: Path) -> None:
@@ -167,8 +173,8 @@ def test_weights_of_a_training_that_diverged(folder: str, request: pytest.Fixtur
         opened.model.base_model.embeddings.get_parameter("norm.weight" if "modern" in folder else "LayerNorm.weight")[
             0
         ] = torch.nan
-    said = f"{opened.name}: gives NaN; expected numbers"
-    with pytest.raises(UserError, match=said):
+    message = f"{opened.name}: gives NaN; expected numbers"
+    with pytest.raises(UserError, match=message):
         embed(opened, ["京都"])
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         list(logits_at(opened, [[1, 2, 3]], [[1]]))

@@ -73,9 +73,9 @@ class Search(AbsTaskRetrieval):
 
 def run(model: Any, task: Any, cache: Path | None = None) -> Any:
     """What mteb says of a model on a task, and the names that it gives the model and its revision."""
-    found = mteb.evaluate(model, [task], cache=ResultCache(cache) if cache else None, show_progress_bar=False)
-    (scores,) = found.task_results[0].scores["test"]
-    return scores, found.model_name, found.model_revision
+    result = mteb.evaluate(model, [task], cache=ResultCache(cache) if cache else None, show_progress_bar=False)
+    (scores,) = result.task_results[0].scores["test"]
+    return scores, result.model_name, result.model_revision
 
 
 def test_scores_are_those_of_our_embeddings(modernbert_folder: Path) -> None:
@@ -93,15 +93,15 @@ def test_scores_are_those_of_our_embeddings(modernbert_folder: Path) -> None:
 def test_retrieval_is_ours(modernbert_folder: Path) -> None:
     pairs = [Pair(query, positive) for query, positive in zip(TEXTS[:30], TEXTS[30:], strict=True)]
     opened = load_encoder(str(modernbert_folder), masked_lm=False)
-    found = []
+    scores_at_10 = []
     for query, positive in (("", ""), ("京都", "大阪")):
         expected = retrieval.evaluate(opened, pairs, query_prefix=query, positive_prefix=positive).metrics
         adapter = MtebEncoder(str(modernbert_folder), query_prefix=query, positive_prefix=positive)
         scores, *_ = run(adapter, Search())
         assert scores["recall_at_10"] == pytest.approx(expected["recall_at_10"], abs=1e-4)
         assert scores["mrr_at_10"] == pytest.approx(expected["mrr_at_10"], abs=1e-4)
-        found.append(scores["mrr_at_10"])
-    assert 0 < found[0] != found[1] > 0
+        scores_at_10.append(scores["mrr_at_10"])
+    assert 0 < scores_at_10[0] != scores_at_10[1] > 0
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # mteb's own

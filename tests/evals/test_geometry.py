@@ -45,7 +45,7 @@ def test_known_by_hand() -> None:
 
 
 def test_random_pairs_of_given_texts() -> None:
-    # Texts 2 … 5 at 0°, 0°, 180°, 180°: whatever two pairs are made of them, all pairs are the same six.
+    # Texts 2 … 5 at 0°, 0°, 180°, 180°: whatever two pairs are drawn of them, all pairs are the same six.
     vectors = torch.tensor([at(10), at(10), at(0), at(0), at(180), at(180)])
     pairs = [Pair("0", "1"), Pair("1", "0")]
     result = evaluate(fake_encoder(vectors), pairs, (str(i) for i in range(2, 6)), origin="glob")
@@ -62,9 +62,9 @@ def test_random_pairs_of_given_texts() -> None:
 def test_pairs_of_different_pairs(pairs: int) -> None:
     total = 2 * pairs * (pairs - 1)
     first, second = different_pairs(np.random.default_rng(0), pairs, 10**6)
-    made = {frozenset(pair) for pair in zip(first.tolist(), second.tolist(), strict=True)}
-    assert len(made) == len(first) == total
-    assert made == {frozenset((i, j)) for i in range(2 * pairs) for j in range(i) if i - j != pairs}
+    drawn = {frozenset(pair) for pair in zip(first.tolist(), second.tolist(), strict=True)}
+    assert len(drawn) == len(first) == total
+    assert drawn == {frozenset((i, j)) for i in range(2 * pairs) for j in range(i) if i - j != pairs}
     assert len(different_pairs(np.random.default_rng(0), pairs, 3)[0]) == 3
 
 

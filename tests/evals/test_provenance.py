@@ -66,18 +66,19 @@ def test_texts(tmp_path: Path) -> None:
     a, b = tmp_path / "a.txt", tmp_path / "b.txt"
     a.write_text("一")
     pattern = str(tmp_path / "*.txt")
-    one = texts_settings(pattern)
-    assert one["texts"] == pattern
+    first = texts_settings(pattern)
+    assert first["texts"] == pattern
     b.write_text("二")
     two = texts_settings(pattern)
     b.write_text("三")
     other = texts_settings(pattern)
-    assert len({found["texts_sha256"] for found in (one, two, other)}) == 3
+    assert len({settings["texts_sha256"] for settings in (first, two, other)}) == 3
     b.write_text("二")  # at another time: what counts is the content
     assert texts_settings(pattern) == two
     assert texts_settings("builtin:hakoniwa:train") != texts_settings("builtin:hakoniwa:validation")
 
 
+@pytest.mark.slow
 def test_tokens_of_a_run(straight: Run) -> None:
     loaded = load_tokenizer(straight.tokenizer)
     train, validation = (open_stores(straight.tokens(split), loaded) for split in ("train", "validation"))

@@ -83,8 +83,8 @@ def test_every_document_of_a_bin_weighs_the_same(unigram: Unigram) -> None:
     network = lambda ids: table[ids.mode(-1).values][:, None, :].expand(-1, ids.shape[1], -1)  # noqa: E731
     encoder = fake_encoder(tokenizer, network)
     ids = [np.array([2, *[token] * length, 3]) for token, length in ((first, 4), (second, 12))]
-    made = [EncodedDocument(row, 10, number) for number, row in enumerate(ids)]
-    metrics = evaluate(encoder, made, texts="here", positions=5).metrics
+    encoded = [EncodedDocument(row, 10, number) for number, row in enumerate(ids)]
+    metrics = evaluate(encoder, encoded, texts="here", positions=5).metrics
     assert metrics["pseudo_perplexity"] == pytest.approx(4)
     assert metrics["bits_per_character"] == pytest.approx((4 * 1 + 12 * 3) / 20)
 
@@ -131,9 +131,9 @@ def test_special_tokens_are_never_asked_for(unigram: Unigram) -> None:
     punished[tokenizer.all_special_ids] = -1000.0
     encoder = fake_encoder(tokenizer, lambda ids: punished.expand(*ids.shape, -1))
     texts = ["は薔薇も東京[SEP]首都"]  # unknown characters, and a special token spelled out
-    made = list(documents_of_texts(encoder, texts))
-    assert len(set(made[0].ids.tolist()) & set(tokenizer.all_special_ids)) >= 3
-    metrics = evaluate(encoder, made, texts="here", positions=300).metrics
+    encoded = list(documents_of_texts(encoder, texts))
+    assert len(set(encoded[0].ids.tolist()) & set(tokenizer.all_special_ids)) >= 3
+    metrics = evaluate(encoder, encoded, texts="here", positions=300).metrics
     assert metrics["pseudo_perplexity"] == pytest.approx(len(tokenizer) - len(tokenizer.all_special_ids))
 
 
@@ -163,10 +163,10 @@ def test_masked_losses_are_those_of_the_obvious_script(folder: str, request: pyt
 
 def test_many_draws_come_near_the_mean_of_all_positions(modernbert_folder: Path) -> None:
     encoder = load_encoder(str(modernbert_folder), masked_lm=True)
-    made = list(documents_of_texts(encoder, sentences(2, seed=8)))
+    encoded = list(documents_of_texts(encoder, sentences(2, seed=8)))
     draws = 40_000
-    result = evaluate(encoder, made, texts="here", positions=draws)
-    for document, row in zip(made, result.details, strict=True):
+    result = evaluate(encoder, encoded, texts="here", positions=draws)
+    for document, row in zip(encoded, result.details, strict=True):
         ids = document.ids.tolist()
         everywhere = obvious(str(modernbert_folder), ids, encoder.tokenizer.mask_token_id)
         ordinary = everywhere[[token not in encoder.tokenizer.all_special_ids for token in ids]]
@@ -188,6 +188,7 @@ def test_same_seed_same_numbers(modernbert_folder: Path) -> None:
     assert set(few) <= set(whole)
 
 
+@pytest.mark.slow
 def test_stores_give_the_documents_of_the_texts(straight: Run, tmp_path: Path) -> None:
     (name, *_) = straight.checkpoints()
     encoder = load_encoder(str(export(straight, name, tmp_path / "model")), masked_lm=True)
@@ -196,6 +197,6 @@ def test_stores_give_the_documents_of_the_texts(straight: Run, tmp_path: Path) -
     from_stores = list(documents_of_stores(encoder, open_stores(straight.tokens("validation"), loaded), loaded))
     from_texts = list(documents_of_texts(encoder, texts))
     assert len(from_stores) == len(from_texts) > 3
-    for one, other in zip(from_stores, from_texts, strict=True):
-        assert one.ids.tolist() == other.ids.tolist()
-        assert (one.characters, one.number) == (other.characters, other.number)
+    for stored, encoded in zip(from_stores, from_texts, strict=True):
+        assert stored.ids.tolist() == encoded.ids.tolist()
+        assert (stored.characters, stored.number) == (encoded.characters, encoded.number)

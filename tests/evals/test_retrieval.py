@@ -131,8 +131,8 @@ def test_same_ranks_as_semantic_search(monkeypatch: pytest.MonkeyPatch) -> None:
     queries = torch.randn(total, 24, generator=generator)
     corpus = queries + 1.7 * torch.randn(total, 24, generator=generator)
     hits = semantic_search(queries, corpus, query_chunk_size=70, corpus_chunk_size=90, top_k=10)
-    found = [[hit["corpus_id"] for hit in row] for row in hits]
-    expected = [row.index(i) + 1 if i in row else 11 for i, row in enumerate(found)]
+    hit_ids = [[hit["corpus_id"] for hit in row] for row in hits]
+    expected = [row.index(i) + 1 if i in row else 11 for i, row in enumerate(hit_ids)]
     assert set(range(1, 12)) == set(expected)
     pairs = [Pair(str(i), str(total + i)) for i in range(total)]
     for at_once in (2048, 37):
@@ -163,8 +163,8 @@ def test_prefixes_reach_the_model() -> None:
     vectors[[17, 28]] = torch.tensor(at(90))
     pairs = [Pair("5", "6"), Pair("7", "8")]
     assert evaluate(fake_encoder(vectors), pairs).metrics["mrr_at_10"] == 0.5  # two ties
-    found = evaluate(fake_encoder(vectors), pairs, query_prefix="1", positive_prefix="2")
-    assert found.metrics["mrr_at_10"] == 1.0
+    result = evaluate(fake_encoder(vectors), pairs, query_prefix="1", positive_prefix="2")
+    assert result.metrics["mrr_at_10"] == 1.0
 
 
 def test_lexical_known_by_hand() -> None:

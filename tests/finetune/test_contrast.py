@@ -25,7 +25,7 @@ from anaume.run import Run
 
 from ..support.models import PLACES, THINGS
 
-TRAINING = ContrastSettings(epochs=6, learning_rate=3e-3, batch=16, temperature=0.05, max_length=512, seed=0)
+TRAINING = ContrastSettings(epochs=3, learning_rate=3e-3, batch=16, temperature=0.05, max_length=512, seed=0)
 NLI = ("contradiction", "entailment", "neutral")
 
 
@@ -80,6 +80,7 @@ def test_similarities_are_scaled() -> None:
     assert rows == {"sts": {"sentence1": ["あ", "う"], "sentence2": ["い", "え"], "score": [0.7, 0.0]}}
 
 
+@pytest.mark.slow
 def test_pairs_draw_near_and_others_apart(modernbert_folder: Path, tmp_path: Path) -> None:
     """Held-out pairs: the paper's alignment (mean squared distance) falls, and cosines of other texts fall too."""
     trained = str(
@@ -94,6 +95,7 @@ def test_pairs_draw_near_and_others_apart(modernbert_folder: Path, tmp_path: Pat
     assert far[1].mean() < far[0].mean() - 0.1
 
 
+@pytest.mark.slow
 def test_cosines_rank_as_similarities(modernbert_folder: Path, tmp_path: Path) -> None:
     draw = random.Random(1)
     left = [about(draw.choice(PLACES), i) for i in range(160)]
@@ -105,6 +107,7 @@ def test_cosines_rank_as_similarities(modernbert_folder: Path, tmp_path: Path) -
     assert after > before + 0.1
 
 
+@pytest.mark.slow
 def test_the_folder(modernbert_folder: Path, tmp_path: Path) -> None:
     """It opens in sentence-transformers with the same embeddings; lengths are the model's again; a record is there."""
     rows = same_place(20, seed=0)
@@ -122,11 +125,12 @@ def test_the_folder(modernbert_folder: Path, tmp_path: Path) -> None:
     lengths = [len(opened.tokenizer(text)["input_ids"]) for column in rows.values() for text in column]
     assert record["truncated"] == sum(length > 12 for length in lengths) > 0
     assert record["training_loss"] > 0
-    given = {"model": "tiny-modernbert", "rows": {"pairs": 20}, "sha256": {"pairs.jsonl": "00"}, "notes": ["odd"]}
+    inputs = {"model": "tiny-modernbert", "rows": {"pairs": 20}, "sha256": {"pairs.jsonl": "00"}, "notes": ["odd"]}
     used = {"epochs": 1, "learning_rate": 1e-3, "batch": 8, "temperature": 0.1, "max_length": 12, "seed": 3}
-    assert record == record | given | used
+    assert record == record | inputs | used
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(bert_folder: Path, tmp_path: Path) -> None:
     """BERT, for it has dropout; several sets at once, so that their order counts too."""
     mixed = sets(
@@ -140,6 +144,7 @@ def test_the_same_seed_gives_the_same_weights(bert_folder: Path, tmp_path: Path)
     assert weights[0] == weights[1] != weights[2]
 
 
+@pytest.mark.slow
 def test_an_export_keeps_what_older_readers_need(straight: Run, tmp_path: Path) -> None:
     folder = export(straight, straight.checkpoints()[-1], tmp_path / "export")
     out = train_embeddings(
@@ -151,6 +156,7 @@ def test_an_export_keeps_what_older_readers_need(straight: Run, tmp_path: Path) 
     assert after["rope_parameters"] == before["rope_parameters"]
 
 
+@pytest.mark.slow
 def test_the_verb(modernbert_folder: Path, tmp_path: Path) -> None:
     pairs, out = tmp_path / "pairs.jsonl", tmp_path / "out"
     pairs.write_text('{"query": "東京は首都である。", "positive": "東京は都市である。"}\n' * 4, encoding="utf-8")
@@ -185,7 +191,7 @@ def test_mistakes(modernbert_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nothing to train on; expected one or more of --nli, --sts, --pairs"):
         read_sets()
     good = {"sentence1": "海", "sentence2": "山", "label": "neutral"}
-    for name, row, said in (
+    for name, row, message in (
         ("empty", good | {"sentence2": ""}, r"train-v1\.3\.json:2: 'sentence2' must be a text that is not empty"),
         (
             "label",
@@ -194,7 +200,7 @@ def test_mistakes(modernbert_folder: Path, tmp_path: Path) -> None:
         ),
         ("none", good, "no example is an entailment"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             read_sets(nli=write_jglue(tmp_path / name, "jnli", [good, row]))
     scored = {"sentence1": "海", "sentence2": "山", "label": 5.1}
     with pytest.raises(UserError, match=r"train-v1\.3\.json:1: 'label' is 5\.1; expected a number from 0 to 5"):

@@ -25,28 +25,28 @@ def test_one_window_is_the_tokenizers_own_pair(
     unigram: Callable[[str], PreTrainedTokenizerFast],
 ) -> None:
     for tokenizer in (wordpiece, byte_level, unigram("always"), unigram("first"), unigram("never")):
-        made, cut = windows(tokenizer, [example("京都")], 512)
+        rows, truncated = windows(tokenizer, [example("京都")], 512)
         pair = tokenizer("古都は", CONTEXT)
-        assert (made[0].ids, cut) == (pair["input_ids"], 0)
-        assert made[0].types == pair.get("token_type_ids", [0] * len(made[0].ids))
+        assert (rows[0].ids, truncated) == (pair["input_ids"], 0)
+        assert rows[0].types == pair.get("token_type_ids", [0] * len(rows[0].ids))
 
 
 @pytest.mark.parametrize("length", [16, 24, 33])
 def test_windows_cover_the_context_and_overlap(length: int, wordpiece: PreTrainedTokenizerFast) -> None:
     ids = wordpiece(CONTEXT, add_special_tokens=False)["input_ids"]
-    made, _ = windows(wordpiece, [example("京都")], length)
+    rows, _ = windows(wordpiece, [example("京都")], length)
     head = wordpiece("古都は")["input_ids"]
-    parts = [window.ids[window.first : -1] for window in made]
-    assert all(window.ids[: window.first] == head for window in made)
-    assert all(window.ids[-1] == head[-1] for window in made)
-    assert all(len(window.ids) == length for window in made[:-1])
+    parts = [window.ids[window.first : -1] for window in rows]
+    assert all(window.ids[: window.first] == head for window in rows)
+    assert all(window.ids[-1] == head[-1] for window in rows)
+    assert all(len(window.ids) == length for window in rows[:-1])
     room = length - len(head) - 1
     joined = list(parts[0])
     for part in parts[1:]:
         assert joined[-(room // 2) :] == part[: room // 2]  # half of what fits, for 128 do not
         joined += part[room // 2 :]
     assert joined == ids
-    for window, part in zip(made, parts, strict=True):
+    for window, part in zip(rows, parts, strict=True):
         tokens = [token.removeprefix("##") for token in wordpiece.convert_ids_to_tokens(part)]
         assert [CONTEXT[low:high] for low, high in window.characters] == tokens
 
@@ -54,42 +54,42 @@ def test_windows_cover_the_context_and_overlap(length: int, wordpiece: PreTraine
 @pytest.mark.parametrize("answer", ["東京", "大阪は商店", "札幌は温泉である。"])
 def test_a_target_cuts_the_answer_out(answer: str, wordpiece: PreTrainedTokenizerFast) -> None:
     question = example(answer)
-    made, _ = windows(wordpiece, [question], 24)
-    found = 0
-    for window in made:
+    rows, _ = windows(wordpiece, [question], 24)
+    whole = 0
+    for window in rows:
         first, last = window.target(question.answers[0])
         if (first, last) != (0, 0):
             low, high = window.characters[first - window.first][0], window.characters[last - window.first][1]
             assert CONTEXT[low:high] == answer
-            found += 1
+            whole += 1
         else:
             start = CONTEXT.index(answer)
             assert window.characters[0][0] > start or window.characters[-1][1] < start + len(answer)
-    assert found
+    assert whole
 
 
 def test_a_long_question_keeps_half_of_a_window(wordpiece: PreTrainedTokenizerFast) -> None:
-    made, cut = windows(wordpiece, [example("京都", question=CONTEXT), example("京都")], 30)
-    assert cut == 1
-    assert made[0].first == 15 + 2  # half of 30, with [CLS] and [SEP]
+    rows, truncated = windows(wordpiece, [example("京都", question=CONTEXT), example("京都")], 30)
+    assert truncated == 1
+    assert rows[0].first == 15 + 2  # half of 30, with [CLS] and [SEP]
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_best_span_of_all(seed: int) -> None:
-    """Against every pair of start and end, in random logits of two windows of one question."""
+    """Against candidates pair of start and end, in random logits of two windows of one question."""
     random = np.random.default_rng(seed)
     question = example("京都")
-    made, logits, every = [], [], []
+    rows, logits, candidates = [], [], []
     for begin in (0, 5):
         characters = [(i, i + 1) for i in range(begin, begin + 40)]
-        made.append(Window(0, [0] * 45, [0] * 45, 4, characters))
+        rows.append(Window(0, [0] * 45, [0] * 45, 4, characters))
         logits.append(random.normal(size=(45, 2)).astype(np.float32))
         logits[-1][:4] = logits[-1][-1] = 99  # outside the context nothing counts
         for first in range(40):
             for last in range(first, min(40, first + spans.MAX_ANSWER)):
                 total = float(logits[-1][4 + first, 0]) + float(logits[-1][4 + last, 1])
-                every.append((total, CONTEXT[begin + first : begin + last + 1]))
-    assert best_answers(made, logits, [question]) == [max(every)[1]]
+                candidates.append((total, CONTEXT[begin + first : begin + last + 1]))
+    assert best_answers(rows, logits, [question]) == [max(candidates)[1]]
 
 
 def test_exact_match_and_f1_by_hand() -> None:
@@ -138,9 +138,9 @@ def test_a_tokenizer_without_offsets(tmp_path: Path, wordpiece: PreTrainedTokeni
     assert not slow.is_fast
     for answer in ("東京", "大阪は商店", "札幌は温泉である。"):
         question = example(answer)
-        made, _ = windows(slow, [question], 64)
+        rows, _ = windows(slow, [question], 64)
         cut = []
-        for window in made:
+        for window in rows:
             first, last = window.target(question.answers[0])
             low, high = window.characters[first - window.first][0], window.characters[last - window.first][1]
             cut.append(CONTEXT[low:high])

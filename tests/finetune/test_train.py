@@ -52,7 +52,7 @@ def encoded(folder: Path, task: str, jglue_folder: Path, split: str = "train") -
 
 
 def plain(folder: Path, task: str, **changes: Any) -> Any:
-    """transformers' own class, with the head that `build` gives for the same seed."""
+    """transformers' own class, with the head that `build_network` gives for the same seed."""
     torch.manual_seed(3)
     return HEADS[task].from_pretrained(folder, num_labels=LABELS[task], **changes)
 
@@ -76,10 +76,10 @@ def outputs(network: Any, task: str, inputs: dict[str, Any]) -> torch.Tensor:
     if task == "jcommonsenseqa":
         inputs = {name: value.view(-1, 5, value.shape[-1]) for name, value in inputs.items()}
         return network(**inputs).logits.view(-1, 1)  # type: ignore[no-any-return]
-    made = network(**inputs)
-    ends = (made.start_logits, made.end_logits) if task == "jsquad" else ()
-    found: torch.Tensor = torch.stack(ends, -1)[inputs["attention_mask"].bool()] if ends else made.logits
-    return found
+    result = network(**inputs)
+    if task != "jsquad":
+        return result.logits  # type: ignore[no-any-return]
+    return torch.stack([result.start_logits, result.end_logits], -1)[inputs["attention_mask"].bool()]
 
 
 @pytest.mark.parametrize("task", HEADS)
@@ -92,12 +92,12 @@ def test_logits_and_gradients_are_those_of_transformers(task: str, folder: Path,
     torch.testing.assert_close(got, expected, atol=1e-4, rtol=0)
     assert expected.detach().std() > 0.05  # equality says something
     weights = torch.randn(got.shape, generator=torch.Generator().manual_seed(0))
-    for found in (got, expected):
-        (found * weights).sum().backward()
-    for (name, one), other in zip(mine.named_parameters(), theirs.parameters(), strict=True):
-        if one.grad is not None:
+    for result in (got, expected):
+        (result * weights).sum().backward()
+    for (name, weight), other in zip(mine.named_parameters(), theirs.parameters(), strict=True):
+        if weight.grad is not None:
             scale = 1 + float(other.grad.abs().max())
-            torch.testing.assert_close(one.grad / scale, other.grad / scale, atol=1e-4, rtol=0, msg=name)
+            torch.testing.assert_close(weight.grad / scale, other.grad / scale, atol=1e-4, rtol=0, msg=name)
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
@@ -132,10 +132,10 @@ def padded_script(network: Any, task: str, folder: Path, items: Sequence[Item], 
             inputs = padded(folder, [row for item in batch for row in item.rows])
             if task == "jsquad":
                 starts, ends = torch.tensor([item.target for item in batch]).long().T
-                made = network(**inputs)
+                result = network(**inputs)
                 hidden = ~inputs["attention_mask"].bool()
-                loss = F.cross_entropy(made.start_logits.masked_fill(hidden, -torch.inf), starts) / 2
-                loss = loss + F.cross_entropy(made.end_logits.masked_fill(hidden, -torch.inf), ends) / 2
+                loss = F.cross_entropy(result.start_logits.masked_fill(hidden, -torch.inf), starts) / 2
+                loss = loss + F.cross_entropy(result.end_logits.masked_fill(hidden, -torch.inf), ends) / 2
             else:
                 labels = torch.tensor([item.target[0] for item in batch], dtype=torch.float64)
                 labels = labels if task == "jsts" else labels.long()
@@ -149,6 +149,7 @@ def padded_script(network: Any, task: str, folder: Path, items: Sequence[Item], 
             schedule.step()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", HEADS)
 def test_training_is_that_of_the_padded_script(
     task: str, folder: Path, jglue_folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -171,10 +172,11 @@ def test_training_is_that_of_the_padded_script(
     assert 0 < int(used.sum()) < len(used)
     assert torch.equal(table[~used], before[~used])
     assert float((table.detach() - before).abs().max()) > 1e-3
-    for (name, one), other in zip(mine.named_parameters(), theirs.parameters(), strict=True):
-        torch.testing.assert_close(one, other[used] if other is table else other, atol=1e-6, rtol=0, msg=name)
+    for (name, weight), other in zip(mine.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(weight, other[used] if other is table else other, atol=1e-6, rtol=0, msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["jsts", "jnli"])
 def test_the_same_seed_gives_the_same_numbers(task: str, folder: Path, jglue_folder: Path) -> None:
     """BERT's dropout too."""
@@ -183,7 +185,7 @@ def test_the_same_seed_gives_the_same_numbers(task: str, folder: Path, jglue_fol
 
     def run(seed: int) -> list[list[float]]:
         network = train(str(folder), TASKS[task].head, splits, Settings(1e-3, 1, seed), CPU)
-        return [found.tolist() for found in predict(network, TASKS[task].kind, splits["train"].items[:10])]
+        return [logits.tolist() for logits in predict(network, TASKS[task].kind, splits["train"].items[:10])]
 
     torch.manual_seed(1)
     first = run(0)
@@ -202,17 +204,18 @@ def test_predictions_do_not_depend_on_the_batches(
     network = ours(folder, task)
     whole = predict(network, TASKS[task].kind, items)
     monkeypatch.setattr("anaume.finetune.train.PREDICT_TOKENS", 64)
-    for one, other in zip(whole, predict(network, TASKS[task].kind, items), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-4)
+    for together, apart in zip(whole, predict(network, TASKS[task].kind, items), strict=True):
+        np.testing.assert_allclose(together, apart, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_learns(modernbert_folder: Path, jglue_folder: Path) -> None:
     """Whether a sentence names Tokyo: 80 examples."""
     splits = {"train": encoded(modernbert_folder, "jcola", jglue_folder)}
     network = train(str(modernbert_folder), TASKS["jcola"].head, splits, Settings(4e-3, 8, 0), CPU)
-    found = measure(TASKS["jcola"], splits["train"], predict(network, "classes", splits["train"].items))
-    assert found["accuracy"] > 0.95
-    assert found["mcc"] > 0.9
+    metrics = measure(TASKS["jcola"], splits["train"], predict(network, "classes", splits["train"].items))
+    assert metrics["accuracy"] > 0.95
+    assert metrics["mcc"] > 0.9
 
 
 def test_rows_are_the_tokenizers_own_with_truncation(folder: Path) -> None:
@@ -222,12 +225,12 @@ def test_rows_are_the_tokenizers_own_with_truncation(folder: Path) -> None:
         ("大阪", "奈良"),
         ("札幌は温泉である。" * 9, "神戸は港町である。" * 9),
     ]
-    made = encode(tokenizer, TASKS["jnli"].kind, tuple(Example(pair) for pair in pairs), 40)
+    rows = encode(tokenizer, TASKS["jnli"].kind, tuple(Example(pair) for pair in pairs), 40)
     expected = tokenizer(*map(list, zip(*pairs, strict=True)), truncation=True, max_length=40)
-    assert [item.rows[0].ids for item in made.items] == expected["input_ids"]
-    assert [item.rows[0].types for item in made.items] == expected.get("token_type_ids", [None] * 3)
+    assert [item.rows[0].ids for item in rows.items] == expected["input_ids"]
+    assert [item.rows[0].types for item in rows.items] == expected.get("token_type_ids", [None] * 3)
     assert (expected.get("token_type_ids") is None) is ("modernbert" in folder.name)
-    assert made.truncated == 2
+    assert rows.truncated == 2
     question = (Example(("首都は", "東京", "京都", "大阪", "奈良", "札幌"), 2.0),)
     (item,) = encode(tokenizer, TASKS["jcommonsenseqa"].kind, question, 40).items
     assert [row.ids for row in item.rows] == tokenizer(["首都は"] * 5, list(question[0].texts[1:]))["input_ids"]
@@ -240,13 +243,13 @@ def test_perfect_logits_give_perfect_metrics(modernbert_folder: Path, jglue_fold
         perfect = []
         for item in split.items:
             if task.kind == "span":
-                found = np.zeros((len(item.rows[0].ids), 2), np.float32)
-                found[[int(t) for t in item.target], [0, 1]] = 1
+                outputs_of_item = np.zeros((len(item.rows[0].ids), 2), np.float32)
+                outputs_of_item[[int(t) for t in item.target], [0, 1]] = 1
             elif task.kind == "similarity":
-                found = np.array(item.target, np.float32)
+                outputs_of_item = np.array(item.target, np.float32)
             else:
-                found = np.eye(5, dtype=np.float32)[int(item.target[0])]
-            perfect.append(found)
+                outputs_of_item = np.eye(5, dtype=np.float32)[int(item.target[0])]
+            perfect.append(outputs_of_item)
         assert all(value == pytest.approx(1, abs=1e-6) for value in measure(task, split, perfect).values()), name
 
 

@@ -46,14 +46,11 @@ def evaluate(
 
     `random_pairs` random pairs, or fewer if there are not enough texts, are made of `texts`, each of which is used
     once. Without `texts`, they are made of the queries and positives of different pairs. `origin` names the texts in
-    the record, `data` is the pairs' file.
+    the record, `data` is the pairs' file. The metrics are those of `cosine_metrics`, and:
 
     alignment             mean ‖q − p‖² of the positive pairs
     uniformity            log mean exp(−2 ‖x − y‖²) of the random pairs, as in the paper's text
-    uniformity_all_pairs  log mean exp(−2 ‖x − y‖²) of all pairs of the random pairs' texts, as in the paper's code
-    positive_mean, random_mean   mean cosines
-    overlap               area shared by the two histograms of cosines, 50 bins of equal width from −1 to 1
-    auc                   fraction of cases in which a positive pair is closer than a random one; a tie counts half
+    uniformity_all_pairs  log mean exp(−2 ‖x − y‖²) over all pairs of the texts in them, as in the paper's code
 
     Raises:
         UserError: fewer than two pairs, or fewer than two texts.
@@ -71,20 +68,14 @@ def evaluate(
     else:
         drawn = draw_texts(random, texts, 2 * random_pairs, origin)
         embedded = embed_counted(encoder, drawn, batch_tokens=batch_tokens)
-        vectors, groups = unit_length(embedded.vectors), torch.arange(len(drawn))
-        truncated_texts = embedded.truncated
-        half = len(drawn) // 2
-        first, second = torch.arange(half), torch.arange(half, 2 * half)
-    positive, apart = cosines(left, right), cosines(vectors[first], vectors[second])
-    shares = histogram(positive), histogram(apart)
+        vectors, groups, truncated_texts = unit_length(embedded.vectors), torch.arange(len(drawn)), embedded.truncated
+        first, second = torch.arange(len(drawn) // 2 * 2).chunk(2)
+    close, apart = cosines(left, right), cosines(vectors[first], vectors[second])
     metrics = {
         "alignment": (left - right).square().sum(1).mean().item(),
         "uniformity": (vectors[first] - vectors[second]).square().sum(1).mul(-2).exp().mean().log().item(),
         "uniformity_all_pairs": uniformity_of_all(vectors, groups),
-        "overlap": float(np.minimum(*shares).sum()),
-        "auc": auc(positive, apart),
-        "positive_mean": float(positive.mean()),
-        "random_mean": float(apart.mean()),
+        **cosine_metrics(close, apart),
     }
     settings = {
         "pooling": "mean over all tokens, special ones included",
@@ -97,10 +88,7 @@ def evaluate(
         "truncated_texts": truncated_texts,
         **data_settings(data),
     }
-    details: list[dict[str, Any]] = [
-        {"low": float(low), "high": float(high), "positive": float(p), "random": float(r)}
-        for low, high, p, r in zip(EDGES[:-1], EDGES[1:], *shares, strict=True)
-    ]
+    details = histogram_rows(close, apart)
     return Record(encoder.name, "geometry", metrics, len(pairs), settings, seed, details=details)
 
 
@@ -160,8 +148,31 @@ def histogram(values: Floats) -> Floats:
     return shares
 
 
+def cosine_metrics(close: Floats, apart: Floats) -> dict[str, float]:
+    """Compare the cosines of positive and of random pairs.
+
+    positive_mean, random_mean   mean cosines
+    overlap                      area shared by the two histograms
+    auc                          area under the ROC curve of the cosine as a test for positive pairs
+    """
+    return {
+        "overlap": float(np.minimum(histogram(close), histogram(apart)).sum()),
+        "auc": auc(close, apart),
+        "positive_mean": float(close.mean()),
+        "random_mean": float(apart.mean()),
+    }
+
+
+def histogram_rows(close: Floats, apart: Floats) -> list[dict[str, Any]]:
+    """Return the bins with the fractions of the positive and of the random pairs, as a record's details."""
+    return [
+        {"low": float(low), "high": float(high), "positive": float(p), "random": float(r)}
+        for low, high, p, r in zip(EDGES[:-1], EDGES[1:], histogram(close), histogram(apart), strict=True)
+    ]
+
+
 def auc(positive: Floats, random: Floats) -> float:
-    """Return the area under the ROC curve of the cosine as a test for positive pairs."""
+    """Return the fraction of cases in which a positive pair is closer than a random one; a tie counts half."""
     ordered = np.sort(random)
     below = np.searchsorted(ordered, positive, side="left")
     up_to = np.searchsorted(ordered, positive, side="right")

@@ -143,16 +143,19 @@ def evaluate(
             losses[i] = _mean_loss(encoder, document, positions, batch_tokens, seed)
             advance(lengths[i])
     characters = np.array([document.characters for document in drawn.documents])
-    special_tokens = sum(map(len, special_ids(encoder.tokenizer)))
+    nats = losses * (lengths - sum(map(len, special_ids(encoder.tokenizer))))
     bins = bins_of(lengths)
     metrics = {f"pseudo_perplexity {BIN_NAMES[bin]}": math.exp(losses[bins == bin].mean()) for bin in np.unique(bins)}
     metrics["pseudo_perplexity"] = math.exp(losses.mean())
-    nats = (losses * (lengths - special_tokens)).sum()
-    metrics["bits_per_character"] = float(nats / characters.sum() / math.log(2))
+    metrics["bits_per_character"] = float(nats.sum() / characters.sum() / math.log(2))
     settings = {
         "documents": limit,
         "positions": positions,
-        **_sample_settings(drawn),
+        "drawn": "documents of a bin without, positions of a document with replacement; no special tokens",
+        "of_documents": {name: count for name, count in zip(BIN_NAMES, drawn.seen, strict=False) if count},
+        "left_out_too_long": drawn.too_long,
+        "left_out_without_tokens": drawn.empty,
+        "drawn_sha256": hashlib.sha256(str([document.number for document in drawn.documents]).encode()).hexdigest(),
         "max_length": encoder.max_length,
         "texts": texts,
     }
@@ -161,16 +164,6 @@ def evaluate(
         for n, c, loss in zip(lengths, characters, losses, strict=True)
     ]
     return Record(encoder.name, "pseudo-perplexity", metrics, len(losses), settings, seed, details=details)
-
-
-def _sample_settings(drawn: Sample) -> dict[str, Any]:
-    return {
-        "drawn": "documents of a bin without, positions of a document with replacement; no special tokens",
-        "of_documents": {name: count for name, count in zip(BIN_NAMES, drawn.seen, strict=False) if count},
-        "left_out_too_long": drawn.too_long,
-        "left_out_without_tokens": drawn.empty,
-        "drawn_sha256": hashlib.sha256(str([document.number for document in drawn.documents]).encode()).hexdigest(),
-    }
 
 
 def _mean_loss(encoder: Encoder, document: EncodedDocument, positions: int, batch_tokens: int, seed: int) -> float:

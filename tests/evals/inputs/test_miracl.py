@@ -105,12 +105,12 @@ def test_the_verb(tmp_path: Path) -> None:
 class Hub(BaseHTTPRequestHandler):
     """As much of the Hub as a snapshot of a data set needs: what files it has, and each of them."""
 
-    def __init__(self, folders: dict[str, Path], asked: list[str], *arguments: Any) -> None:
-        self.folders, self.asked = folders, asked
+    def __init__(self, folders: dict[str, Path], requests: list[str], *arguments: Any) -> None:
+        self.folders, self.requests = folders, requests
         super().__init__(*arguments)
 
     def do_GET(self) -> None:
-        self.asked.append(self.path)
+        self.requests.append(self.path)
         repository = next((name for name in self.folders if f"/datasets/{name}/" in self.path), "")
         if not repository:
             self.answer(403, b"", {"X-Error-Code": "GatedRepo"})
@@ -155,15 +155,15 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     servers = []
 
     def start(folders: dict[str, Path]) -> list[str]:
-        asked: list[str] = []
-        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Hub, folders, asked))
+        requests: list[str] = []
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Hub, folders, requests))
         servers.append(server)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         endpoint = f"http://127.0.0.1:{server.server_port}"
         download = partial(huggingface_hub.snapshot_download, endpoint=endpoint, cache_dir=tmp_path / "cache")
         monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)  # as conftest set it
-        return asked
+        return requests
 
     yield start
     for server in servers:
@@ -174,11 +174,11 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 @pytest.mark.usefixtures("lenient")
 def test_from_a_hub(serve: Callable[..., list[str]], tmp_path: Path) -> None:
     folder = write(tmp_path / "hub")
-    asked = serve({"miracl/miracl-corpus": folder, "miracl/miracl": folder})
+    requests = serve({"miracl/miracl-corpus": folder, "miracl/miracl": folder})
     write_pairs(tmp_path / "local.jsonl", folder=folder)
     write_pairs(tmp_path / "fetched.jsonl")
     assert (tmp_path / "fetched.jsonl").read_bytes() == (tmp_path / "local.jsonl").read_bytes()
-    files = {path.rsplit("/", 1)[-1] for path in asked if "/resolve/" in path}
+    files = {path.rsplit("/", 1)[-1] for path in requests if "/resolve/" in path}
     assert files == {
         "docs-0.jsonl.gz",
         "docs-1.jsonl.gz",

@@ -1,6 +1,6 @@
 """JGLUE and JCoLA by fine-tuning: models and a folder of tasks → one record for each model and task.
 
-A grid of learning rates and epochs is trained on each task; `protocol` says what is trained on which data and what is
+A grid of learning rates and epochs is trained on each task; `protocols` says what is trained on which data and what is
 reported. The rule: a trial whose file exists is not trained again, so an interrupted evaluation continues.
 """
 
@@ -15,18 +15,10 @@ from typing import get_args
 import torch
 
 from anaume.errors import UserError
+from anaume.evals.jglue import protocols
 from anaume.evals.jglue.fetch import fetch as fetch_files
 from anaume.evals.jglue.processes import estimate_seconds, run_trials, worker_devices
-from anaume.evals.jglue.protocol import (
-    Outcome,
-    Protocol,
-    RunTrials,
-    repeated_trials,
-    run_held_out,
-    run_paper,
-    select,
-    selection_trials,
-)
+from anaume.evals.jglue.protocols import Outcome, Protocol, RunTrials
 from anaume.evals.jglue.tasks import public_tasks, tasks_by_name, tasks_in
 from anaume.evals.jglue.trials import Experiment, Trial, missing_trials, open_experiments
 from anaume.evals.record import Record, save_record
@@ -150,11 +142,11 @@ def _planned_trials(experiment: Experiment, grid: Grid, out: Path) -> list[Trial
     """Return all trials behind a record, each once. Settings not selected yet are taken to be the longest."""
     settings, trials = grid.settings(), []
     if grid.protocol != "paper":
-        trials = selection_trials(settings)
+        trials = protocols.selection_trials(settings)
         selected = settings[-1]
         if not missing_trials(experiment, trials, out / TRIALS_FOLDER):
-            selected, _ = select(settings, experiment.task.metric, _runner(experiment, grid, out))
-        trials += repeated_trials(selected, grid.seeds)
+            selected, _ = protocols.select(settings, experiment.task.metric, _runner(experiment, grid, out))
+        trials += protocols.repeated_trials(selected, grid.seeds)
     if grid.protocol != "held-out":
         trials += [Trial(s) for s in settings]
     return list(dict.fromkeys(trials))
@@ -173,9 +165,9 @@ def evaluate(experiment: Experiment, grid: Grid, out: Path) -> Record:
     settings, metric, run = grid.settings(), experiment.task.metric, _runner(experiment, grid, out)
     outcomes = []
     if grid.protocol != "paper":
-        outcomes.append(run_held_out(settings, grid.seeds, metric, run))
+        outcomes.append(protocols.run_held_out(settings, grid.seeds, metric, run))
     if grid.protocol != "held-out":
-        outcomes.append(run_paper(settings, metric, run))
+        outcomes.append(protocols.run_paper(settings, metric, run))
     return _record(experiment, grid, outcomes)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from anaume.evals.jglue.grid import EPOCHS, LEARNING_RATES, Grid
-from anaume.evals.jglue.protocol import run_held_out, run_paper
+from anaume.evals.jglue.protocols import run_held_out, run_paper
 from anaume.evals.jglue.trials import Trial
 from anaume.finetune.train import Settings
 

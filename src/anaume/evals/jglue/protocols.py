@@ -79,34 +79,28 @@ def repeated_trials(selected: Settings, seeds: int) -> list[Trial]:
 
 def select(settings: Sequence[Settings], metric: str, run: RunTrials) -> tuple[Settings, list[TrialGroup]]:
     """Return the settings with the best `metric` on the held-out tenth, and the trials behind the choice."""
-    trials = selection_trials(settings)
-    if not trials:
+    if not (trials := selection_trials(settings)):
         return settings[0], []
-    group = _run(run, "held-out", "held_out", trials)
+    group = TrialGroup("held-out", "held_out", trials, run(trials))
     return settings[group.best(metric)], [group]
 
 
 def run_held_out(settings: Sequence[Settings], seeds: int, metric: str, run: RunTrials) -> Outcome:
     """Run the `held-out` protocol: select settings, train them with several seeds, average the metrics."""
     selected, groups = select(settings, metric, run)
-    repeated = _run(run, "held-out", "validation", repeated_trials(selected, seeds))
-    settings_of_record: dict[str, Any] = {"selected": asdict(selected)}
-    if groups:
-        held_out = groups[0].contents[0]["examples"]["held_out"]
-        settings_of_record = {"held_out": held_out, **settings_of_record}
-    return Outcome(_mean_and_deviation(repeated.scores), settings_of_record, [*groups, repeated])
+    trials = repeated_trials(selected, seeds)
+    repeated = TrialGroup("held-out", "validation", trials, run(trials))
+    notes = {"held_out": groups[0].contents[0]["examples"]["held_out"]} if groups else {}
+    return Outcome(_mean_and_deviation(repeated.scores), {**notes, "selected": asdict(selected)}, [*groups, repeated])
 
 
 def run_paper(settings: Sequence[Settings], metric: str, run: RunTrials) -> Outcome:
     """Run the `paper` protocol: the metrics of the settings with the best `metric` on validation."""
-    group = _run(run, "paper", "validation", [Trial(s) for s in settings])
+    trials = [Trial(s) for s in settings]
+    group = TrialGroup("paper", "validation", trials, run(trials))
     best = group.best(metric)
     metrics = {f"best_cell_{name}": value for name, value in group.scores[best].items()}
     return Outcome(metrics, {"best_cell": asdict(settings[best])}, [group])
-
-
-def _run(run: RunTrials, protocol: Protocol, split: str, trials: Sequence[Trial]) -> TrialGroup:
-    return TrialGroup(protocol, split, trials, run(trials))
 
 
 def _mean_and_deviation(scores: Sequence[dict[str, float]]) -> dict[str, float]:
