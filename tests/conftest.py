@@ -3,6 +3,10 @@
 import json
 import os
 import random
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -83,6 +87,47 @@ def sentence(chance: random.Random) -> str:
         f"{year}年、{chance.choice(PLACES)}{chance.choice(NAMES)}の{chance.choice(THINGS)}{chance.choice(VERBS)}。"
         + chance.choice(["", "\n", " and so on ", "（注）", "　", f"{chance.random():.3f} km"])
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that need a trained run as slow."""
+    for item in items:
+        if "straight" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line what was skipped, and why."""
+    reasons: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("skipped", []):
+        reasons[report.longrepr[2].removeprefix("Skipped: ")] += 1
+    if reasons:
+        parts = [f"{count} × {reason}" for reason, count in reasons.most_common()]
+        terminalreporter.write_line(f"{reasons.total()} skipped: {'; '.join(parts)}")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended: its exit status, and what it wrote."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
+    """Run the command line in this process: `command_line("export", run, "--out", folder)`."""
+    from anaume import cli
+
+    def run(*words: object) -> Finished:
+        monkeypatch.setattr(sys, "argv", ["anaume", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return Finished(int(stop.value.code or 0), *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="session")
