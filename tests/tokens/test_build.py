@@ -1,4 +1,4 @@
-"""Building stores: whole, idempotent, the same with any number of processes, and never over something else."""
+"""Builds are whole, idempotent and independent of the number of processes, and never replace other tokens."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ from anaume.tokens.summary import count_lengths, describe, length_histogram, len
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """What makes up the stores in a folder."""
+    """Name → content of the ids and document ends of the stores in a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.bin"))}
 
 
@@ -50,20 +50,20 @@ def test_each_source_becomes_a_store(corpus: Source, trained: Tokenizer, tmp_pat
     assert verify(tmp_path / "tokens") == []
 
 
-@pytest.mark.parametrize("threads", [0, 1])
+@pytest.mark.parametrize("threads", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_processes_give_the_same_bytes(corpus: Source, trained: Tokenizer, tmp_path: Path, threads: int) -> None:
-    """With another thread in this process the workers are new processes, without one they are forks."""
+    """Workers are forks of this process, or new processes if it has another thread."""
     ended = threading.Event()
     others = [threading.Thread(target=ended.wait) for _ in range(threads)]
     for thread in others:
         thread.start()
     try:
-        two = build([corpus], trained, tmp_path / "two", workers=2)
+        parallel = build([corpus], trained, tmp_path / "parallel", workers=2)
     finally:
         ended.set()
-    one = build([corpus], trained, tmp_path / "one")
-    assert files(tmp_path / "one") == files(tmp_path / "two")
-    assert (one.tokens, one.length_quantiles) == (two.tokens, two.length_quantiles)
+    serial = build([corpus], trained, tmp_path / "serial")
+    assert files(tmp_path / "serial") == files(tmp_path / "parallel")
+    assert (serial.tokens, serial.length_quantiles) == (parallel.tokens, parallel.length_quantiles)
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
@@ -81,11 +81,11 @@ def test_pieces_of_a_large_file_give_the_same_documents(
     monkeypatch.setattr(storage, "PIECE", 10_000)
     summaries = [build([source], trained, tmp_path / f"{workers}", workers=workers) for workers in (1, 3)]
     assert files(tmp_path / "1") == files(tmp_path / "3")
-    (found,) = open_stores(tmp_path / "3", trained)
-    assert len(found.shards) > 3
-    assert len(found) == len(whole) == len(texts)
+    (pieces,) = open_stores(tmp_path / "3", trained)
+    assert len(pieces.shards) > 3
+    assert len(pieces) == len(whole) == len(texts)
     for index in range(len(whole)):
-        np.testing.assert_array_equal(found.document(index), whole.document(index))
+        np.testing.assert_array_equal(pieces.document(index), whole.document(index))
     assert summaries[0].length_histogram == summaries[1].length_histogram
     assert build([source], trained, tmp_path / "3").encoded_tokens == 0
 
@@ -116,7 +116,7 @@ def test_remote_files(trained: Tokenizer, tmp_path: Path) -> None:
     assert changed.encoded_tokens == len(trained.encode(["c"])[0])
 
 
-def test_a_users_mistake_in_a_process_is_reported(trained: Tokenizer, tmp_path: Path) -> None:
+def test_an_unreadable_part_in_a_worker_is_reported(trained: Tokenizer, tmp_path: Path) -> None:
     write_lines(tmp_path / "a.jsonl", "a")
     (tmp_path / "b.jsonl").write_text("oops\n")
     source = Source.model_validate({"path": f"{tmp_path}/*.jsonl"})
@@ -126,7 +126,7 @@ def test_a_users_mistake_in_a_process_is_reported(trained: Tokenizer, tmp_path: 
         open_stores(tmp_path / "tokens", trained)
 
 
-def test_what_is_there_is_not_made_again(trained: Tokenizer, tmp_path: Path) -> None:
+def test_whole_shards_are_not_made_again(trained: Tokenizer, tmp_path: Path) -> None:
     for name in "abc":
         write_lines(tmp_path / f"{name}.jsonl", f"{name} の人口")
     source = Source.model_validate({"path": f"{tmp_path}/*.jsonl"})
@@ -150,10 +150,10 @@ def test_what_is_there_is_not_made_again(trained: Tokenizer, tmp_path: Path) -> 
     assert verify(out) == []
 
 
-def test_a_worker_that_dies_is_one_line(
+def test_a_killed_worker_is_reported_in_one_line(
     corpus: Source, trained: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A fork, whatever threads other tests left behind: a spawned worker would open a tokenizer that doesn't kill.
+    # Forces a fork even if other tests left threads: a spawned worker would load a tokenizer that doesn't kill it.
     monkeypatch.setattr(threading, "active_count", lambda: 1)
 
     def die(_: object) -> None:
@@ -232,13 +232,13 @@ def test_length_histogram() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("summary.json", "{}", r"holds a summary\.json of something else; accepted: a new folder"),
+        ("summary.json", "{}", r"holds a summary\.json of something else; expected a new folder"),
         ("sources.json", "{}", r"sources\.json: not what `anaume tokens` writes"),
         ("sources.json", "[1, 2]", r"sources\.json: not what `anaume tokens` writes"),
         ("sources.json", "hello", r"sources\.json: not what `anaume tokens` writes"),
     ],
 )
-def test_files_of_somebody_else_are_not_written_over(
+def test_foreign_files_are_not_written_over(
     corpus: Source, trained: Tokenizer, tmp_path: Path, name: str, content: str, message: str
 ) -> None:
     (tmp_path / name).write_text(content)
@@ -255,17 +255,17 @@ def test_a_corpus_without_text(trained: Tokenizer, tmp_path: Path) -> None:
         build([source], trained, tmp_path / "tokens")
 
 
-def test_tokens_of_something_else_are_not_written_over(corpus: Source, trained: Tokenizer, tmp_path: Path) -> None:
+def test_other_tokens_are_not_written_over(corpus: Source, trained: Tokenizer, tmp_path: Path) -> None:
     out = tmp_path / "tokens"
     build([corpus], trained, out)
     before = files(out)
     other = dataclasses.replace(trained, vocabulary_hash="b" * 64)
-    with pytest.raises(UserError, match="holds tokens of another tokenizer; accepted: a new folder"):
+    with pytest.raises(UserError, match="holds tokens of another tokenizer; expected a new folder"):
         build([corpus], other, out)
     with pytest.raises(UserError, match="made with another tokenizer"):
         open_stores(out, other)
     limited = corpus.model_copy(update={"max_documents": 3})
-    with pytest.raises(UserError, match="holds tokens of other sources; accepted: a new folder"):
+    with pytest.raises(UserError, match="holds tokens of other sources; expected a new folder"):
         build([limited], trained, out)
     assert files(out) == before
     assert build([corpus.model_copy(update={"weight": 3.0})], trained, out).encoded_tokens == 0
@@ -273,12 +273,12 @@ def test_tokens_of_something_else_are_not_written_over(corpus: Source, trained: 
 
 def test_max_documents(corpus: Source, trained: Tokenizer, tmp_path: Path) -> None:
     build([corpus.model_copy(update={"max_documents": 25})], trained, tmp_path / "tokens", workers=2)
-    (found,) = open_stores(tmp_path / "tokens", trained)
-    assert len(found) == 25
+    (limited,) = open_stores(tmp_path / "tokens", trained)
+    assert len(limited) == 25
 
 
 def test_no_tokens(trained: Tokenizer, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no tokens; accepted: a folder that `anaume tokens` wrote"):
+    with pytest.raises(UserError, match="no tokens; expected a folder that `anaume tokens` wrote"):
         open_stores(tmp_path, trained)
 
 
@@ -297,12 +297,10 @@ def test_length_quantiles(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_tokens_that_are_there_already_are_used_where_they_are(
-    tmp_path: Path, corpus: Source, trained: Tokenizer
-) -> None:
+def test_a_source_of_tokens_is_used_in_place(tmp_path: Path, corpus: Source, trained: Tokenizer) -> None:
     build([corpus], trained, tmp_path / "made")
-    given = Source(tokens=str(tmp_path / "made"), weight=2.0)
-    summary = build([corpus, given], trained, tmp_path / "used")
+    source = Source(tokens=str(tmp_path / "made"), weight=2.0)
+    summary = build([corpus, source], trained, tmp_path / "used")
     own, shared = open_stores(tmp_path / "used", trained)
     assert [len(own.document(d)) for d in range(len(own))] == [len(shared.document(d)) for d in range(len(shared))]
     assert {shard.parent for shard in shared.shards} == {tmp_path / "made" / "source-0"}
@@ -314,7 +312,7 @@ def test_tokens_that_are_there_already_are_used_where_they_are(
 def test_tokens_that_do_not_fit_are_an_error(tmp_path: Path, corpus: Source, trained: Tokenizer) -> None:
     two = tmp_path / "two"
     build([corpus, corpus], trained, two)
-    with pytest.raises(UserError, match="holds 2 sources; accepted: one of its folders source-0, source-1"):
+    with pytest.raises(UserError, match="holds 2 sources; expected one of its folders source-0, source-1"):
         build([Source(tokens=str(two))], trained, tmp_path / "out")
     build([Source(tokens=str(two / "source-1"))], trained, tmp_path / "out")
     with pytest.raises(UserError, match="made with another tokenizer"):

@@ -1,4 +1,4 @@
-"""The token store: what goes in comes out, damage is found, nothing half-written is taken for whole."""
+"""The token store: documents come out unchanged, damage is detected, a partial store is never taken for a whole one."""
 
 import json
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def write(folder: Path, documents: list[Ids]) -> Store:
 
 
 def join(folder: Path, counts: list[int]) -> tuple[Store, list[Ids]]:
-    """A store of several shards with so many documents each, and all documents."""
+    """A store with one shard per number in `counts`, of that many documents, and the list of all documents."""
     shards = [random_documents(seed, count) for seed, count in enumerate(counts)]
     for i, documents in enumerate(shards):
         write(folder / f"part-{i}", documents)
@@ -38,31 +38,31 @@ def join(folder: Path, counts: list[int]) -> tuple[Store, list[Ids]]:
 
 @pytest.mark.parametrize("counts", [[40], [1], [7, 0, 20, 1], [0, 3], [3, 0]])
 def test_documents_come_out_as_they_went_in(tmp_path: Path, counts: list[int]) -> None:
-    found, documents = join(tmp_path, counts)
-    assert len(found) == len(documents)
-    assert found.tokens == sum(map(len, documents))
+    joined, documents = join(tmp_path, counts)
+    assert len(joined) == len(documents)
+    assert joined.tokens == sum(map(len, documents))
     for index, ids in enumerate(documents):
-        assert found.document(index).dtype == np.uint32
-        np.testing.assert_array_equal(found.document(index), ids)
+        assert joined.document(index).dtype == np.uint32
+        np.testing.assert_array_equal(joined.document(index), ids)
     assert store.verify(tmp_path, VOCABULARY) == []
 
 
 def test_lengths_of_any_documents_in_any_order(tmp_path: Path) -> None:
-    found, documents = join(tmp_path, [5, 0, 9, 2])
+    joined, documents = join(tmp_path, [5, 0, 9, 2])
     indices = np.array([15, 0, 5, 4, 4, 13, 14, 0])
-    lengths = found.lengths(indices)
+    lengths = joined.lengths(indices)
     assert lengths.tolist() == [len(documents[i]) for i in indices]
     assert lengths.dtype == np.int64
-    assert found.lengths(np.array([], dtype=np.int64)).tolist() == []
+    assert joined.lengths(np.array([], dtype=np.int64)).tolist() == []
 
 
 def test_indices_outside_are_refused(tmp_path: Path) -> None:
-    found, _ = join(tmp_path, [2, 2])
+    joined, _ = join(tmp_path, [2, 2])
     for index in (-1, 4):
         with pytest.raises(IndexError):
-            found.document(index)
+            joined.document(index)
         with pytest.raises(IndexError):
-            found.lengths(np.array([0, index]))
+            joined.lengths(np.array([0, index]))
 
 
 def test_a_document_is_a_view_of_the_file(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_layout_on_disk(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bad", [[SIZE], []])
 def test_documents_that_are_not_taken(tmp_path: Path, bad: list[int]) -> None:
-    with pytest.raises(ValueError, match="accepted"):
+    with pytest.raises(ValueError, match="expected"):
         write(tmp_path / "a", [*random_documents(0, 3), np.array(bad, dtype=np.uint32)])
     assert list(tmp_path.iterdir()) == []
 
@@ -115,11 +115,11 @@ def test_no_store(tmp_path: Path) -> None:
 
 def test_another_vocabulary(tmp_path: Path) -> None:
     join(tmp_path, [2, 3])
-    with pytest.raises(UserError, match=r"made with another tokenizer .* accepted: vocabulary bbbb"):
+    with pytest.raises(UserError, match=r"made with another tokenizer .* expected vocabulary bbbb"):
         store.open(tmp_path, "b" * 64)
     assert len(store.verify(tmp_path, "b" * 64)) == 2
     assert store.verify(tmp_path / "part-0", "b" * 64) == [
-        f"{tmp_path / 'part-0'}: vocabulary {'a' * 12}; accepted: {'b' * 12}"
+        f"{tmp_path / 'part-0'}: vocabulary {'a' * 12}; expected {'b' * 12}"
     ]
 
 
@@ -128,11 +128,11 @@ def test_a_file_cut_off(tmp_path: Path, file: str) -> None:
     join(tmp_path, [2, 3])
     path = tmp_path / "part-1" / file
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(UserError, match=r"part-1.*bytes; accepted: .* \(cut off\?\)"):
+    with pytest.raises(UserError, match=r"part-1.*bytes; expected .* \(cut off\?\)"):
         store.open(tmp_path)
     assert [problem.startswith(str(path)) for problem in store.verify(tmp_path)] == [True]
     path.unlink()
-    with pytest.raises(UserError, match=r"part-1.*: 0 bytes; accepted: "):
+    with pytest.raises(UserError, match=r"part-1.*: 0 bytes; expected "):
         store.open(tmp_path)
 
 
@@ -143,12 +143,12 @@ def test_a_changed_byte(tmp_path: Path, file: str) -> None:
     content = bytearray(path.read_bytes())
     content[4] ^= 1
     path.write_bytes(content)
-    store.open(tmp_path)  # looks at sizes only
+    store.open(tmp_path)  # checks sizes only
     assert f"{path}: changed since it was written (checksum)" in store.verify(tmp_path)
 
 
 def rewrite(folder: Path, file: str, values: list[int]) -> None:
-    """Put other numbers into a store's file, checksum included."""
+    """Write other values into a file of a store, and its checksum into the header."""
     header = store.read_header(folder)
     kind = np.dtype("<u4" if file == "ids.bin" else "<u8")
     np.array(values, dtype=kind).tofile(folder / file)
@@ -159,10 +159,10 @@ def rewrite(folder: Path, file: str, values: list[int]) -> None:
 @pytest.mark.parametrize(
     ("file", "values", "problem"),
     [
-        ("ids.bin", [1, 2, SIZE], f"ids.bin: id {SIZE}; accepted: 0 … {SIZE - 1}"),
+        ("ids.bin", [1, 2, SIZE], f"ids.bin: id {SIZE}; expected 0 … {SIZE - 1}"),
         ("ends.bin", [3, 2], "ends.bin: the ends of documents are not in increasing order"),
         ("ends.bin", [0, 3], "ends.bin: the ends of documents are not in increasing order"),
-        ("ends.bin", [1, 2], "ends.bin: the last document ends at 2; accepted: 3"),
+        ("ends.bin", [1, 2], "ends.bin: the last document ends at 2; expected 3"),
     ],
 )
 def test_contents_that_make_no_sense(tmp_path: Path, file: str, values: list[int], problem: str) -> None:
@@ -184,7 +184,7 @@ def test_headers_that_are_none(tmp_path: Path) -> None:
         ("{", "not a token store's header"),
         ("[]", "not a token store's header"),
         (json.dumps(header | {"color": 1}), "not a token store's header .*color"),
-        (json.dumps(header | {"format": 2}), "format 2; accepted: 1"),
+        (json.dumps(header | {"format": 2}), "format 2; expected 1"),
     ):
         (tmp_path / "a" / "header.json").write_text(content)
         with pytest.raises(UserError, match=message):

@@ -1,4 +1,4 @@
-"""`anaume tokens verify`: whatever is wrong with a folder of tokens is a line, and exit status 1."""
+"""`anaume tokens verify` prints one line for each problem of a folder of tokens and ends with status 1."""
 
 import json
 import random
@@ -28,7 +28,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: object, verb: str = "verify") -
     return int(stop.value.code or 0)
 
 
-def test_whole_ones(
+def test_whole_folders(
     tokens: Path, trained: Tokenizer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     summary = json.loads((tokens / "summary.json").read_text())
@@ -40,11 +40,11 @@ def test_whole_ones(
     ]
 
 
-def test_every_changed_byte_is_found(tokens: Path) -> None:
+def test_every_changed_byte_is_detected(tokens: Path) -> None:
     chance = random.Random(0)
-    changed = [path for path in sorted(tokens.rglob("*")) if path.is_file() and path.name != ".lock"]
-    assert {path.name for path in changed} == {"ids.bin", "ends.bin", "header.json", "sources.json", "summary.json"}
-    for path in changed:
+    files = [path for path in sorted(tokens.rglob("*")) if path.is_file() and path.name != ".lock"]
+    assert {path.name for path in files} == {"ids.bin", "ends.bin", "header.json", "sources.json", "summary.json"}
+    for path in files:
         good = path.read_bytes()
         for _ in range(20):
             content = bytearray(good)
@@ -81,7 +81,7 @@ def test_a_foreign_vocabulary(
         assert run(monkeypatch, folder, "--tokenizer", tmp_path / "other") == 1
         lines = capsys.readouterr().out.splitlines()
         assert len(lines) == shards
-        assert all(": vocabulary " in line and "; accepted: " in line for line in lines)
+        assert all(": vocabulary " in line and "; expected " in line for line in lines)
 
 
 def test_a_shard_of_another_vocabulary_among_ours(tokens: Path, corpus: Source, tmp_path: Path) -> None:
@@ -119,11 +119,11 @@ def test_the_verb_prints_the_summary(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for last in (" tokens a second", "nothing was left to do"):
+    for last in (" tokens per second", "nothing was left to do"):
         words = ["--tokenizer", trained.folder, "--out", tmp_path / "out"]
         assert run(monkeypatch, *words, verb=corpus.path) == 0
         lines = capsys.readouterr().out.splitlines()
         assert lines[0].startswith(f"{tmp_path / 'out'}: 40 documents, ")
-        assert lines[0].endswith(" characters a token")
+        assert lines[0].endswith(" characters per token")
         assert lines[1].startswith("half of the documents have up to ")
         assert lines[2].endswith(last)

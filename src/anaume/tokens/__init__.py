@@ -1,1 +1,1 @@
-"""Document → uint32 ids on disk: the tokenizer, the store and the job that fills it."""
+"""Sources → token ids on disk: sources are split into parts, each part becomes a shard, the shards form a store."""

@@ -1,6 +1,9 @@
-"""Sources → token stores: the whole way on one machine or on a cluster, opening the result, and checking it.
+"""Sources → token stores: build a folder of stores, open it, verify it, count it.
 
-The layout of the folder is in job.py, that of a store in store.py.
+    sources ─ begin ─► parts ─► shard tasks ─ run ─► shards ─ finish ─► one store per source, and a summary
+                     (job.py)                (shard.py)    (job.py)    (store.py, summary.py)
+
+`run` is local.py (this machine) or cluster.py (Slurm, Ray). A build that is repeated makes the missing shards only.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,23 +12,23 @@ from pathlib import Path
 from anaume.corpus.source import Source
 from anaume.tokenizer.load import Tokenizer
 from anaume.tokens import local, sealed, store
-from anaume.tokens.job import SOURCES, SUMMARY, Job, begin, finish, read_sources, source_folder
+from anaume.tokens.job import SOURCES, SUMMARY, TokenJob, begin, finish, read_sources, store_folder
 from anaume.tokens.store import Store
 from anaume.tokens.summary import Summary
 
 __all__ = ["Runner", "begin", "build", "counts", "open_stores", "verify"]
 
-Runner = Callable[[Job, Tokenizer, int], None]
+Runner = Callable[[TokenJob, Tokenizer, int], None]
 
 
 def build(
     sources: Sequence[Source], tokenizer: Tokenizer, out: Path, *, workers: int = 1, run: Runner = local.run
 ) -> Summary:
-    """Write one token store a source under `out`, with `workers` processes, a part at a time each.
+    """Write one token store per source under `out`; `run` makes the shards, `workers` at a time.
 
     Raises:
-        UserError: a source can't be read or holds no document (see `corpus.readers`), or `out` holds the
-            tokens of other sources or of another tokenizer.
+        UserError: a source can't be read or holds no document, or `out` holds the tokens of other sources or of
+            another tokenizer.
     """
     job = begin(sources, tokenizer, out)
     if job.todo:
@@ -34,16 +37,16 @@ def build(
 
 
 def open_stores(out: Path, tokenizer: Tokenizer) -> list[Store]:
-    """The stores that `build` wrote to `out`, in the order of its sources.
+    """Open the stores that `build` wrote to `out`, in the order of its sources.
 
     Raises:
-        UserError: there are none, they are not whole, or they were made with another tokenizer.
+        UserError: `out` holds no stores, a store is not whole, or it was made with another tokenizer.
     """
-    return [store.open(folder, tokenizer.vocabulary_hash) for folder in _stores(out)]
+    return [store.open(folder, tokenizer.vocabulary_hash) for folder in _store_folders(out)]
 
 
 def verify(folder: Path, vocabulary_hash: str | None = None) -> list[str]:
-    """What is wrong with a folder that `build` wrote, or with a single store: see `store.verify`."""
+    """List the problems of a folder that `build` wrote, or of a single store, one line each; see `store.verify`."""
     if not (folder / SOURCES).exists():
         return store.verify(folder, vocabulary_hash)
     changed = [
@@ -53,15 +56,17 @@ def verify(folder: Path, vocabulary_hash: str | None = None) -> list[str]:
     if folder / SOURCES in changed:
         return problems
     expected = vocabulary_hash or read_sources(folder)["vocabulary_hash"]
-    return problems + [problem for one in _stores(folder) for problem in store.verify(one, expected)]
+    for own_store in _store_folders(folder):
+        problems += store.verify(own_store, expected)
+    return problems
 
 
 def counts(folder: Path) -> tuple[int, int]:
-    """Documents and tokens in a folder that `build` wrote, or in a single store, as the headers say."""
-    headers = [store.read_header(one) for one in (_stores(folder) if (folder / SOURCES).exists() else [folder])]
+    """Numbers of documents and of tokens in a folder that `build` wrote, or in a single store, from the headers."""
+    folders = _store_folders(folder) if (folder / SOURCES).exists() else [folder]
+    headers = [store.read_header(own_store) for own_store in folders]
     return sum(header.documents for header in headers), sum(header.tokens for header in headers)
 
 
-def _stores(out: Path) -> list[Path]:
-    sources = read_sources(out)["sources"]
-    return [source_folder(out, i) for i in range(len(sources))]
+def _store_folders(out: Path) -> list[Path]:
+    return [store_folder(out, index) for index in range(len(read_sources(out)["sources"]))]

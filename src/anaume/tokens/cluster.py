@@ -1,7 +1,7 @@
-"""The tasks of a job on many machines, through datatrove: an array job of Slurm's, or Ray.
+"""Shard tasks → shards on many machines, through datatrove: a Slurm array job, or Ray.
 
-The same `shard.make` as on one machine; the folder and the corpus must be where every machine sees them. What is
-finished is told by our shards, not by datatrove's marks; its logs of each launch are in OUT/logs/<time>.
+Every machine must see the corpus and the output folder. A task is finished when its shard is whole; datatrove's
+completion marks only move the progress bar. The logs of each launch are in OUT/logs/<time>.
 """
 
 import logging
@@ -9,9 +9,8 @@ import os
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,8 @@ from anaume.errors import UserError
 from anaume.files import write_atomic
 from anaume.progress import tokens_bar
 from anaume.tokenizer.load import Tokenizer, load_tokenizer
-from anaume.tokens.job import Job, finish
-from anaume.tokens.shard import make
+from anaume.tokens.job import TokenJob, finish
+from anaume.tokens.shard import make_shard
 from anaume.tokens.store import HEADER, read_header
 
 try:
@@ -31,56 +30,59 @@ try:
 except ImportError as error:
     raise UserError(f"a cluster needs datatrove ({error}); pip install 'anaume[cluster]'") from error
 
-_SLURM = {"time": "24:00:00", "mem-per-cpu": "2G", "cpus-per-task": "1"}
+# Options of sbatch, unless the user gives others.
+_SLURM_DEFAULTS = {"time": "24:00:00", "mem-per-cpu": "2G", "cpus-per-task": "1"}
 
-_GIGABYTES = 2  # memory of a Ray task
+_RAY_TASK_GIGABYTES = 2
 
 
 class MakeShard(PipelineStep):  # type: ignore[misc]
-    """Make the shard of task `rank`. A user's mistake is noted in a file, for whoever shows it."""
+    """Make the shard of task `rank` of `job.todo`. A UserError is also written to a file, which the launcher shows."""
 
     type, name = "anaume", "tokens"
 
-    def __init__(self, job: Job, tokenizer: Path, logs: Path) -> None:
+    def __init__(self, job: TokenJob, tokenizer: Path, logs: Path) -> None:
         super().__init__()
         self.job = job
         self.tokenizer = tokenizer
         self.logs = logs
-        self.folder = Path.cwd()  # paths may be relative to it
+        self.working_directory = Path.cwd()  # paths of the job may be relative to it
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Any:  # noqa: ARG002
-        os.chdir(self.folder)
+        os.chdir(self.working_directory)
         try:
-            make(self.job.todo[rank], load_tokenizer(self.tokenizer), lambda *_: None)
-        except UserError as mistake:
-            write_atomic(self.logs / "mistakes" / f"{rank:05}", str(mistake))
+            make_shard(self.job.todo[rank], load_tokenizer(self.tokenizer), lambda *_: None)
+        except UserError as error:
+            write_atomic(self.logs / "mistakes" / f"{rank:05}", str(error))
             raise
         return data
 
 
-class Finish(PipelineStep):  # type: ignore[misc]
-    """Write headers and summary, or tell what is missing."""
+class FinishJob(PipelineStep):  # type: ignore[misc]
+    """Write the stores' headers and the summary, or raise a UserError if a shard is missing."""
 
     type, name = "anaume", "summary"
 
-    def __init__(self, job: Job, logs: Path) -> None:
+    def __init__(self, job: TokenJob, logs: Path) -> None:
         super().__init__()
         self.job = job
         self.logs = logs
-        self.folder = Path.cwd()
+        self.working_directory = Path.cwd()
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Any:  # noqa: ARG002
-        os.chdir(self.folder)
-        _check(self.job, self.logs)
+        os.chdir(self.working_directory)
+        _require_shards(self.job, self.logs)
         finish(self.job)
         return data
 
 
-def run_on_ray(job: Job, tokenizer: Tokenizer, workers: int) -> None:
-    """Make every shard that isn't there yet as tasks of Ray's, `workers` at a time; on the cluster RAY_ADDRESS if set.
+def run_on_ray(job: TokenJob, tokenizer: Tokenizer, workers: int) -> None:
+    """Make the shard of every task in `job.todo` on Ray, `workers` at a time, and show a progress bar.
+
+    Ray runs on the cluster that the environment variable RAY_ADDRESS names, or else on this machine.
 
     Raises:
-        UserError: Ray is missing, or a part can't be read; those that are finished stay.
+        UserError: Ray is missing, or a part can't be read; the shards that are finished stay.
     """
     try:
         import ray
@@ -88,48 +90,49 @@ def run_on_ray(job: Job, tokenizer: Tokenizer, workers: int) -> None:
         raise UserError(f"--executor ray needs Ray ({error}); pip install 'anaume[cluster]'") from error
     loguru.logger.remove()
     ray.init(log_to_driver=False, logging_level=logging.ERROR, ignore_reinit_error=True)
-    logs = _logs(job)
+    logs = _new_log_folder(job)
     executor = RayPipelineExecutor(
         pipeline=[MakeShard(job, tokenizer.folder.resolve(), logs)],
         tasks=len(job.todo),
         workers=workers,
         logging_dir=str(logs),
         skip_completed=False,
-        mem_per_cpu_gb=_GIGABYTES,
+        mem_per_cpu_gb=_RAY_TASK_GIGABYTES,
     )
     try:
         with ThreadPoolExecutor(1) as thread:
             running = thread.submit(executor.run)
-            _show_finished(job, logs, running)
+            _show_progress(job, logs, running)
             running.result()
     finally:
         ray.shutdown()
-    _check(job, logs)
+    _require_shards(job, logs)
 
 
-def _show_finished(job: Job, logs: Path, running: Future[Any]) -> None:
-    """A progress bar of whole parts, until the executor is through."""
-    tokens: dict[int, int] = {}
+def _show_progress(job: TokenJob, logs: Path, running: Future[Any]) -> None:
+    """Show a progress bar of finished parts until the executor ends."""
+    tokens: dict[int, int] = {}  # rank of a finished task → its tokens
     with tokens_bar(sum(task.part.bytes for task in job.todo)) as show:
-        while not running.done():
-            time.sleep(0.5)
+        ended = False
+        while not ended:
+            ended = bool(wait([running], timeout=0.5).done)
             for rank in {int(mark.name) for mark in (logs / "completions").glob("*")} - tokens.keys():
                 tokens[rank] = read_header(job.todo[rank].folder).tokens
             show(sum(job.todo[rank].part.bytes for rank in tokens), sum(tokens.values()))
 
 
-def submit_to_slurm(job: Job, tokenizer: Tokenizer, workers: int, options: Sequence[str]) -> str:
-    """Submit an array job of the tasks, `workers` at a time, and a last one that finishes; give its number.
+def submit_to_slurm(job: TokenJob, tokenizer: Tokenizer, workers: int, options: Sequence[str]) -> str:
+    """Submit an array job that makes the shards of `job.todo`, `workers` at a time, and a job that finishes the build.
 
-    `options` are sbatch's own, KEY=VALUE.
+    `options` are options of sbatch in the form KEY=VALUE. Returns the number of the second job.
 
     Raises:
-        UserError: no partition is given, or sbatch isn't there or refuses.
+        UserError: an option is malformed, the partition is missing, or sbatch is absent or refuses.
     """
     sbatch = _sbatch_options(options)
-    logs = _logs(job)
+    logs = _new_log_folder(job)
     loguru.logger.remove()
-    shared = {
+    common_options = {
         "partition": sbatch.pop("partition"),
         "time": sbatch.pop("time"),
         "sbatch_args": sbatch,
@@ -137,63 +140,65 @@ def submit_to_slurm(job: Job, tokenizer: Tokenizer, workers: int, options: Seque
         "skip_completed": False,
         "env_command": f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH",
     }
-    array = _Slurm(
+    array = _SlurmExecutor(
         pipeline=[MakeShard(job, tokenizer.folder.resolve(), logs)],
         tasks=len(job.todo),
         workers=workers,
         job_name="anaume-tokens",
         logging_dir=str(logs),
-        **shared,
+        **common_options,
     )
-    last = _Slurm(
-        pipeline=[Finish(job, logs)],
+    last = _SlurmExecutor(
+        pipeline=[FinishJob(job, logs)],
         tasks=1,
         job_name="anaume-tokens-summary",
         logging_dir=str(logs / "summary"),
         depends=array,
-        run_on_dependency_fail=True,  # then it tells what failed
-        **shared,
+        run_on_dependency_fail=True,  # it then reports what failed
+        **common_options,
     )
     try:
         last.run()
     except FileNotFoundError as error:
-        raise UserError("--executor slurm: no sbatch here; run it where jobs are submitted") from error
+        raise UserError("--executor slurm: no sbatch here; expected a machine from which jobs are submitted") from error
     except subprocess.CalledProcessError as error:
-        raise UserError(f"sbatch refused the job (status {error.returncode}, its message is above)") from error
+        raise UserError(
+            f"--executor slurm: sbatch refused the job (status {error.returncode}, its message is above)"
+        ) from error
     return str(last.job_id)
 
 
-class _Slurm(SlurmPipelineExecutor):  # type: ignore[misc]
+class _SlurmExecutor(SlurmPipelineExecutor):  # type: ignore[misc]
     def launch_merge_stats(self) -> None:
-        """No third job: our summary has the numbers."""
+        """Submit no job for datatrove's statistics, since summary.json has the numbers."""
 
 
 def _sbatch_options(options: Sequence[str]) -> dict[str, str]:
-    given = dict(_SLURM)
+    values = dict(_SLURM_DEFAULTS)
     for option in options:
         key, equals, value = option.partition("=")
         if not (key and equals and value):
-            raise UserError(f"--slurm {option}: accepted: KEY=VALUE, an option of sbatch's, as partition=cpu")
-        given[key] = value
-    if "partition" not in given:
-        raise UserError("--executor slurm: --slurm partition=NAME is missing (`sinfo` lists the names)")
-    return given
+            raise UserError(f"--slurm {option}: not KEY=VALUE; expected an option of sbatch, such as partition=cpu")
+        values[key] = value
+    if "partition" not in values:
+        raise UserError("--executor slurm: no partition; expected --slurm partition=NAME (`sinfo` lists the names)")
+    return values
 
 
-def _logs(job: Job) -> Path:
-    """A folder for each launch: jobs of an earlier one may still wait for what is in theirs."""
+def _new_log_folder(job: TokenJob) -> Path:
+    """A folder of this launch alone, because queued jobs of an earlier launch still read theirs."""
     return job.out.resolve() / "logs" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S.%f")
 
 
-def _check(job: Job, logs: Path) -> None:
-    """Refuse to go on where a task has not made its shard.
+def _require_shards(job: TokenJob, logs: Path) -> None:
+    """Check that every task has made its shard.
 
     Raises:
-        UserError: the first mistake that was noted, or where to look.
+        UserError: a shard is missing; the message is the first recorded error, or names the log to read.
     """
-    mistakes = sorted((logs / "mistakes").glob("*"))
-    if mistakes:
-        raise UserError(mistakes[0].read_text("utf-8"))
+    errors = sorted((logs / "mistakes").glob("*"))
+    if errors:
+        raise UserError(errors[0].read_text("utf-8"))
     missing = [rank for rank, task in enumerate(job.todo) if not (task.folder / HEADER).exists()]
     if missing:
         raise UserError(

@@ -1,15 +1,17 @@
-"""A build as data: what is to be made of which parts, in whichever process and on whichever machine.
+"""Sources → shard tasks → stores: the start and the end of a build, which don't depend on who makes the shards.
 
-    OUT/sources.json           what the folder was begun for: the sources and the vocabulary
-    OUT/source-0/PART/         a shard for each part of the first source
-    OUT/source-0/header.json   its store: the list of shards
-    OUT/source-1/ …            one store a source, so that sources can be weighted later
-    OUT/summary.json
-    OUT/logs/                  of launches on a cluster
+    OUT/sources.json           the sources and the vocabulary that the folder belongs to
+    OUT/source-0/PART/         one shard for each part of the first source
+    OUT/source-0/header.json   the store of the first source: the list of its shards
+    OUT/source-1/ …            one store per source, so that sources can be weighted later
+    OUT/summary.json           counts and document lengths
+    OUT/logs/                  logs of launches on a cluster
 
-`begin` lists the tasks, somebody makes each of `todo` (see shard.py), `finish` writes the headers and the summary.
+`begin` lists the tasks, a runner makes the shard of each task in `todo` (see shard.py), and `finish` writes the stores'
+headers and the summary. A folder that holds other tokens is never written over.
 """
 
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -29,10 +31,11 @@ SOURCES, SUMMARY = "sources.json", "summary.json"
 
 
 @dataclass(frozen=True)
-class Job:
-    """`tasks` of each source; `todo`, those of them that are not whole yet, largest first; `begun`, seconds since 1970.
+class TokenJob:
+    """A build: where the stores go, and the tasks that make their shards. It is pickled on its way to other machines.
 
-    It is pickled on its way to other machines.
+    `tasks` are those of each source; `todo` are the tasks without a whole shard, the largest part first; `start_time`
+    is in seconds since 1970.
     """
 
     out: Path
@@ -41,90 +44,93 @@ class Job:
     todo: tuple[ShardTask, ...]
     vocabulary_hash: str
     vocab_size: int
-    begun: float
+    start_time: float
 
 
-def begin(sources: Sequence[Source], tokenizer: Tokenizer, out: Path) -> Job:
-    """Claim `out` for these sources, and see what is to be done there.
+def begin(sources: Sequence[Source], tokenizer: Tokenizer, out: Path) -> TokenJob:
+    """Claim `out` for these sources and list the tasks whose shards it lacks.
 
     Raises:
         UserError: a source doesn't exist, or `out` holds the tokens of other sources or of another tokenizer.
     """
-    begun = time.time()
+    start_time = time.time()
     for source in sources:
-        _given_shards(source, tokenizer.vocabulary_hash)  # a mistake is told before hours of work
+        _existing_shards(source, tokenizer.vocabulary_hash)  # an error is raised before hours of work
     tasks = tuple(
-        tuple(ShardTask(part, source_folder(out, i) / part.name) for part in parts(source))
-        for i, source in enumerate(sources)
+        tuple(ShardTask(part, store_folder(out, index) / part.name) for part in parts(source))
+        for index, source in enumerate(sources)
     )
     _claim(out, sources, tokenizer.vocabulary_hash)
-    todo = [task for of_source in tasks for task in of_source if not is_whole(task, tokenizer.vocabulary_hash)]
-    # The largest first: a large one begun last would keep one worker busy while the others wait.
+    all_tasks = itertools.chain.from_iterable(tasks)
+    todo = [task for task in all_tasks if not is_whole(task, tokenizer.vocabulary_hash)]
+    # A large part begun last would keep one worker busy while the others wait.
     todo.sort(key=lambda task: task.part.bytes, reverse=True)
-    return Job(out, tuple(sources), tasks, tuple(todo), tokenizer.vocabulary_hash, tokenizer.vocab_size, begun)
+    return TokenJob(
+        out, tuple(sources), tasks, tuple(todo), tokenizer.vocabulary_hash, tokenizer.vocab_size, start_time
+    )
 
 
-def finish(job: Job) -> Summary:
-    """Make one store of the shards of each source, and write the summary.
+def finish(job: TokenJob) -> Summary:
+    """Join the shards of each source into one store, and write the summary.
 
     Raises:
         UserError: a source holds no document, or a shard is missing.
     """
     for index, source in enumerate(job.sources):
-        _write_source_header(job, index, source)
-    stores = [store.open(source_folder(job.out, i), job.vocabulary_hash) for i in range(len(job.sources))]
+        _write_store_header(job, index, source)
+    stores = [store.open(store_folder(job.out, index), job.vocabulary_hash) for index in range(len(job.sources))]
     encoded = sum(store.read_header(task.folder).tokens for task in job.todo)
-    summary = summarize(stores, time.time() - job.begun, encoded)
+    summary = summarize(stores, time.time() - job.start_time, encoded)
     sealed.write(job.out / SUMMARY, asdict(summary))
     return summary
 
 
-def source_folder(out: Path, source: int) -> Path:
-    """Where the store of a source is."""
-    return out / f"source-{source}"
+def store_folder(out: Path, index: int) -> Path:
+    """Folder of the store of the source at `index`."""
+    return out / f"source-{index}"
 
 
 def _claim(out: Path, sources: Sequence[Source], vocabulary_hash: str) -> None:
-    """Note in `out` what it is for, or refuse it if it holds something else."""
-    wanted = {"vocabulary_hash": vocabulary_hash, "sources": [identity(source) for source in sources]}
+    """Record in `out` which sources and vocabulary it belongs to, or refuse it if it holds other tokens."""
+    record = {"vocabulary_hash": vocabulary_hash, "sources": [identity(source) for source in sources]}
     file = out / SOURCES
     if not file.exists():
         if (out / SUMMARY).exists():
-            raise UserError(f"{out}: holds a {SUMMARY} of something else; accepted: a new folder")
-        sealed.write(file, wanted)
+            raise UserError(f"{out}: holds a {SUMMARY} of something else; expected a new folder")
+        sealed.write(file, record)
         return
-    found = read_sources(out)
+    earlier = read_sources(out)
     if not any(out.glob(f"source-*/*/{store.HEADER}")):
-        sealed.write(file, wanted)
-    elif found["vocabulary_hash"] != wanted["vocabulary_hash"]:
-        raise UserError(f"{out}: holds tokens of another tokenizer; accepted: a new folder, or the same one")
-    elif found["sources"] != wanted["sources"]:
-        raise UserError(f"{out}: holds tokens of other sources; accepted: a new folder, or those of {file}")
+        sealed.write(file, record)
+    elif earlier["vocabulary_hash"] != record["vocabulary_hash"]:
+        raise UserError(f"{out}: holds tokens of another tokenizer; expected a new folder, or the same tokenizer")
+    elif earlier["sources"] != record["sources"]:
+        raise UserError(f"{out}: holds tokens of other sources; expected a new folder, or the sources of {file}")
 
 
 def read_sources(out: Path) -> dict[str, Any]:
-    """What `begin` noted in `out`.
+    """Read the record that `begin` wrote to `out`: its `sources` and its `vocabulary_hash`.
 
     Raises:
-        UserError: nothing, or somebody else something.
+        UserError: the record is absent, or the file is not one that `begin` wrote.
     """
     file = out / SOURCES
     if not file.exists():
-        raise UserError(f"{out}: no tokens; accepted: a folder that `anaume tokens` wrote")
+        raise UserError(f"{out}: no tokens; expected a folder that `anaume tokens` wrote")
     try:
-        found = sealed.read(file)
+        record = sealed.read(file)
     except ValueError as error:
         raise UserError(f"{file}: not what `anaume tokens` writes ({error})") from error
-    if not {"vocabulary_hash", "sources"} <= found.keys():
+    if not {"vocabulary_hash", "sources"} <= record.keys():
         raise UserError(f"{file}: not what `anaume tokens` writes (no vocabulary_hash and sources)")
-    return found
+    return record
 
 
-def _write_source_header(job: Job, index: int, source: Source) -> None:
-    """Make the shards of a source one store."""
+def _write_store_header(job: TokenJob, index: int, source: Source) -> None:
+    """Write the header that joins the shards of a source into one store."""
     own = [task.folder for task in job.tasks[index]]
-    given = _given_shards(source, job.vocabulary_hash)
-    shards = [store.read_header(folder) for folder in (*own, *given)]
+    existing = _existing_shards(source, job.vocabulary_hash)
+    shards = [store.read_header(folder) for folder in (*own, *existing)]
     documents = sum(shard.documents for shard in shards)
     if not documents:
         raise no_document_error(source)
@@ -139,20 +145,20 @@ def _write_source_header(job: Job, index: int, source: Source) -> None:
         documents=documents,
         tokens=sum(shard.tokens for shard in shards),
         details={"source": str(source), **details, "first_bad": first_bad},
-        shards=(*(folder.name for folder in own), *map(str, given)),
+        shards=(*(folder.name for folder in own), *map(str, existing)),
     )
-    store.write_header(source_folder(job.out, index), header)
+    store.write_header(store_folder(job.out, index), header)
 
 
-def _given_shards(source: Source, vocabulary_hash: str) -> tuple[Path, ...]:
-    """The shards that a source names as tokens: they are used where they are, by their full paths."""
+def _existing_shards(source: Source, vocabulary_hash: str) -> tuple[Path, ...]:
+    """Full paths of the shards of a source that names a folder of tokens; they are used in place, not copied."""
     if not source.tokens:
         return ()
     folder = Path(source.tokens).expanduser().resolve()
     if (folder / SOURCES).exists():
         count = len(read_sources(folder)["sources"])
         if count != 1:
-            names = ", ".join(source_folder(folder, i).name for i in range(count))
-            raise UserError(f"{folder}: holds {count} sources; accepted: one of its folders {names}")
-        folder = source_folder(folder, 0)
+            names = ", ".join(store_folder(folder, index).name for index in range(count))
+            raise UserError(f"{folder}: holds {count} sources; expected one of its folders {names}")
+        folder = store_folder(folder, 0)
     return store.open(folder, vocabulary_hash).shards

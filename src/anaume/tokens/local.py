@@ -1,7 +1,7 @@
-"""The tasks of a job on this machine: in this process, or side by side in several.
+"""Shard tasks → shards on this machine, in this process or in several worker processes.
 
-Not datatrove's local executor: it tells of whole parts only, shows a mistake as a traceback, and loads the tokenizer
-again for each part.
+datatrove's local executor isn't used: its progress counts whole parts only, it shows a user's mistake as a traceback,
+and it loads the tokenizer again for each part.
 """
 
 import multiprocessing
@@ -16,85 +16,89 @@ from anaume.errors import UserError
 from anaume.processes import end_with_parent
 from anaume.progress import tokens_bar
 from anaume.tokenizer.load import Tokenizer
-from anaume.tokens.job import Job
-from anaume.tokens.shard import ShardTask, make
+from anaume.tokens.job import TokenJob
+from anaume.tokens.shard import ShardTask, make_shard
 
 
-def run(job: Job, tokenizer: Tokenizer, workers: int) -> None:
-    """Make every shard that isn't there yet.
+def run(job: TokenJob, tokenizer: Tokenizer, workers: int) -> None:
+    """Make the shard of every task in `job.todo`, with at most `workers` processes, and show a progress bar.
 
     Raises:
-        UserError: a part can't be read; those that are finished stay.
+        UserError: a part can't be read, or a worker was killed; the shards that are finished stay.
     """
-    total = sum(task.part.bytes for task in job.todo)
+    total_bytes = sum(task.part.bytes for task in job.todo)
     if min(workers, len(job.todo)) > 1:
-        _run_in_processes(job.todo, tokenizer, min(workers, len(job.todo)), total)
+        _run_in_processes(job.todo, tokenizer, min(workers, len(job.todo)), total_bytes)
         return
-    with tokens_bar(total) as show:
-        behind = [0, 0]
+    with tokens_bar(total_bytes) as show:
+        bytes_read = tokens_made = 0
 
-        def add(read_bytes: int, tokens: int) -> None:
-            behind[0] += read_bytes
-            behind[1] += tokens
-            show(*behind)
+        def add_progress(more_bytes: int, more_tokens: int) -> None:
+            nonlocal bytes_read, tokens_made
+            bytes_read += more_bytes
+            tokens_made += more_tokens
+            show(bytes_read, tokens_made)
 
         for task in job.todo:
-            make(task, tokenizer, add)
+            make_shard(task, tokenizer, add_progress)
 
 
-def _run_in_processes(tasks: Sequence[ShardTask], tokenizer: Tokenizer, workers: int, total: int) -> None:
-    # Forks have the tokenizer already, but a process with threads (the progress bar has one) must not fork.
+def _run_in_processes(tasks: Sequence[ShardTask], tokenizer: Tokenizer, workers: int, total_bytes: int) -> None:
+    # A fork shares the loaded tokenizer, but a process with threads must not fork.
     may_fork = sys.platform == "linux" and threading.active_count() == 1
     context: Any = multiprocessing.get_context("fork" if may_fork else "spawn")
-    taken, read_bytes, tokens = (context.Value("q", 0) for _ in range(3))
-    mistakes = context.SimpleQueue()
-    arguments = (tasks, tokenizer, taken, read_bytes, tokens, mistakes)
-    processes = [context.Process(target=_work, args=arguments, daemon=True) for _ in range(workers)]
+    next_task, bytes_read, tokens_made = (context.Value("q", 0) for _ in range(3))
+    errors = context.SimpleQueue()
+    arguments = (tasks, tokenizer, next_task, bytes_read, tokens_made, errors)
+    processes = [context.Process(target=_make_shards, args=arguments, daemon=True) for _ in range(workers)]
     try:
         for process in processes:
             process.start()
-        with tokens_bar(total) as show:
+        with tokens_bar(total_bytes) as show:
             while running := [process.sentinel for process in processes if process.exitcode is None]:
                 wait(running, timeout=0.2)
                 if any(process.exitcode for process in processes):
                     break
-                show(read_bytes.value, tokens.value)
+                show(bytes_read.value, tokens_made.value)
     finally:
         for process in processes:
-            process.terminate()  # does nothing to one that has ended; a part is whole or absent
+            process.terminate()  # has no effect on a process that has ended; a shard is whole or absent
             process.join()
-    if not mistakes.empty():
-        raise UserError(mistakes.get())
+    if not errors.empty():
+        raise UserError(errors.get())
     failed = [process.exitcode for process in processes if process.exitcode]
     if failed:
         raise UserError(
-            f"a worker ended with status {failed[0]} (-9: killed, mostly for want of memory); finished parts stay: "
-            "run the same command again"
+            f"a worker ended with status {failed[0]} (-9: killed, usually because memory ran out); finished parts "
+            "stay: run the same command again"
         )
 
 
-def _work(
-    tasks: Sequence[ShardTask], tokenizer: Tokenizer, taken: Any, read_bytes: Any, tokens: Any, mistakes: Any
+def _make_shards(
+    tasks: Sequence[ShardTask], tokenizer: Tokenizer, next_task: Any, bytes_read: Any, tokens_made: Any, errors: Any
 ) -> None:
-    """What a process does: the next task that nobody has taken, until there is none."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers it
+    """Body of a worker process: take the next task and make its shard, until no task is left.
+
+    `next_task`, `bytes_read` and `tokens_made` are counters that the workers share.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it and ends the workers
     end_with_parent()
 
-    def add(more_bytes: int, more_tokens: int) -> None:
-        _add(read_bytes, more_bytes)
-        _add(tokens, more_tokens)
+    def add_progress(more_bytes: int, more_tokens: int) -> None:
+        _fetch_and_add(bytes_read, more_bytes)
+        _fetch_and_add(tokens_made, more_tokens)
 
     try:
-        while (index := _add(taken, 1)) < len(tasks):
-            make(tasks[index], tokenizer, add)
+        while (index := _fetch_and_add(next_task, 1)) < len(tasks):
+            make_shard(tasks[index], tokenizer, add_progress)
     except UserError as error:
-        mistakes.put(str(error))
+        errors.put(str(error))
         sys.exit(2)
 
 
-def _add(counter: Any, step: int) -> int:
-    """Add to a counter that processes share; give what it was before."""
+def _fetch_and_add(counter: Any, amount: int) -> int:
+    """Add to a counter that processes share; return its value before."""
     with counter.get_lock():
         before = int(counter.value)
-        counter.value += step
+        counter.value += amount
     return before

@@ -1,4 +1,4 @@
-"""JSON files that carry a checksum of themselves, so that a changed byte is found in them too."""
+"""JSON files that end with a checksum of their own content, so that a changed byte is detected."""
 
 import hashlib
 import json
@@ -11,27 +11,27 @@ _KEY = "checksum"
 
 
 def write(path: Path, value: dict[str, Any]) -> None:
-    """Write `value` as indented JSON with a checksum at its end, atomically."""
+    """Write `value` as indented JSON with a checksum as its last entry, atomically."""
     blank = json.dumps({**value, _KEY: ""}, ensure_ascii=False, indent=2) + "\n"
     head, _, tail = blank.rpartition('""')
     write_atomic(path, f'{head}"{_checksum(blank)}"{tail}')
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What `write` was given. The checksum isn't looked at: a store of any size is open at once.
+    """Read the value that `write` wrote. The checksum isn't verified, so that any store opens at once.
 
     Raises:
-        ValueError: not JSON, or not an object.
+        ValueError: the file is not JSON, or not a JSON object.
     """
     value = json.loads(path.read_text("utf-8"))
     if not isinstance(value, dict):
-        raise ValueError(f"a JSON {type(value).__name__}, not an object")
+        raise ValueError(f"a JSON {type(value).__name__}; expected an object")
     value.pop(_KEY, None)
     return value
 
 
 def is_unchanged(path: Path) -> bool:
-    """Whether every byte of the file is as it was written."""
+    """Whether the file still matches its checksum."""
     try:
         content = path.read_text("utf-8")
         checksum = json.loads(content)[_KEY]

@@ -1,7 +1,7 @@
-"""One part of a corpus → one shard of the store: the idempotent task that a build consists of.
+"""One part of a corpus → one shard of a token store: the task that a build repeats for every part.
 
-Whoever runs it (this process, a worker, Slurm, Ray) calls `make`: it writes the shard whole or not at all, and does
-nothing where the shard is there already, from the same bytes (name, size, version) and the same vocabulary.
+Each runner (this process, a worker process, Slurm, Ray) calls `make_shard`. A shard is written whole or not at all, and
+is kept if it was made from the same files (name, size, version) with the same vocabulary.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -18,62 +18,64 @@ from anaume.files import path_lock
 from anaume.tokenizer.load import Tokenizer
 from anaume.tokens import store
 
-# What is encoded at a time: documents, and characters past which no further one is added.
-_DOCUMENTS, _CHARACTERS = 64, 1 << 18
+# A batch of texts ends at this many documents or, to bound memory, with the document that reaches this many characters.
+_BATCH_DOCUMENTS, _BATCH_CHARACTERS = 64, 1 << 18
 
 
 @dataclass(frozen=True)
 class ShardTask:
-    """A part and the folder of its shard."""
+    """A part of a corpus and the folder of the shard that is made from it."""
 
     part: Part
     folder: Path
 
 
-def make(task: ShardTask, tokenizer: Tokenizer, add: Callable[[int, int], None]) -> None:
-    """Write the shard of a task, telling `add` of bytes read and tokens made on the way.
+def make_shard(task: ShardTask, tokenizer: Tokenizer, add_progress: Callable[[int, int], None]) -> None:
+    """Write the shard of a task, unless it is whole already.
+
+    `add_progress` is called after each batch of texts with the bytes read and the tokens made since the last call.
 
     Raises:
         UserError: the part can't be read.
     """
     with path_lock(task.folder):
         if is_whole(task, tokenizer.vocabulary_hash):
-            add(task.part.bytes, 0)
+            add_progress(task.part.bytes, 0)
         else:
-            _encode(task, tokenizer, add)
+            _write_shard(task, tokenizer, add_progress)
 
 
 def is_whole(task: ShardTask, vocabulary_hash: str) -> bool:
-    """Whether the task's folder is the shard of its part as it is now."""
+    """Whether the task's folder holds a whole shard, made from the present files of its part."""
     try:
         store.open(task.folder, vocabulary_hash)
-    except UserError:  # absent, or cut off by something after it was written
+    except UserError:  # the shard is absent, or its files were cut off after they were written
         return False
-    return bool(store.read_header(task.folder).details.get("made_of") == _made_of(task.part))
+    return bool(store.read_header(task.folder).details.get("made_of") == _part_record(task.part))
 
 
 def identity(source: Source) -> dict[str, Any]:
-    """What of a source decides which documents it gives; the built-in corpus also changes with our version."""
+    """Fields of a source that determine its documents, with the package's version for the built-in corpus."""
     identity = source.model_dump(exclude={"weight", "bad_lines"}, exclude_defaults=True)
     return identity | ({"version": __version__} if source.builtin else {})
 
 
-def _encode(task: ShardTask, tokenizer: Tokenizer, add: Callable[[int, int], None]) -> None:
+def _write_shard(task: ShardTask, tokenizer: Tokenizer, add_progress: Callable[[int, int], None]) -> None:
     reading = Reading()
-    characters = without_ids = seen_bytes = seen_tokens = 0
+    characters = without_ids = reported_bytes = reported_tokens = 0
     with store.writing(task.folder, tokenizer.vocab_size, tokenizer.vocabulary_hash) as writer:
-        for texts in in_batches(read(task.part, reading)):
-            # Some tokenizers drop control characters, and some texts have nothing else.
-            found = [(text, ids) for text, ids in zip(texts, tokenizer.encode(texts), strict=True) if len(ids)]
-            if found:
-                writer.extend([ids for _, ids in found])
-            characters += sum(len(text) for text, _ in found)
-            without_ids += len(texts) - len(found)
-            add(reading.bytes - seen_bytes, writer.tokens - seen_tokens)
-            seen_bytes, seen_tokens = reading.bytes, writer.tokens
-        add(reading.bytes - seen_bytes, 0)
+        for texts in batch_texts(read(task.part, reading)):
+            # A text of control characters alone gives no ids with tokenizers that drop them.
+            encoded = [(text, ids) for text, ids in zip(texts, tokenizer.encode(texts), strict=True) if len(ids)]
+            if encoded:
+                writer.extend([ids for _, ids in encoded])
+            characters += sum(len(text) for text, _ in encoded)
+            without_ids += len(texts) - len(encoded)
+            add_progress(reading.bytes - reported_bytes, writer.tokens - reported_tokens)
+            reported_bytes, reported_tokens = reading.bytes, writer.tokens
+        add_progress(reading.bytes - reported_bytes, 0)
         writer.details = {
-            "made_of": _made_of(task.part),
+            "made_of": _part_record(task.part),
             "characters": characters,
             "bad_lines": reading.bad_lines,
             "first_bad": reading.first_bad,
@@ -81,23 +83,26 @@ def _encode(task: ShardTask, tokenizer: Tokenizer, add: Callable[[int, int], Non
         }
 
 
-def in_batches(documents: Iterable[Document]) -> Iterator[list[str]]:
-    """Texts to be encoded at a time, so that long documents don't add up in memory."""
+def batch_texts(documents: Iterable[Document]) -> Iterator[list[str]]:
+    """Group the texts of documents into batches of bounded memory, in order."""
     batch: list[str] = []
     characters = 0
     for document in documents:
         batch.append(document.text)
         characters += len(document.text)
-        if len(batch) == _DOCUMENTS or characters >= _CHARACTERS:
+        if len(batch) == _BATCH_DOCUMENTS or characters >= _BATCH_CHARACTERS:
             yield batch
             batch, characters = [], 0
     if batch:
         yield batch
 
 
-def _made_of(part: Part) -> dict[str, Any]:
-    """The source and the files as they were when listed: a file that has changed since is done again next time."""
+def _part_record(part: Part) -> dict[str, Any]:
+    """The source and the listed files (name, size, version, range) of a part; a shard is remade when it differs."""
     return {
         "source": identity(part.source),
-        "files": [[f.base, f.size, f.version, *([] if f.is_whole else [f.begin, f.end])] for f in part.files],
+        "files": [
+            [file.base, file.size, file.version, *([] if file.is_whole else [file.begin, file.end])]
+            for file in part.files
+        ],
     }

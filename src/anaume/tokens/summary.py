@@ -1,4 +1,4 @@
-"""What a build gave: counts of each source, and how long documents are."""
+"""Stores → the summary of a build: counts of each source and the distribution of document lengths."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,14 +11,14 @@ from anaume.tokens.store import Header, Integers, Store
 QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 BIN, HISTOGRAM_END = 128, 8192  # tokens; the paper's Figure 5 ends at the longest length it trains on
 
-_LONGEST = 1 << 20  # tokens: longer documents count as this long in the quantiles
+_LONGEST = 1 << 20  # tokens; a bound on the lengths that are counted bounds the memory
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What was found in a source; `characters` and `tokens` are those of its `documents`.
+    """Counts of a source; `characters` and `tokens` are those of its `documents`.
 
-    `bad_lines` were unreadable, `empty_documents` held no text: both are left out.
+    `bad_lines` (unreadable) and `empty_documents` (without text) are left out of the store.
     """
 
     documents: int
@@ -30,12 +30,14 @@ class Counts:
 
 @dataclass(frozen=True)
 class Summary(Counts):
-    """The result of a build: counts over all sources, those of each source, and how long documents are.
+    """Result of a build: the counts over all sources and of each source, and the distribution of document lengths.
 
-    `first_bad` names the first unreadable lines of each source. `length_quantiles`: share of documents ("0.5") → length
-    in tokens that so many don't exceed. `length_histogram`: documents longer than `low` and no longer than `high`
-    tokens, in equal bins; of the last, which has the longer ones, `high` is None. `seconds` (with the wait in a
-    cluster's queue), `encoded_tokens` and `tokens_per_second` are of this run, without the shards that were there.
+    `first_bad`: the first unreadable lines of each source.
+    `length_quantiles`: quantiles of the document length in tokens; keys are the fractions ("0.5").
+    `length_histogram`: number of documents longer than `low` and not longer than `high` tokens, in equal bins; `high`
+    of the last bin is None.
+    `seconds`, `encoded_tokens`, `tokens_per_second`: those of this run, without the shards that were whole before it;
+    `seconds` includes the wait in a cluster's queue.
     """
 
     sources: dict[str, Counts]
@@ -49,13 +51,13 @@ class Summary(Counts):
 
 
 def summarize(stores: Sequence[Store], seconds: float, encoded_tokens: int) -> Summary:
-    """The summary of a build that took so long and made so many tokens; `stores` are its sources' stores."""
-    headers = [store.read_header(one.folder) for one in stores]
-    counts = _counts(headers)
+    """Summarize a build from the stores of its sources, its duration and the number of tokens that it encoded."""
+    headers = [store.read_header(source_store.folder) for source_store in stores]
+    counts = _sum_counts(headers)
     lengths = count_lengths(stores)
     return Summary(
         **asdict(counts),
-        sources={f"{i}: {h.details['source']}": _counts([h]) for i, h in enumerate(headers)},
+        sources={f"{i}: {header.details['source']}": _sum_counts([header]) for i, header in enumerate(headers)},
         characters_per_token=round(counts.characters / counts.tokens, 4),
         first_bad=[line for header in headers for line in header.details["first_bad"]],
         length_quantiles=length_quantiles(lengths),
@@ -67,36 +69,36 @@ def summarize(stores: Sequence[Store], seconds: float, encoded_tokens: int) -> S
 
 
 def count_lengths(stores: Sequence[Store]) -> Integers:
-    """How many documents there are of 0, 1, 2 … tokens; memory doesn't grow with them."""
+    """Number of documents of 0, 1, 2 … tokens, shape (2²⁰ + 1,); a longer document counts as one of 2²⁰ tokens."""
     counts = np.zeros(_LONGEST + 1, dtype=np.int64)
-    for one in stores:
-        for lengths in store.lengths_in_blocks(one):
+    for source_store in stores:
+        for lengths in store.lengths_in_blocks(source_store):
             counts += np.bincount(np.minimum(lengths, _LONGEST), minlength=_LONGEST + 1)
     return counts
 
 
-def length_quantiles(lengths: Integers) -> dict[str, int]:
-    """Share of documents → the length in tokens that so many don't exceed."""
-    up_to = np.cumsum(lengths)
-    ranks = [max(1, int(np.ceil(share * up_to[-1]))) for share in QUANTILES]
-    return {f"{share:g}": int(np.searchsorted(up_to, rank)) for share, rank in zip(QUANTILES, ranks, strict=True)}
+def length_quantiles(documents: Integers) -> dict[str, int]:
+    """Quantiles of the document length in tokens; keys are the fractions. `documents` is as of `count_lengths`."""
+    cumulative = np.cumsum(documents)
+    ranks = [max(1, int(np.ceil(fraction * cumulative[-1]))) for fraction in QUANTILES]
+    return {f"{q:g}": int(np.searchsorted(cumulative, rank)) for q, rank in zip(QUANTILES, ranks, strict=True)}
 
 
-def length_histogram(lengths: Integers) -> list[dict[str, int | None]]:
-    """Documents in equal bins of their length, (low, high]; the last bin has no end."""
+def length_histogram(documents: Integers) -> list[dict[str, int | None]]:
+    """Number of documents per bin of their length, (low, high]; `documents` is as of `count_lengths`."""
     bins = range(0, HISTOGRAM_END, BIN)
     rows: list[dict[str, int | None]] = [
-        {"low": low, "high": low + BIN, "documents": int(lengths[low + 1 : low + BIN + 1].sum())} for low in bins
+        {"low": low, "high": low + BIN, "documents": int(documents[low + 1 : low + BIN + 1].sum())} for low in bins
     ]
-    return [*rows, {"low": HISTOGRAM_END, "high": None, "documents": int(lengths[HISTOGRAM_END + 1 :].sum())}]
+    return [*rows, {"low": HISTOGRAM_END, "high": None, "documents": int(documents[HISTOGRAM_END + 1 :].sum())}]
 
 
 def describe(summary: Summary) -> list[str]:
-    """The summary in a few lines."""
+    """Describe a summary in a few lines of text."""
     quantiles = summary.length_quantiles
     lines = [
         f"{summary.documents:,} documents, {summary.tokens:,} tokens, "
-        f"{summary.characters_per_token:.2f} characters a token",
+        f"{summary.characters_per_token:.2f} characters per token",
         f"half of the documents have up to {quantiles['0.5']:,} tokens, 90 % up to {quantiles['0.9']:,}, "
         f"99 % up to {quantiles['0.99']:,}, the longest {quantiles['1']:,}",
     ]
@@ -107,10 +109,10 @@ def describe(summary: Summary) -> list[str]:
         lines += [f"  {line}" for line in summary.first_bad]
     if not summary.encoded_tokens:
         return [*lines, "nothing was left to do"]
-    return [*lines, f"{summary.seconds:,.1f} s, {summary.tokens_per_second:,.0f} tokens a second"]
+    return [*lines, f"{summary.seconds:,.1f} s, {summary.tokens_per_second:,.0f} tokens per second"]
 
 
-def _counts(headers: Sequence[Header]) -> Counts:
+def _sum_counts(headers: Sequence[Header]) -> Counts:
     def total(name: str) -> int:
         return sum(header.details[name] for header in headers)
 
