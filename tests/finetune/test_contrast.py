@@ -186,7 +186,11 @@ def test_mistakes(modernbert_folder: Path, tmp_path: Path) -> None:
         read_sets()
     good = {"sentence1": "海", "sentence2": "山", "label": "neutral"}
     for name, row, said in (
-        ("empty", good | {"sentence2": ""}, r"train-v1\.3\.json:2: 'sentence2' must be a text that is not empty"),
+        (
+            "empty",
+            good | {"sentence2": ""},
+            r"train-v1\.3\.json:2: 'sentence2' is ''; expected a text that is not empty",
+        ),
         ("label", good | {"label": "maybe"}, r"train-v1\.3\.json:2: 'label' is 'maybe'; accepted: contradiction, ent"),
         ("none", good, "no example is an entailment"),
     ):

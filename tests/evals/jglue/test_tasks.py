@@ -63,7 +63,7 @@ def test_the_repositories_own_layout(task: str, layout: str, jglue_folder: Path)
         ("jsts", "train", 4, {"label": 5.2}, ":5: 'label' is 5.2; accepted: a number from 0 to 5"),
         ("jsts", "valid", 0, {"label": "3"}, ":1: 'label' is '3'; accepted: a number from 0 to 5"),
         ("jsts", "valid", 0, {"label": None}, ":1: lacks 'label'"),
-        ("jsts", "train", 9, {"sentence2": " "}, ":10: 'sentence2' must be a text that is not empty"),
+        ("jsts", "train", 9, {"sentence2": " "}, ":10: 'sentence2' is ' '; expected a text that is not empty"),
         ("jnli", "train", 2, {"label": "yes"}, ":3: 'label' is 'yes'; accepted: contradiction, entailment, neutral"),
         ("jnli", "train", 2, {"sentence1": None}, ":3: lacks 'sentence1'"),
         ("jcola", "in_domain_valid", 1, {"label": 2}, ":2: 'label' is 2; accepted: 0, 1"),
@@ -90,7 +90,7 @@ def test_a_wrong_row(task: str, file: str, row: int, fields: dict[str, Any], sai
         ({"answers": []}, "no answers, expected one at least"),
         ({"answers": "東京"}, "'answers' must be a list"),
         ({"answers": [{"text": "東京"}]}, "lacks 'answer_start'"),
-        ({"question": ""}, "'question' must be a text that is not empty"),
+        ({"question": ""}, "'question' is ''; expected a text that is not empty"),
     ],
 )
 def test_a_wrong_question(changes: dict[str, Any], said: str, jglue_folder: Path) -> None:
