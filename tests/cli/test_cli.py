@@ -57,7 +57,7 @@ def test_each_verb_has_help_with_an_example(
         ("eval pseudo-perplexity model --out out", "eval pseudo-perplexity: --texts is missing"),
         ("eval geometry model --text x", "eval geometry: --text 'x' is an option of fill-mask"),
         ("eval fill-mask model --text x", "model: "),
-        ("tokenizer train x --vocab-size 10 --out out", "vocabulary size 10: accepted: at least 364"),
+        ("tokenizer train x --vocab-size 10 --out out", "vocabulary size 10: too small; expected at least 364"),
         ("tokens absent*.jsonl --tokenizer absent --out out", "absent"),
         ("report absent --out out", "absent"),
     ],
