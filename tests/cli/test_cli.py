@@ -60,7 +60,7 @@ def test_each_verb_has_help_with_an_example(verb: str, command_line: Command) ->
         ("eval retrieval model --pears p", "No such option: --pears"),
         ("verify absent", "absent: not a folder of tokens, a run or an export; expected one that anaume wrote"),
         ("eval fill-mask model --text x", "model: "),
-        ("tokenizer train x --vocab-size 10 --out out", "vocabulary size 10: accepted: at least 364"),
+        ("tokenizer train x --vocab-size 10 --out out", "vocabulary size 10: too small; expected at least 364"),
         ("tokens absent*.jsonl --tokenizer absent --out out", "absent"),
         ("report absent --out out", "absent"),
     ],

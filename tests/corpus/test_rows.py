@@ -26,9 +26,9 @@ def test_good_files(tmp_path: Path) -> None:
     [
         (read_pairs, GOOD_PAIR, "{nonsense", ":2: not JSON"),
         (read_pairs, GOOD_PAIR, "[1]", ":2: a JSON list; expected an object"),
-        (read_pairs, GOOD_PAIR, '{"query": "q"}', ":2: lacks 'positive' (has query)"),
-        (read_pairs, GOOD_PAIR, '{"query": "q", "positive": " "}', ":2: 'positive' must be a text"),
-        (read_pairs, GOOD_PAIR, '{"query": 1, "positive": "p"}', ":2: 'query' must be a text"),
+        (read_pairs, GOOD_PAIR, '{"query": "q"}', ":2: lacks 'positive' (has query); expected a text under that key"),
+        (read_pairs, GOOD_PAIR, '{"query": "q", "positive": " "}', ":2: 'positive' is ' '; expected a text"),
+        (read_pairs, GOOD_PAIR, '{"query": 1, "positive": "p"}', ":2: 'query' is 1; expected a text"),
         (
             read_cloze,
             GOOD_CLOZE,

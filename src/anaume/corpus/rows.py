@@ -46,8 +46,8 @@ def text_of(row: dict[str, Any], key: str, place: str) -> str:
         UserError: The key is missing, or its value is not a string or is blank. The message begins with `place`.
     """
     if key not in row:
-        raise UserError(f"{place}: lacks {key!r} (has {', '.join(row) or 'nothing'})")
+        raise UserError(f"{place}: lacks {key!r} (has {', '.join(row) or 'nothing'}); expected a text under that key")
     text = row[key]
     if not isinstance(text, str) or not text.strip():
-        raise UserError(f"{place}: {key!r} must be a text that is not empty, got {text!r}")
+        raise UserError(f"{place}: {key!r} is {text!r}; expected a text that is not empty")
     return text

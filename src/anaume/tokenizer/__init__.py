@@ -1,1 +1,1 @@
-"""Text ↔ token ids: train a vocabulary, adapt a decoder's for an encoder, open a tokenizer folder or a Hub id."""
+"""Text ↔ token ids: train a tokenizer, adapt a decoder's to an encoder, open a tokenizer folder or a Hub id."""

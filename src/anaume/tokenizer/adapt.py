@@ -1,7 +1,8 @@
-"""An existing tokenizer, most often a decoder's → the encoder's tokenizer folder.
+"""An existing tokenizer, most often of a decoder → the tokenizer folder of an encoder.
 
-The vocabulary stays as it is, id by id. What changes: `<cls> A <sep>` instead of the decoder's `<s>`, and for
-SentencePiece Unigram models, or Hugging Face folders made from one, the form described in unigram.py.
+The vocabulary keeps its pieces and their ids. Two things change: a text becomes `<cls> A <sep>` instead of the
+decoder's `<s> A`, and a SentencePiece Unigram model, or a Hugging Face folder made from one, gets the form that
+unigram.py describes.
 """
 
 from pathlib import Path
@@ -12,17 +13,17 @@ from anaume.tokenizer import unigram
 from anaume.tokenizer.hub import local_folder
 from anaume.tokenizer.unigram import Proto
 
-_LLM_JP = ("<unk>", "<s>", "</s>", "<MASK>", "<PAD>", "<CLS>", "<SEP>", "<EOD>")
+_LLM_JP_PIECES = ("<unk>", "<s>", "</s>", "<MASK>", "<PAD>", "<CLS>", "<SEP>", "<EOD>")  # the first ids, in order
 
 
 def adapt_tokenizer(source: str, out: Path) -> None:
-    """Write the tokenizer `source` as an encoder's tokenizer folder to `out`.
+    """Write the tokenizer `source` to `out` as the tokenizer folder of an encoder.
 
     `source`: a SentencePiece .model file, a Hugging Face tokenizer folder, or the id of one on the Hub.
 
     Raises:
-        UserError: `source` is none of these, has no mask, pad, cls or sep piece, or is no Unigram .model;
-            `out` holds something else than a tokenizer.
+        UserError: `source` is none of these, lacks a mask, pad, cls or sep piece, or is a .model of another type than
+            Unigram; or `out` holds other files than a tokenizer's.
     """
     folders.check_out(out)
     path = Path(source).expanduser()
@@ -35,23 +36,29 @@ def adapt_tokenizer(source: str, out: Path) -> None:
         if model.exists():
             write_unigram(unigram.read(model.read_bytes(), str(model)), str(model), out)
             return
-    raise UserError(f"tokenizer {source}: no {folders.TOKENIZER} in it; accepted: a folder with one")
+    raise UserError(f"tokenizer {source}: no {folders.TOKENIZER} in it; expected a folder with one")
 
 
 def write_unigram(proto: Proto, place: str, out: Path) -> None:
-    """Write a SentencePiece Unigram model, whose mask, pad, cls and sep are found by their spelling."""
-    if tuple(piece.piece for piece in proto.pieces[: len(_LLM_JP)]) == _LLM_JP:
-        for piece in proto.pieces[3 : len(_LLM_JP)]:  # as LLM-jp's folders on the Hub spell them
+    """Write the tokenizer folder of a SentencePiece Unigram model; the spelling of its pieces shows their roles.
+
+    `place` begins the message of an error. `proto` is changed.
+
+    Raises:
+        UserError: The model lacks a mask, pad, cls or sep piece.
+    """
+    if tuple(piece.piece for piece in proto.pieces[: len(_LLM_JP_PIECES)]) == _LLM_JP_PIECES:
+        for piece in proto.pieces[3 : len(_LLM_JP_PIECES)]:  # LLM-jp's folders on the Hub spell them so.
             piece.piece = f"{piece.piece[:-1]}|LLM-jp>"
-    names = [piece.piece for piece in proto.pieces]
-    roles = folders.roles_by_spelling(names)
-    folders.need_roles(roles, place)
-    unigram.prepare(proto, [names.index(name) for name in roles.values()])
+    pieces = [piece.piece for piece in proto.pieces]
+    names = folders.roles_by_spelling(pieces)
+    folders.need_roles(names, place)
+    unigram.prepare(proto, [pieces.index(name) for name in names.values()])
     for role, name in (("unk", proto.trainer_spec.unk_piece), ("bos", "<s>"), ("eos", "</s>")):
-        if name in names:
-            roles[role] = name
+        if name in pieces:
+            names[role] = name
     model = proto.SerializeToString() if unigram.is_exact(proto) else None
-    folders.write(unigram.to_tokenizers(proto), roles, model, out)
+    folders.write(unigram.to_tokenizers(proto), names, model, out)
 
 
 def _adapt_folder(folder: Path, out: Path) -> None:

@@ -1,8 +1,10 @@
-"""The tokenizer folder that `train` and `adapt` write, and that `AutoTokenizer` opens.
+"""The tokenizer folder of an encoder: written by `train` and `adapt`, opened by `load` and by `AutoTokenizer`.
 
-tokenizer.json          `tokenizers`: text → <cls> A <sep>, or <cls> A <sep> B <sep>
-tokenizer_config.json   names of the special tokens; no token_type_ids
-sentencepiece.model     only where it gives the same ids (see unigram.py): it is what encodes corpora
+tokenizer.json          the `tokenizers` library's file: text → <cls> A <sep>, two texts → <cls> A <sep> B <sep>
+tokenizer_config.json   names of the special tokens; the model's inputs have no token_type_ids
+sentencepiece.model     encodes corpora, faster; present only if it gives the same ids (see unigram.py)
+
+A special token has a role ("mask", "pad", "cls", "sep", "unk", "bos", "eos") and a name, its spelling.
 """
 
 import json
@@ -17,55 +19,61 @@ from anaume.errors import UserError
 from anaume.files import folder_atomic
 
 TOKENIZER, CONFIG, SENTENCEPIECE = "tokenizer.json", "tokenizer_config.json", "sentencepiece.model"
-ROLES = ("mask", "pad", "cls", "sep")  # the special tokens an encoder can't do without
-NAMED = (*ROLES, "unk", "bos", "eos")
-POSITIONS = 8192
+ROLES = ("mask", "pad", "cls", "sep")  # the special tokens that an encoder needs
 
-_LOOKS_LIKE = re.compile(r"[<\[](mask|pad|cls|sep)(\|[^>\]]*)?[>\]]", re.IGNORECASE)
+_ALL_ROLES = (*ROLES, "unk", "bos", "eos")
+_POSITIONS = 8192  # tokens; the longest input that the model supports
+# `pretrain` notes in the last file where a run's tokenizer came from.
+_KNOWN_FILES = (TOKENIZER, CONFIG, SENTENCEPIECE, "origin.json")
+_SPELLING = re.compile(r"[<\[](mask|pad|cls|sep)(\|[^>\]]*)?[>\]]", re.IGNORECASE)
 
 
 def roles_by_spelling(names: Iterable[str]) -> dict[str, str]:
-    """Role → the first of `names` that is spelled like it: `<MASK>`, `[MASK]`, `<mask|LLM-jp>`, …"""
-    found: dict[str, str] = {}
+    """Return role → the first name that is spelled like it: `<MASK>`, `[MASK]`, `<mask|LLM-jp>`, …"""
+    names_of_roles: dict[str, str] = {}
     for name in names:
-        if match := _LOOKS_LIKE.fullmatch(name):
-            found.setdefault(match[1].lower(), name)
-    return found
+        if match := _SPELLING.fullmatch(name):
+            names_of_roles.setdefault(match[1].lower(), name)
+    return names_of_roles
 
 
 def need_roles(roles: dict[str, str], place: str) -> None:
-    """Refuse a vocabulary without one of `ROLES`.
+    """Check that the keys of `roles` include all of `ROLES`.
 
     Raises:
-        UserError: naming what is missing.
+        UserError: Some are missing. The message begins with `place` and names them.
     """
     missing = [role for role in ROLES if role not in roles]
     if missing:
         raise UserError(
             f"{place}: a tokenizer without a {' and a '.join(missing)} token; "
-            f"accepted: one with {', '.join(ROLES)} (spelled like <mask> or [MASK], or named in {CONFIG})"
+            f"expected one with {', '.join(ROLES)} (spelled like <mask> or [MASK], or named in {CONFIG})"
         )
 
 
 def check_out(out: Path) -> None:
-    """Refuse to write over a folder that holds anything else than a tokenizer of ours.
+    """Check that `out` does not exist, or is a folder that holds only files of a tokenizer.
 
     Raises:
-        UserError: naming what is in the way.
+        UserError: `out` is a file or holds another file, which would be lost.
     """
     if out.is_dir():
-        foreign = sorted(file.name for file in out.iterdir() if file.name not in _OURS)
+        foreign = sorted(file.name for file in out.iterdir() if file.name not in _KNOWN_FILES)
         if foreign:
-            raise UserError(f"{out}: holds {foreign[0]}; accepted: a new folder, or one with a tokenizer only")
+            raise UserError(f"{out}: holds {foreign[0]}; expected a new folder, or one with a tokenizer only")
     elif out.exists():
-        raise UserError(f"{out}: a file; accepted: a new folder")
-
-
-_OURS = (TOKENIZER, CONFIG, SENTENCEPIECE, "origin.json")  # the last: a run's note of where it came from
+        raise UserError(f"{out}: a file; expected a new folder")
 
 
 def write(tokenizer: Tokenizer, names: dict[str, str], sentencepiece_model: bytes | None, out: Path) -> None:
-    """Make `out` a tokenizer folder; `names` maps the roles, and perhaps unk, bos, eos, to their tokens."""
+    """Write the tokenizer folder `out`, replacing an older one. `tokenizer` is changed.
+
+    `names`: role → name of its special token; all of `ROLES`, and optionally "unk", "bos" and "eos".
+    `sentencepiece_model`: content of sentencepiece.model, or None if it would not give the same ids.
+
+    Raises:
+        UserError: `check_out` refuses `out`.
+    """
     check_out(out)
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -73,7 +81,7 @@ def write(tokenizer: Tokenizer, names: dict[str, str], sentencepiece_model: byte
         [AddedToken(name, normalized=False, special=True) for name in dict.fromkeys(names.values())]
     )
     cls, sep = names["cls"], names["sep"]
-    if tokenizer.encode("").tokens != [cls, sep]:  # else it is an encoder's already: its way with pairs stays
+    if tokenizer.encode("").tokens != [cls, sep]:  # An encoder's tokenizer keeps its own form of pairs.
         tokenizer.post_processor = processors.TemplateProcessing(
             single=[f"{cls}:0", "$A:0", f"{sep}:0"],
             pair=[f"{cls}:0", "$A:0", f"{sep}:0", "$B:0", f"{sep}:0"],
@@ -81,12 +89,12 @@ def write(tokenizer: Tokenizer, names: dict[str, str], sentencepiece_model: byte
         )
     config: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": POSITIONS,
+        "model_max_length": _POSITIONS,
         "model_input_names": ["input_ids", "attention_mask"],
         "clean_up_tokenization_spaces": False,
         "padding_side": "right",
         "truncation_side": "right",
-        **{f"{role}_token": names[role] for role in NAMED if role in names},
+        **{f"{role}_token": names[role] for role in _ALL_ROLES if role in names},
     }
     with folder_atomic(out) as folder:
         tokenizer.save(str(folder / TOKENIZER))
@@ -99,24 +107,24 @@ def read_tokenizer_json(folder: Path) -> Tokenizer:
     """Open the folder's tokenizer.json.
 
     Raises:
-        UserError: it is damaged, or of a kind that the library doesn't know.
+        UserError: The file is damaged, or the library does not know its kind of model.
     """
     try:
         return Tokenizer.from_file(str(folder / TOKENIZER))
-    except Exception as error:  # the library raises nothing narrower
+    except Exception as error:  # The library raises no narrower class.
         raise UserError(f"{folder / TOKENIZER}: not a tokenizer ({' '.join(str(error).split())})") from error
 
 
 def read_names(folder: Path, tokenizer: Tokenizer) -> dict[str, str]:
-    """Role → token, of any Hugging Face tokenizer folder: as its configuration says, else by spelling.
+    """Return role → name of the special tokens of a Hugging Face tokenizer folder.
 
-    Also "unk", "bos" and "eos" where the configuration names them.
+    The folder's configuration files name them; a role of `ROLES` that they do not name is found by spelling.
     """
     names = {}
     for file in ("special_tokens_map.json", CONFIG):
         if (folder / file).exists():
             config = json.loads((folder / file).read_text("utf-8"))
-            for role in NAMED:
+            for role in _ALL_ROLES:
                 value = config.get(f"{role}_token")
                 name = value.get("content") if isinstance(value, dict) else value
                 if isinstance(name, str) and tokenizer.token_to_id(name) is not None:

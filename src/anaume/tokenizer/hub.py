@@ -1,4 +1,4 @@
-"""A tokenizer's files: in a local folder, or fetched from the Hugging Face Hub."""
+"""The name of a tokenizer → the local folder that holds its files, downloaded from the Hugging Face Hub if needed."""
 
 import re
 from pathlib import Path
@@ -9,23 +9,23 @@ _FILES = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", 
 
 
 def local_folder(source: str) -> Path:
-    """The folder `source`, or that of the Hub's repository `source`, downloaded once.
+    """Return `source` if it is a folder; otherwise the cached download of the Hub repository with that id.
 
     Raises:
-        UserError: neither, or the Hub can't be reached.
+        UserError: `source` is neither, or the Hub cannot be reached.
     """
     folder = Path(source).expanduser()
     if folder.is_dir():
         return folder
     if folder.exists() or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source):
         raise UserError(
-            f"tokenizer {source}: no such folder; accepted: a SentencePiece .model file, "
+            f"tokenizer {source}: no such folder; expected a SentencePiece .model file, "
             "a Hugging Face tokenizer folder or the id of one on the Hub"
         )
     from huggingface_hub import snapshot_download
 
     try:
         return Path(snapshot_download(source, allow_patterns=_FILES))
-    except (OSError, ValueError) as error:  # no such repository; no way to reach the Hub; not cached
+    except (OSError, ValueError) as error:  # No such repository, or the Hub is out of reach and nothing is cached.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"tokenizer {source}: no such folder, and not to be had from the Hub: {reason}") from error
+        raise UserError(f"tokenizer {source}: no such folder, and the Hub does not give it: {reason}") from error

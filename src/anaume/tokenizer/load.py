@@ -1,9 +1,9 @@
-"""A tokenizer folder → ids for the token store.
+"""A tokenizer folder → a Tokenizer, which turns texts into the ids of the token store.
 
-`train` and `adapt` write such folders; `load` opens them, or any Hugging Face one that has a tokenizer.json
-and a mask, cls, sep and pad token. What `Tokenizer.encode` gives never holds a special id: a text that spells
-`<s>` or `<MASK|LLM-jp>` gets the ordinary pieces of these characters, whereas `AutoTokenizer` turns it into the
-special token (unless called with `split_special_tokens=True`).
+`load_tokenizer` opens a folder that `train` or `adapt` wrote, or any Hugging Face folder that has a tokenizer.json and
+a mask, cls, sep and pad token. `Tokenizer.encode` never returns a special id: a text that spells `<s>` or
+`<MASK|LLM-jp>` gets the ordinary pieces of these characters. `AutoTokenizer`, by contrast, returns the special token
+unless it is called with `split_special_tokens=True`.
 """
 
 import hashlib
@@ -27,13 +27,14 @@ Encode = Callable[[list[str]], list[Ids]]
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """A tokenizer of an encoder.
+    """A tokenizer of an encoder. Another process that gets it by pickle opens the folder again.
 
-    `folder`           where its files are, for `AutoTokenizer`
+    `folder`           folder of its files, which `AutoTokenizer` opens
     `vocab_size`       number of ids; the ids are 0 … vocab_size - 1
-    `special_ids`      ids that no text becomes and no random replacement uses: control tokens and unknown.
-                       Bytes are ordinary ids
+    `special_ids`      ids of control tokens and of the unknown token, which `encode` never returns and which random
+                       replacements never use; the ids of bytes are ordinary
     `vocabulary_hash`  SHA-256 of the pieces in the order of their ids
+    `engine`           library that encodes: "sentencepiece" or "tokenizers"; both give the same ids
     """
 
     folder: Path
@@ -45,15 +46,14 @@ class Tokenizer:
     unk_id: int | None
     special_ids: tuple[int, ...]
     vocabulary_hash: str
-    engine: str  # "sentencepiece" or "tokenizers": what encodes; both give the same ids
+    engine: str
     _encode: Encode = field(repr=False, compare=False)
 
     def encode(self, texts: list[str]) -> list[Ids]:
-        """The ids of each text, without cls and sep, on one core."""
+        """Return the ids of each text, without cls and sep. One core is used."""
         return self._encode(texts)
 
     def __reduce__(self) -> tuple[Callable[[Path], "Tokenizer"], tuple[Path]]:
-        """Another process opens the folder again."""
         return load_tokenizer, (self.folder,)
 
 
@@ -61,12 +61,12 @@ def load_tokenizer(path: Path | str) -> Tokenizer:
     """Open a tokenizer folder, or the id of one on the Hub.
 
     Raises:
-        UserError: there is none, it has no tokenizer.json, or it lacks a mask, cls, sep or pad token.
+        UserError: The folder does not exist, has no tokenizer.json, or lacks a mask, cls, sep or pad token.
     """
     folder = local_folder(str(path))
     file = folder / folders.TOKENIZER
     if not file.exists():
-        raise UserError(f"tokenizer {path}: no {folders.TOKENIZER} in it; accepted: a folder with one")
+        raise UserError(f"tokenizer {path}: no {folders.TOKENIZER} in it; expected a folder with one")
     fast = folders.read_tokenizer_json(folder)
     names = folders.read_names(folder, fast)
     folders.need_roles(names, f"tokenizer {path}")
@@ -76,7 +76,10 @@ def load_tokenizer(path: Path | str) -> Tokenizer:
     special = {i for i, token in added.items() if token.special} | set(ids.values())
     pieces = _pieces(vocabulary)
     model = folder / folders.SENTENCEPIECE
-    encode = _sentencepiece(model, pieces) if model.exists() else _tokenizers(fast, special, len(pieces))
+    if model.exists():
+        engine, encode = "sentencepiece", _sentencepiece_encoder(model, pieces)
+    else:
+        engine, encode = "tokenizers", _tokenizers_encoder(fast, special, len(pieces))
     return Tokenizer(
         folder=folder,
         vocab_size=len(pieces),
@@ -87,51 +90,55 @@ def load_tokenizer(path: Path | str) -> Tokenizer:
         unk_id=ids.get("unk"),
         special_ids=tuple(sorted(special)),
         vocabulary_hash=hashlib.sha256("\0".join(pieces).encode()).hexdigest(),
-        engine="sentencepiece" if model.exists() else "tokenizers",
+        engine=engine,
         _encode=encode,
     )
 
 
 def _pieces(vocabulary: dict[str, int]) -> list[str]:
-    """Piece of each id; "" where an id has none."""
+    """Return the piece of each id; "" for an id without one."""
     pieces = [""] * (max(vocabulary.values()) + 1)
     for piece, index in vocabulary.items():
         pieces[index] = piece
     return pieces
 
 
-def _sentencepiece(model: Path, pieces: list[str]) -> Encode:
-    """Encode through SentencePiece: the text's first cut with the dummy prefix, the others without."""
+def _sentencepiece_encoder(model: Path, pieces: list[str]) -> Encode:
+    """Return a function that encodes through SentencePiece, each text in the cuts that unigram.py describes.
+
+    The first cut of a text gets the dummy prefix, the others do not.
+    """
     content = model.read_bytes()
     proto = unigram.read(content, str(model))
     if [piece.piece for piece in proto.pieces] != pieces:
         raise UserError(
-            f"{model}: its pieces are not those of {folders.TOKENIZER} beside it; "
-            "accepted: the two files that `anaume tokenizer` wrote together, or the latter alone"
+            f"{model}: its pieces are not those of {folders.TOKENIZER} in the same folder; "
+            f"expected the two files that `anaume tokenizer` wrote together, or {folders.TOKENIZER} alone"
         )
     first = sentencepiece.SentencePieceProcessor(model_proto=content)
     further = sentencepiece.SentencePieceProcessor(model_proto=unigram.without_prefix(proto))
-    within = unigram.spans(proto)
+    inner_pairs = unigram.inner_pairs(proto)
 
     def encode(texts: list[str]) -> list[Ids]:
-        # All in two calls: with texts of one sentence each, calls would take longer than the work.
-        cuts = [unigram.cut(text, within) for text in texts]
-        heads = first.encode_as_numpy([head for head, *_ in cuts], num_threads=1)
-        rests = iter(further.encode_as_numpy([stretch for _, *rest in cuts for stretch in rest], num_threads=1))
+        # All texts share two calls, because for texts of one sentence a call takes longer than its work.
+        cuts_of_texts = [unigram.cut(text, inner_pairs) for text in texts]
+        first_ids = first.encode_as_numpy([head for head, *_ in cuts_of_texts], num_threads=1)
+        further_cuts = [cut for _, *rest in cuts_of_texts for cut in rest]
+        further_ids = iter(further.encode_as_numpy(further_cuts, num_threads=1))
         return [
-            np.concatenate([head, *islice(rests, len(stretches) - 1)]).astype(np.uint32)
-            for head, stretches in zip(heads, cuts, strict=True)
+            np.concatenate([head, *islice(further_ids, len(cuts) - 1)]).astype(np.uint32)
+            for head, cuts in zip(first_ids, cuts_of_texts, strict=True)
         ]
 
     return encode
 
 
-def _tokenizers(fast: tokenizers.Tokenizer, special: set[int], size: int) -> Encode:
-    """Encode through `tokenizers`; a special id that its model finds in raw text is left out."""
-    fast.encode_special_tokens = True  # don't look for special tokens in the text
+def _tokenizers_encoder(fast: tokenizers.Tokenizer, special: set[int], vocab_size: int) -> Encode:
+    """Return a function that encodes through `tokenizers` and leaves out special ids that its model finds in a text."""
+    fast.encode_special_tokens = True  # Special tokens that a text spells are read as ordinary characters.
     fast.no_truncation()
     fast.no_padding()
-    ordinary = np.ones(size, dtype=bool)
+    ordinary = np.ones(vocab_size, dtype=bool)
     ordinary[list(special)] = False
 
     def encode(text: str) -> Ids:

@@ -1,6 +1,6 @@
-"""A tokenizer's ids → the UTF-8 bytes that each stands for in a text; empty for special ids.
+"""A tokenizer → the surface of each of its ids: the UTF-8 bytes that the id stands for, none for a special id.
 
-Joined, the surfaces of a document's ids are its text again, with SentencePiece's imagined space before it.
+The surfaces of a document's ids, joined, are its text, with SentencePiece's dummy prefix as a space before it.
 """
 
 import re
@@ -13,31 +13,31 @@ from anaume.tokenizer import folder
 from anaume.tokenizer.load import Tokenizer
 from anaume.tokenizer.unigram import SPACE
 
-_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
+_BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
 _SENTENCE_ENDS = tuple(mark.encode() for mark in "。．！？!?\n")
-_CLOSING = '」』）】〉》”’")]'.encode()
+_CLOSING_BRACKETS = '」』）】〉》”’")]'.encode()
 
 
 def surfaces(tokenizer: Tokenizer) -> list[bytes]:
-    """The bytes of each id: those of a SentencePiece model from its pieces, others as their decoder has them."""
-    engine = folder.read_tokenizer_json(tokenizer.folder)
-    special = set(tokenizer.special_ids)
-    pieces = [engine.id_to_token(i) or "" for i in range(tokenizer.vocab_size)]
+    """Return the surface of each id: from the pieces of a SentencePiece model, or from the decoder of another one."""
+    fast = folder.read_tokenizer_json(tokenizer.folder)
+    special_ids = set(tokenizer.special_ids)
+    pieces = [fast.id_to_token(i) or "" for i in range(tokenizer.vocab_size)]
     if any(SPACE in piece for piece in pieces):
-        found: Iterable[bytes] = map(_of_piece, pieces)
+        all_surfaces: Iterable[bytes] = map(_surface_of_piece, pieces)
     else:
-        found = (text.encode() for text in engine.decode_batch([[i] for i in range(tokenizer.vocab_size)]))
-    return [b"" if i in special else surface for i, surface in enumerate(found)]
+        all_surfaces = (text.encode() for text in fast.decode_batch([[i] for i in range(tokenizer.vocab_size)]))
+    return [b"" if i in special_ids else surface for i, surface in enumerate(all_surfaces)]
 
 
-def _of_piece(piece: str) -> bytes:
-    byte = _BYTE.fullmatch(piece)
+def _surface_of_piece(piece: str) -> bytes:
+    byte = _BYTE_PIECE.fullmatch(piece)
     return bytes([int(byte[1], 16)]) if byte else piece.replace(SPACE, " ").encode()
 
 
-def end_sentences(of_ids: Sequence[bytes]) -> NDArray[np.bool_]:
-    """(vocabulary,) whether an id's text ends a sentence or a line, closing brackets not counted.
+def end_sentences(surfaces: Sequence[bytes]) -> NDArray[np.bool_]:
+    """Return (vocabulary,) whether each surface, without closing brackets, ends a sentence or a line.
 
-    A full stop of Latin script doesn't count: it also stands in numbers and names.
+    The Latin full stop does not count, because it also occurs in numbers and names.
     """
-    return np.array([surface.rstrip(_CLOSING).endswith(_SENTENCE_ENDS) for surface in of_ids])
+    return np.array([surface.rstrip(_CLOSING_BRACKETS).endswith(_SENTENCE_ENDS) for surface in surfaces])

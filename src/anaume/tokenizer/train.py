@@ -1,7 +1,8 @@
-"""A corpus → a Unigram vocabulary with byte fallback, in the paper's layout.
+"""A corpus → the folder of a Unigram tokenizer with byte fallback, in the layout of the paper's tokenizer.
 
-Ids: 0 <unk>, 1 <s>, 2 </s>, 3 mask, 4 pad, 5 cls, 6 sep, 7 eod, 8–263 the bytes, then the pieces. As in the
-paper's tokenizer: no normalisation, runs of spaces kept, digits apart, pieces of 16 characters at most.
+Ids: 0 <unk>, 1 <s>, 2 </s>, 3 mask, 4 pad, 5 cls, 6 sep, 7 eod, 8–263 the bytes, then the pieces. As in the paper's
+tokenizer, text is not normalised, runs of spaces are kept, digits are separate pieces, and a piece has at most 16
+characters.
 """
 
 import io
@@ -24,27 +25,29 @@ from anaume.tokenizer.adapt import write_unigram
 SPECIAL = [f"<{role}|anaume>" for role in ("MASK", "PAD", "CLS", "SEP", "EOD")]
 SMALLEST = 3 + len(SPECIAL) + 256 + len(string.printable)
 
-# Content words (kanji, katakana and compounds of both, タイ語), hiragana, and the rest. A piece that spans the border
-# of two such runs is a chance phrase ("の首都は"); without them a small vocabulary holds words, and a small model
-# learns far faster (docs/log.md).
+# A run is a stretch of content words (kanji, katakana and compounds of both, タイ語), of hiragana or of the rest.
+# Pieces that span two runs are chance phrases ("の首都は"); a small vocabulary without them holds words, and a small
+# model learns far faster (docs/log.md).
 _KANJI_KATAKANA, _HIRAGANA = "一-鿿㐀-䶿々〆ヶァ-ヺー", "ぁ-ゖゝゞ"
 _RUN = re.compile(rf"[{_KANJI_KATAKANA}]+|[{_HIRAGANA}]+|[^{_KANJI_KATAKANA}{_HIRAGANA}\n]+")
-_LONGEST_RUN = 1000  # characters; SentencePiece drops what is longer than 4,192 bytes
-_THREADS = 4  # the sums of expected counts depend on it: fixed, so that every machine trains the same vocabulary
+_LONGEST_RUN = 1000  # characters; SentencePiece drops sentences of more than 4,192 bytes
+_THREADS = 4  # Fixed, because the sums of expected counts depend on it: every machine trains the same vocabulary.
 
 
 def train_tokenizer(sources: Sequence[Source], vocab_size: int, out: Path, *, max_characters: int = 10_000_000) -> None:
     """Train a tokenizer on `sources` and write its folder to `out`.
 
-    Of each source, a share of `max_characters` after its weight is read, spread over its files. The same corpus gives
-    the same tokenizer. A small corpus may give fewer pieces than asked for; standard error says so.
+    The sources share `max_characters` in proportion to their weights, and the parts of a source share its characters.
+    Training is deterministic. If the corpus is too small for `vocab_size` pieces, the vocabulary is smaller and a
+    message on standard error gives its size.
 
     Raises:
-        UserError: the corpus can't be read (see `corpus.readers`), or has more characters than pieces are asked for.
+        UserError: The corpus cannot be read (see `corpus.readers`), `vocab_size` is too small for its characters, or
+            `out` holds other files than a tokenizer's.
     """
     folders.check_out(out)
     if vocab_size < SMALLEST:
-        raise UserError(f"vocabulary size {vocab_size}: accepted: at least {SMALLEST}")
+        raise UserError(f"vocabulary size {vocab_size}: too small; expected at least {SMALLEST}")
     total = sum(source.weight for source in sources)
     shares = [(source, int(max_characters * source.weight / total)) for source in sources]
     model = io.BytesIO()
@@ -52,12 +55,12 @@ def train_tokenizer(sources: Sequence[Source], vocab_size: int, out: Path, *, ma
         try:
             _train((run for share in shares for run in _runs(*share)), vocab_size, model)
         except RuntimeError as error:
-            raise _explained(error, vocab_size) from error
+            raise _vocabulary_size_error(error, vocab_size) from error
     proto = unigram.read(model.getvalue(), "the trained tokenizer")
     if len(proto.pieces) < vocab_size:
         print(f"anaume: the corpus gives {len(proto.pieces):,} pieces, not {vocab_size:,}", file=sys.stderr)
-    # Trained without the prefix, else each sentence's first piece would be learnt with "▁" before it,
-    # and only documents begin with one.
+    # Training ran without the dummy prefix, because it would learn each run's first piece with "▁" before it, but only
+    # documents begin with "▁".
     proto.normalizer_spec.add_dummy_prefix = True
     write_unigram(proto, "the trained tokenizer", out)
 
@@ -71,7 +74,7 @@ def _train(runs: Iterator[str], vocab_size: int, model: io.BytesIO) -> None:
         control_symbols=SPECIAL,
         byte_fallback=True,
         character_coverage=0.9995,
-        required_chars="▁" + string.printable.strip(),  # so that `<0x0A>` in a text is read as six characters
+        required_chars="▁" + string.printable.strip(),  # A text that spells `<0x0A>` is read as six characters.
         normalization_rule_name="identity",
         add_dummy_prefix=False,
         remove_extra_whitespaces=False,
@@ -80,7 +83,7 @@ def _train(runs: Iterator[str], vocab_size: int, model: io.BytesIO) -> None:
         split_digits=True,
         max_sentencepiece_length=16,
         max_sentence_length=4 * _LONGEST_RUN + 4,
-        # Fewer candidates and steps than by default: half the time, and no more tokens (0.2 % fewer on 140 MB).
+        # Fewer candidates and steps than the defaults take half the time and give 0.2 % fewer tokens on 140 MB.
         seed_sentencepiece_size=max(50_000, 8 * vocab_size),
         num_sub_iterations=1,
         num_threads=_THREADS,
@@ -90,16 +93,16 @@ def _train(runs: Iterator[str], vocab_size: int, model: io.BytesIO) -> None:
 
 
 def _runs(source: Source, characters: int) -> Iterator[str]:
-    """Runs of one script, from about so many characters of a source, as evenly from its parts as their sizes allow."""
-    todo = parts(source)
-    found = False
-    for index, part in enumerate(todo):
-        budget = characters // (len(todo) - index)
+    """Yield runs from about `characters` characters of a source, as evenly from its parts as their sizes allow."""
+    all_parts = parts(source)
+    is_empty = True
+    for index, part in enumerate(all_parts):
+        budget = characters // (len(all_parts) - index)
         for run in _part_runs(part, budget):
-            found = True
+            is_empty = False
             characters -= len(run)
             yield run
-    if not found:
+    if is_empty:
         raise no_document_error(source)
 
 
@@ -107,18 +110,18 @@ def _part_runs(part: Part, characters: int) -> Iterator[str]:
     for document in read(part, Reading()):
         for number, run in enumerate(_RUN.findall(document.text)):
             for start in range(0, len(run), _LONGEST_RUN):
-                # SentencePiece proposes what it has seen before two different characters; a word that always ends its
-                # run would never become a piece. So every other run gets a comma behind it.
+                # SentencePiece proposes a piece only if two different characters follow it in the corpus. Every other
+                # run gets a comma, because a word that always ends its run would never become a piece.
                 yield run[start : start + _LONGEST_RUN] + "、" * (number % 2)
         characters -= len(document.text)
         if characters <= 0:
             return
 
 
-def _explained(error: RuntimeError, vocab_size: int) -> UserError | RuntimeError:
-    """SentencePiece's complaint about a small vocabulary in our words; any other error as it is."""
+def _vocabulary_size_error(error: RuntimeError, vocab_size: int) -> UserError | RuntimeError:
+    """Return a UserError for SentencePiece's error about a small vocabulary; return any other error unchanged."""
     message = str(error)
     if "smaller than required_chars" in message:
         least = max(map(int, re.findall(r"\d+", message.partition("required_chars")[2])))
-        return UserError(f"vocabulary size {vocab_size}: accepted: more than {least} for this corpus")
+        return UserError(f"vocabulary size {vocab_size}: too small; expected more than {least} for this corpus")
     return error

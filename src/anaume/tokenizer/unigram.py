@@ -1,16 +1,16 @@
-"""A SentencePiece Unigram model and a `tokenizers` one that give the same ids, ties included.
+"""A SentencePiece Unigram model → a `tokenizers` model that gives the same ids, ties included; and back.
 
-Both engines look for the segmentation with the highest sum of scores. SentencePiece adds in float32, where
-a sum over 100,000 characters has steps of 0.06: in every tenth long document it takes other pieces than
-`tokenizers`, which adds in float64, and rounding noise decides real ties (`0`+`00` against `00`+`0`). Two
-measures make both sums exact, and so the ids equal:
+Both libraries look for the segmentation with the highest sum of scores. SentencePiece adds in float32, where the sums
+of a text of 100,000 characters have steps of 0.06: in one long document of ten it takes other pieces than `tokenizers`,
+which adds in float64, and rounding noise decides real ties (`0`+`00` against `00`+`0`). Two measures make both sums
+exact, and therefore the ids equal:
 
-- scores are multiples of 1/512 (`GRID`); over 7 million tokens of Japanese that changed 7 lines of 404,000;
-- SentencePiece gets a text in cuts of some 200 characters, made where no piece could span (`cut`), so that
-  sums stay within the 2^15 up to which float32 holds every multiple of 1/512.
+- Scores are multiples of 1/512 (`GRID`). Over 7 million tokens of Japanese this changed 7 lines of 404,000.
+- SentencePiece gets a text in cuts of about 200 characters (`cut`), and no piece of the vocabulary can span the place
+  of a cut. The sums stay below 2^15, up to which float32 holds every multiple of 1/512.
 
-The dummy prefix "▁" is put before a text once, not again after a mask (as LLM-jp's own folders do), so that
-`吾輩は[MASK]である` becomes … は MASK である, which is what pretraining shows. Text keeps all its spaces.
+The dummy prefix "▁" is put once before a text. LLM-jp's own folders also put it after a mask; without it
+`吾輩は[MASK]である` becomes … は MASK である, as in pretraining. A text keeps all its spaces.
 """
 
 import json
@@ -25,37 +25,37 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 from anaume.errors import UserError
 
-protobuf: Any = generated  # it carries no types
-Proto = Any  # its ModelProto
+protobuf: Any = generated  # The generated module has no types.
+Proto = Any  # SentencePiece's ModelProto
 
-SPACE = "▁"  # what SentencePiece writes for a space, and for the one it imagines before a text
-GRID = 512
-CUT = 192  # characters: even if the vocabulary has none of them (-137.5 each) the sum stays within 2^15
+SPACE = "▁"  # SentencePiece's mark for a space and for the dummy prefix
+GRID = 512  # steps of scores per unit
+CUT = 192  # characters; the sum stays below 2^15 even if all of them are unknown (-137.5 each)
 
-_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6  # types of pieces
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6  # SentencePiece's types of pieces
 
 
 def read(content: bytes, place: str) -> Proto:
-    """The Unigram model that the content of a SentencePiece .model file holds.
+    """Parse the content of a SentencePiece .model file; `place` begins the message of an error.
 
     Raises:
-        UserError: it holds none, or one of another type.
+        UserError: The content is no SentencePiece model, or one of another type than Unigram.
     """
     proto = protobuf.ModelProto()
     try:
         proto.ParseFromString(content)
     except DecodeError as error:
-        raise UserError(f"{place}: not a SentencePiece model; accepted: a .model file") from error
+        raise UserError(f"{place}: not a SentencePiece model; expected a .model file") from error
     kind = protobuf.TrainerSpec.ModelType.Name(proto.trainer_spec.model_type)
     if kind != "UNIGRAM" or not proto.pieces:
-        raise UserError(f"{place}: a SentencePiece model of type {kind}; accepted: UNIGRAM")
+        raise UserError(f"{place}: a SentencePiece model of type {kind}; expected UNIGRAM")
     return proto
 
 
 def is_exact(proto: Proto) -> bool:
-    """Whether cuts leave a model's ids as they are.
+    """Return whether SentencePiece gives the same ids for a text in cuts as for the whole text.
 
-    They do where nothing is normalised across a cut and each unknown character becomes bytes of its own.
+    This holds if nothing is normalised across a cut and each unknown character becomes its own bytes.
     """
     normalizer = proto.normalizer_spec
     return (
@@ -70,7 +70,7 @@ def is_exact(proto: Proto) -> bool:
 
 
 def prepare(proto: Proto, special: Iterable[int]) -> None:
-    """Round the scores in `proto` to the grid; keep raw text from ever becoming one of the ids `special`."""
+    """Round the scores of `proto` to `GRID`, and make the ids `special` control pieces, which no text becomes."""
     for piece in proto.pieces:
         piece.score = round(piece.score * GRID) / GRID
     for index in special:
@@ -79,13 +79,13 @@ def prepare(proto: Proto, special: Iterable[int]) -> None:
 
 
 def special_ids(proto: Proto) -> list[int]:
-    """Ids of a model's control pieces and of its unknown piece."""
+    """Return the ids of a model's control pieces and of its unknown piece."""
     return [i for i, piece in enumerate(proto.pieces) if piece.type in (_CONTROL, _UNKNOWN)]
 
 
 def to_tokenizers(proto: Proto) -> Tokenizer:
-    """The model in `tokenizers`, control pieces and unknown piece as special tokens, no post-processor."""
-    unreachable = _score_of_the_unreachable(proto)
+    """Return the `tokenizers` model, with control and unknown pieces as special tokens and without a post-processor."""
+    unreachable = _unreachable_score(proto)
     vocabulary = [
         (piece.piece, piece.score if piece.type in (_NORMAL, _USER_DEFINED) else unreachable) for piece in proto.pieces
     ]
@@ -100,10 +100,10 @@ def to_tokenizers(proto: Proto) -> Tokenizer:
 
 
 def _set_spaces(tokenizer: Tokenizer, spec: Any) -> None:
-    """Spaces, dummy prefix and their way back, as the SentencePiece normaliser `spec` says.
+    """Set the handling of spaces and of the dummy prefix, and its inverse in the decoder, as in SentencePiece's `spec`.
 
-    One Metaspace step would put no prefix where the text begins with a space itself. But after the normaliser
-    no space is left: so the first step always puts one, at the start of the text only; the second respells.
+    A single Metaspace step would put no prefix before a text that begins with a space. After the normaliser no space is
+    left, so the first step always puts one at the start of the text, and the second turns it into `SPACE`.
     """
     steps: list[Any] = [normalizers.Replace(" ", SPACE)]
     if spec.remove_extra_whitespaces:
@@ -111,7 +111,7 @@ def _set_spaces(tokenizer: Tokenizer, spec: Any) -> None:
     if spec.precompiled_charsmap:
         steps = [normalizers.Precompiled(spec.precompiled_charsmap), *steps]
     tokenizer.normalizer = normalizers.Sequence(steps)
-    back: list[Any] = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+    decoding: list[Any] = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     if spec.add_dummy_prefix:
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [
@@ -119,66 +119,66 @@ def _set_spaces(tokenizer: Tokenizer, spec: Any) -> None:
                 pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="never", split=False),
             ]
         )
-        back.append(decoders.Strip(" ", 1, 0))
-    tokenizer.decoder = decoders.Sequence(back)
+        decoding.append(decoders.Strip(" ", 1, 0))
+    tokenizer.decoder = decoders.Sequence(decoding)
 
 
-def _score_of_the_unreachable(proto: Proto) -> float:
-    """A score so low that `<0x0A>` or `<s>` written in a text is read as ordinary pieces.
+def _unreachable_score(proto: Proto) -> float:
+    """Return a score so low that `tokenizers` reads `<0x0A>` or `<s>` in a text as ordinary pieces.
 
-    SentencePiece never takes a control or byte piece for text; `tokenizers` does where it scores best. Not
-    lower than needed, because `tokenizers` derives the score of unknown characters from the lowest of all.
+    SentencePiece never takes a control or byte piece for text, but `tokenizers` does if the piece has the best score.
+    The score is no lower than needed, because `tokenizers` derives the score of unknown characters from the lowest one.
     """
     lowest = min(piece.score for piece in proto.pieces if piece.type == _NORMAL)
     processor = sentencepiece.SentencePieceProcessor(model_proto=without_prefix(proto))
     names = [piece.piece for piece in proto.pieces if piece.type not in (_NORMAL, _USER_DEFINED)]
-    as_text = [sum(proto.pieces[i].score for i in ids) for ids in processor.encode(names, num_threads=1)]
-    return float(min([lowest, *(score - 1 for score in as_text)]))
+    scores_as_text = [sum(proto.pieces[i].score for i in ids) for ids in processor.encode(names, num_threads=1)]
+    return float(min([lowest, *(score - 1 for score in scores_as_text)]))
 
 
 def without_prefix(proto: Proto) -> bytes:
-    """The same model, serialized, for the middle of a text: it puts no "▁" before."""
+    """Return the serialized model without the dummy prefix, for every cut of a text but the first."""
     middle = protobuf.ModelProto()
     middle.CopyFrom(proto)
     middle.normalizer_spec.add_dummy_prefix = False
     return bytes(middle.SerializeToString())
 
 
-def spans(proto: Proto) -> frozenset[str]:
-    """All pairs of neighbouring characters that lie within some piece: between them no text may be cut."""
+def inner_pairs(proto: Proto) -> frozenset[str]:
+    """Return all pairs of neighbouring characters inside a piece. A text must not be cut between such a pair."""
     pieces = (piece.piece.replace(SPACE, " ") for piece in proto.pieces if piece.type == _NORMAL)
     return frozenset(left + right for piece in pieces for left, right in pairwise(piece))
 
 
-def cut(text: str, within: frozenset[str]) -> list[str]:
-    """`text` in stretches of `CUT` characters or little more, none of which ends within a pair of `within`.
+def cut(text: str, inner_pairs: frozenset[str]) -> list[str]:
+    """Split `text` into cuts of `CUT` characters or slightly more, never between the characters of an inner pair.
 
-    "▁" becomes a space, which to SentencePiece is the same.
+    "▁" becomes a space, because SentencePiece makes no difference between them.
     """
     text = text.replace(SPACE, " ")
-    stretches = []
+    cuts = []
     start, end, length = 0, CUT, len(text)
     while end < length:
-        if text[end - 1 : end + 1] in within:
+        if text[end - 1 : end + 1] in inner_pairs:
             end += 1
         else:
-            stretches.append(text[start:end])
+            cuts.append(text[start:end])
             start, end = end, end + CUT
-    stretches.append(text[start:])
-    return stretches
+    cuts.append(text[start:])
+    return cuts
 
 
 def from_tokenizers(tokenizer: Tokenizer) -> Proto | None:
-    """The SentencePiece model that a `tokenizers` Unigram was once made from; None if it is of another kind.
+    """Return the SentencePiece model that a `tokenizers` Unigram comes from, or None for a tokenizer of another kind.
 
-    It is that kind if unknown characters become bytes and its normaliser only puts the dummy prefix and
-    replaces spaces, as in LLM-jp's folders on the Hub.
+    The tokenizer must turn unknown characters into bytes, and its normaliser must only put the dummy prefix and replace
+    spaces, as in LLM-jp's folders on the Hub.
     """
     spec = json.loads(tokenizer.to_str())
     model = spec["model"]
     if model["type"] != "Unigram" or not model.get("byte_fallback") or spec["pre_tokenizer"]:
         return None
-    if not _puts_prefix_and_spaces(spec["normalizer"]):
+    if not _only_puts_prefix_and_spaces(spec["normalizer"]):
         return None
     added = {token["id"]: token for token in spec["added_tokens"]}
     vocabulary = [*model["vocab"]]
@@ -190,16 +190,16 @@ def from_tokenizers(tokenizer: Tokenizer) -> Proto | None:
     return _proto(vocabulary, model["unk_id"], set(added))
 
 
-def _puts_prefix_and_spaces(normalizer: Any) -> bool:
+def _only_puts_prefix_and_spaces(normalizer: Any) -> bool:
     steps = (normalizer or {}).get("normalizers", [])
     if len(steps) != 2 or steps[1].get("content") != SPACE:
         return False
     first, second = steps
-    start_of_text = {"Regex": r"(?<!\n)^"}  # LLM-jp's way to say so: alone, ^ stands for the start of each line
-    puts = first == {"type": "Prepend", "prepend": SPACE} or (
+    start_of_text = {"Regex": r"(?<!\n)^"}  # LLM-jp's spelling, because ^ alone is the start of each line.
+    puts_prefix = first == {"type": "Prepend", "prepend": SPACE} or (
         first.get("content") == SPACE and first.get("pattern") == start_of_text
     )
-    return puts and second.get("pattern") in ({"String": " "}, {"Regex": " "})
+    return puts_prefix and second.get("pattern") in ({"String": " "}, {"Regex": " "})
 
 
 def _proto(vocabulary: list[Any], unknown: int, special: set[int]) -> Proto:

@@ -1,4 +1,4 @@
-"""What batches need to know of a tokenizer: its special ids, and what the others stand for."""
+"""A tokenizer → what batches need to know of its ids: which ones are ordinary, and what text each stands for."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,21 +12,21 @@ from anaume.tokenizer.surfaces import end_sentences, surfaces
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The ids of a tokenizer by their use in a batch."""
+    """Properties of a tokenizer's ids, each computed at its first use."""
 
     tokenizer: Tokenizer
 
     @cached_property
     def ordinary_ids(self) -> NDArray[np.int64]:
-        """What a random replacement is drawn from: never [CLS], [SEP], padding or the mask."""
+        """Ids that a random replacement is drawn from: all except the special ones, in ascending order."""
         return np.setdiff1d(np.arange(self.tokenizer.vocab_size), np.array(self.tokenizer.special_ids))
 
     @cached_property
     def surfaces(self) -> list[bytes]:
-        """The bytes of text that each id stands for."""
+        """UTF-8 bytes of text of each id; empty for special ids."""
         return surfaces(self.tokenizer)
 
     @cached_property
     def ends_sentence(self) -> NDArray[np.bool_]:
-        """(vocabulary,) after which ids a document is best cut."""
+        """(vocabulary,) True for ids that end a sentence or a line, after which a document is best split."""
         return end_sentences(self.surfaces)
