@@ -88,26 +88,26 @@ def test_an_input_that_is_neither_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     for path in (tmp_path, tmp_path / "absent", tmp_path / "notes.txt"):
         with pytest.raises(
-            UserError, match=r"neither a run directory nor evaluation records; accepted: .*recipe\.toml"
+            UserError, match=r"neither a run directory nor evaluation records; expected .*recipe\.toml"
         ) as error:
             read_inputs([path])
         assert str(error.value).startswith(str(path))
         assert "\n" not in str(error.value)
-    with pytest.raises(UserError, match="no input; accepted"):
+    with pytest.raises(UserError, match="no input; expected"):
         read_inputs([])
 
 
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("recipe.toml", "name = ", r"recipe\.toml: not a recipe .* accepted: TOML"),
-        ("manifest.json", "{", r"manifest\.json: not a manifest .* accepted: a JSON object"),
-        ("manifest.json", "[]", r"manifest\.json: \[\] is not a manifest; accepted: a JSON object"),
-        ("tokens/train/summary.json", "[]", r"summary\.json: \[\] is not a summary; accepted: a JSON object"),
+        ("recipe.toml", "name = ", r"recipe\.toml: not a recipe .* expected TOML"),
+        ("manifest.json", "{", r"manifest\.json: not a manifest .* expected a JSON object"),
+        ("manifest.json", "[]", r"manifest\.json: \[\]: not a manifest; expected a JSON object"),
+        ("tokens/train/summary.json", "[]", r"summary\.json: \[\]: not a summary; expected a JSON object"),
         ("evals/m/t.json", "{}", r"t\.json: not an evaluation record"),
-        ("evals/m/t.json", RECORD % '{"a": "high"}', r"t\.json: a is 'high'; accepted: a number"),
-        ("evals/m/t.json", RECORD % "[]", r"t\.json: not an evaluation record; accepted: objects"),
-        ("evals/m/t.json", SETTINGS, r"t\.json: not an evaluation record; accepted: objects in metrics, settings"),
+        ("evals/m/t.json", RECORD % '{"a": "high"}', r"t\.json: a: 'high': not a number; expected a number"),
+        ("evals/m/t.json", RECORD % "[]", r"t\.json: not an evaluation record; expected objects"),
+        ("evals/m/t.json", SETTINGS, r"t\.json: not an evaluation record; expected objects in metrics, settings"),
     ],
 )
 def test_a_damaged_file_is_named(run: Path, file: str, text: str, message: str) -> None:

@@ -86,7 +86,10 @@ def test_the_numbers_land_in_all_three_forms_of_a_table(whole: tuple[Reader, str
     by_length = (out / "tables" / "loss-by-length.md").read_text(encoding="utf-8")
     assert "| Model | (0, 128\\] | (128, 1024\\] |" in by_length
     assert "| long, step 20 | 8.250 | 7.250 |" in by_length
-    assert "by the length in tokens of the pieces, which are documents cut to a model's positions." in by_length
+    assert (
+        "by the length of the pieces in tokens. A piece is a document cut to the number of a model's positions."
+        in by_length
+    )
     validation = (out / "tables" / "validation.md").read_text(encoding="utf-8")
     assert "| Model | Loss | Accuracy | n |" in validation
     assert "| short, step 0 | 9.375 | 0.125 | 412 |" in validation
@@ -315,5 +318,5 @@ def test_bad_input_writes_nothing(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="neither a run directory nor evaluation records"):
         write_report([run, tmp_path / "absent"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    with pytest.raises(UserError, match="is a file; accepted: a folder"):
+    with pytest.raises(UserError, match="is a file; expected a folder"):
         write_report([run], run / "recipe.toml")

@@ -72,7 +72,7 @@ def test_a_table_of_many_columns_is_set_closer() -> None:
 
 
 def test_a_row_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match="a row of 1 cells; accepted: 2"):
+    with pytest.raises(ValueError, match="a row of 1 cells; expected 2"):
         Table("t", "", (Column("a"), Column("b")), ((Cell("1"),),))
 
 

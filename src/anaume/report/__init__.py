@@ -1,1 +1,1 @@
-"""Records and metrics → the page, the figures and the tables. Never imports torch."""
+"""Run directories and evaluation records → the page, its tables and its print figures, without torch."""

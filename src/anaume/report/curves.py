@@ -1,7 +1,7 @@
 """metrics.jsonl → columns of numbers, smoothed and thinned for drawing.
 
-A curve is a stage's columns of one kind of line ("train" or "validation"): field → one number a line, NaN
-where the line had none. Half a million lines pass through here, so columns rather than a dictionary a line.
+A curve holds one stage's lines of one kind, "train" or "validation", as columns: field → one number per line, NaN
+where a line lacks the field. A long run has half a million lines, too many for a dictionary each.
 """
 
 import json
@@ -32,17 +32,17 @@ FIELDS: dict[str, tuple[str, ...]] = {
     ),
     "validation": ("step", "loss", "accuracy", "tokens"),
 }
-POINTS = 2000  # a chart 1,400 px wide can't show more
+POINTS = 2000  # of one curve; a chart of 1,400 pixels shows no more
 
 
 def read_metrics(path: Path) -> dict[tuple[str, str], Curve]:
-    """Read a run's metrics as (kind, stage) → curve, stages in the order they first appear.
+    """Read metrics.jsonl as (kind, stage) → curve, in the order in which stages first appear.
 
-    A resumed run may have written a step twice: the later line counts. A last line cut off by an interruption
-    is left out. Lines of other kinds are passed over.
+    Of two lines of one step, which a resumed run may have written, the later one counts. A last line that was cut off
+    and lines of other kinds are skipped.
 
     Raises:
-        UserError: another line is not such an object; names the file and the line.
+        UserError: a line before the last one is not an object with kind, stage, step and numbers.
     """
     columns: dict[tuple[str, str], list[array[float]]] = {}
     lines = path.read_bytes().split(b"\n")
@@ -53,31 +53,31 @@ def read_metrics(path: Path) -> dict[tuple[str, str], Curve]:
             kind, stage, values = _parse(line)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             if number == len(lines):
-                break  # no newline after it: the run was cut off while writing
+                break  # without a newline, the line was cut off while the run wrote it
             raise UserError(
-                f"{path}:{number}: {line[:60].decode(errors='replace')!r} is not a metrics line; accepted: "
+                f"{path}:{number}: {line[:60].decode(errors='replace')!r}: not a metrics line; expected "
                 'an object with "kind", "stage", "step" and numbers'
             ) from error
         if kind in FIELDS:
-            into = columns.setdefault((kind, stage), [array("d") for _ in FIELDS[kind]])
-            for column, value in zip(into, values, strict=True):
+            stage_columns = columns.setdefault((kind, stage), [array("d") for _ in FIELDS[kind]])
+            for column, value in zip(stage_columns, values, strict=True):
                 column.append(value)
     return {key: _latest(dict(zip(FIELDS[key[0]], value, strict=True))) for key, value in columns.items()}
 
 
 def last_lines(path: Path, stages: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The last "train" line of each of the stages, whole: its counts are those of all that the stage read."""
-    found: dict[str, dict[str, Any]] = {}
+    """The last "train" line of each of the stages, whose counts cover all that the stage has read."""
+    last: dict[str, dict[str, Any]] = {}
     for line in reversed(path.read_bytes().splitlines()):
-        if len(found) == len(stages):
+        if len(last) == len(stages):
             break
         try:
             row = json.loads(line)
         except ValueError:
-            continue  # empty, or the last one, cut off
+            continue  # an empty line, or a last one that was cut off
         if row["kind"] == "train":
-            found.setdefault(str(row["stage"]), row)
-    return {stage: found[stage] for stage in stages if stage in found}
+            last.setdefault(str(row["stage"]), row)
+    return {stage: last[stage] for stage in stages if stage in last}
 
 
 def _parse(line: bytes) -> tuple[str, str, list[float]]:
@@ -90,7 +90,7 @@ def _parse(line: bytes) -> tuple[str, str, list[float]]:
 
 
 def _latest(columns: dict[str, "array[float]"]) -> Curve:
-    """Sort by step; of lines with the same step keep the one written last."""
+    """The columns sorted by step; of lines with one step the one written last is kept."""
     curve = {field: np.array(column) for field, column in columns.items()}
     backwards = curve["step"][::-1]
     keep = len(backwards) - 1 - np.unique(backwards, return_index=True)[1]
@@ -98,15 +98,15 @@ def _latest(columns: dict[str, "array[float]"]) -> Curve:
 
 
 def finite(x: Values, y: Values) -> tuple[Values, Values]:
-    """The points that have a value (a loss may be NaN; `mfu` is null on a CPU)."""
+    """The points with a finite value: a loss may be NaN, and `mfu` is null on a CPU."""
     keep = np.isfinite(y)
     return x[keep], y[keep]
 
 
 def smooth(y: Values, window: int | None = None) -> Values:
-    """Centred moving mean over `window` values (by default 1/50 of the series), narrower at both ends.
+    """Centred moving mean over `window` values, by default 1/50 of the series; the window narrows at both ends.
 
-    Centred, so that it doesn't lag behind what it smooths, as an exponential mean would.
+    A centred mean does not lag behind its values, as an exponential one does.
     """
     half = (max(3, len(y) // 50) if window is None else window) // 2
     total = np.concatenate([[0.0], np.cumsum(y)])
@@ -117,9 +117,9 @@ def smooth(y: Values, window: int | None = None) -> Values:
 
 
 def thin(x: Values, y: Values, points: int = POINTS) -> tuple[Values, Values]:
-    """At most `points` of the points: first, last, and of each of equal buckets the lowest and the highest.
+    """At most `points` of the points: the first, the last, and the lowest and highest of equal buckets.
 
-    Every point kept was measured, and no spike disappears, as it would in means of buckets.
+    Every point kept was measured, and no spike disappears, as it would in the means of buckets.
     """
     if len(x) <= points:
         return x, y
@@ -127,14 +127,14 @@ def thin(x: Values, y: Values, points: int = POINTS) -> tuple[Values, Values]:
     keep = {0, len(x) - 1}
     for start, end in pairwise(edges):
         keep |= {int(start + y[start:end].argmin()), int(start + y[start:end].argmax())}
-    chosen = sorted(keep)
-    return x[chosen], y[chosen]
+    kept = sorted(keep)
+    return x[kept], y[kept]
 
 
 def training_seconds(curves: list[Curve]) -> float:
-    """Time spent in training steps: the tokens between two lines over the tokens a second of the later line.
+    """Seconds spent in training steps: the tokens between two lines divided by the speed of the later line.
 
-    Validation, checkpoints and pauses are not in it. 0 where the run recorded no speed.
+    Validation, checkpoints and pauses do not count. 0 for a run that recorded no speed.
     """
     if not curves:
         return 0.0

@@ -102,7 +102,7 @@ def read_inputs(paths: Sequence[Path]) -> tuple[ReportInput, ...]:
         UserError: there is no path, or one is neither a run directory nor a folder of records, or a file is damaged.
     """
     if not paths:
-        raise UserError("report: no input; accepted: run directories and folders of evaluation records")
+        raise UserError("report: no input; expected run directories or folders of evaluation records")
     folders = list(dict.fromkeys(path.resolve() for path in paths))
     parts_of_runs = {Run(folder).evals for folder in folders}
     inputs = [_read(folder) for folder in folders if folder not in parts_of_runs]
@@ -120,7 +120,7 @@ def _read(folder: Path) -> ReportInput:
     records = _read_records(folder) if folder.is_dir() else []
     if not records:
         raise UserError(
-            f"{folder}: neither a run directory nor evaluation records; accepted: a folder with one of "
+            f"{folder}: neither a run directory nor evaluation records; expected a folder with one of "
             f"{', '.join(file.name for file in run_files)}, or with <model>/<task>.json"
         )
     of_run = folder == Run(folder.parent).evals
@@ -155,7 +155,7 @@ def _read_recipe(path: Path) -> tuple[str, dict[str, Any]]:
         text = path.read_text(encoding="utf-8")
         return text, tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a recipe ({error}); accepted: TOML in UTF-8") from error
+        raise UserError(f"{path}: not a recipe ({error}); expected TOML in UTF-8") from error
 
 
 def _read_object(path: Path, kind: str) -> dict[str, Any]:
@@ -165,9 +165,9 @@ def _read_object(path: Path, kind: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not {kind} ({error}); accepted: a JSON object") from error
+        raise UserError(f"{path}: not {kind} ({error}); expected a JSON object") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path}: {content!r:.40} is not {kind}; accepted: a JSON object")
+        raise UserError(f"{path}: {content!r:.40}: not {kind}; expected a JSON object")
     return content
 
 
@@ -182,11 +182,11 @@ def _read_records(folder: Path) -> list[Record]:
     for path, record in zip(paths, records, strict=True):
         fields = (record.metrics, record.settings, record.checkpoint, record.n)
         if not all(isinstance(value, kind) for value, kind in zip(fields, (dict, dict, dict, int), strict=True)):
-            accepted = "objects in metrics, settings and checkpoint, n"
-            raise UserError(f"{path}: not an evaluation record; accepted: {accepted}")
+            expected = "objects in metrics, settings and checkpoint, and an integer n"
+            raise UserError(f"{path}: not an evaluation record; expected {expected}")
         for name, value in record.metrics.items():
             if not isinstance(value, int | float | None):
-                raise UserError(f"{path}: {name} is {value!r:.40}; accepted: a number")
+                raise UserError(f"{path}: {name}: {value!r:.40}: not a number; expected a number or null")
     return records
 
 

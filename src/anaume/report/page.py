@@ -34,7 +34,7 @@ def write_report(paths: Sequence[Path], out: Path, sections: tuple[Section, ...]
             a file.
     """
     if out.is_file():
-        raise UserError(f"{out}: is a file; accepted: a folder to write the report into")
+        raise UserError(f"{out}: is a file; expected a folder to write the report into")
     page = Page(read_inputs(paths), sections)
     contents = page.contents()
     figures = {section.id: render(section.figure, content.figures) for section, content in contents}

@@ -1,4 +1,4 @@
-"""One small table that renders as HTML, Markdown and LaTeX (booktabs), escaped in each."""
+"""Tables of text cells → HTML, Markdown and LaTeX (booktabs). Every text is escaped in each of the three."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,9 @@ TEX = str.maketrans(
         "–": "--",
         "±": r"$\pm$",
         "\n": " ",
-        **{character: f"{{{character}}}" for character in "[]*"},  # after a row's end they would be its options
+        **{
+            character: f"{{{character}}}" for character in "[]*"
+        },  # behind the end of a row they would be read as its options
         **{character: "\\" + character for character in "&%$#_{}"},
     }
 )
@@ -26,7 +28,7 @@ DENSE = 7  # columns that fit on the page with room around them
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: its text, a smaller note behind it, and whether it stands out (best value, right answer)."""
+    """A text, a smaller note behind it, and whether the cell stands out, as a best value or a right answer."""
 
     text: str = MISSING
     note: str = ""
@@ -35,7 +37,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column's title; `numeric` aligns right, `wide` may wrap (sentences)."""
+    """The title of a column. `numeric` aligns it to the right; `wide` lets its sentences wrap."""
 
     title: str
     numeric: bool = False
@@ -44,9 +46,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """`name` is the file's stem, `caption` says what is seen, every row has a cell for each column.
+    """A table; `name` is the stem of its files, and every row has a cell for each column.
 
-    `caution` is what keeps the rows from being ranked: it stands behind the caption, and on the page stands out.
+    `caution` says why the rows can't be ranked. It follows the caption, and stands out on the page.
+
+    Raises:
+        ValueError: a row has another number of cells than there are columns.
     """
 
     name: str
@@ -58,7 +63,7 @@ class Table:
     def __post_init__(self) -> None:
         for row in self.rows:
             if len(row) != len(self.columns):
-                raise ValueError(f"table {self.name}: a row of {len(row)} cells; accepted: {len(self.columns)}")
+                raise ValueError(f"table {self.name}: a row of {len(row)} cells; expected {len(self.columns)}")
 
 
 def number_cells(values: Iterable[float | None]) -> list[Cell]:
@@ -67,12 +72,12 @@ def number_cells(values: Iterable[float | None]) -> list[Cell]:
 
 
 def file_stem(text: str) -> str:
-    """A name for the files of a table, from any text."""
+    """The text as the stem of a file name: other characters than letters, digits, ".", "_" and "-" become "-"."""
     return re.sub(r"[^\w.-]+", "-", text).strip("-.") or "table"
 
 
 def strongest(cells: Sequence[Cell], values: Sequence[float | None], *, lowest: bool = False) -> list[Cell]:
-    """The cells with the best value (all of them, on a tie) made strong; a column of one stays as it is."""
+    """The cells, those with the best value made strong; a column with one finite value stays as it is."""
     present = [value for value in values if value is not None and isfinite(value)]
     if len(present) < 2:
         return list(cells)
@@ -81,7 +86,7 @@ def strongest(cells: Sequence[Cell], values: Sequence[float | None], *, lowest: 
 
 
 def html(table: Table) -> str:
-    """The table as an HTML element; Japanese cells say so, for the right shapes of shared characters."""
+    """The table as an HTML element. Japanese cells carry `lang`, which selects the Japanese shapes of characters."""
     head = "".join(f"<th{_classes(column)}>{escape(column.title)}</th>" for column in table.columns)
     body = "\n".join(
         "<tr>" + "".join(_html_cell(c, column) for c, column in zip(row, table.columns, strict=True)) + "</tr>"

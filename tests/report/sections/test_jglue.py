@@ -40,7 +40,7 @@ def test_scores_are_percent_with_their_deviation_and_the_best_stands_out(tmp_pat
     ]
     assert "mean ± standard deviation over 3 seeds" in first.caption
     assert "held-out part of the training split" in first.caption
-    assert "over what every model here has: JSTS (Pearson) and JNLI." in first.caption
+    assert "over the tasks that all models of the table have: JSTS (Pearson) and JNLI." in first.caption
     assert rows(further) == [["a/bert", "88.0"]]
 
 
@@ -60,7 +60,7 @@ def test_the_average_leaves_out_what_one_model_lacks(tmp_path: Path, fine_tuned:
     ]  # fmt: skip
     assert rows(table)[0] == ["part", "50.0", "70.0", "10.0", "90.0", "–", "70.0"]  # (50 + 70 + 90) / 3, F1 for JSQuAD
     assert rows(table)[1][-1] == "70.0"
-    assert table.caption.endswith("has: JSTS (Pearson), JCoLA and JSQuAD (F1).")
+    assert table.caption.endswith("have: JSTS (Pearson), JCoLA and JSQuAD (F1).")
 
 
 def test_models_without_two_tasks_in_common_have_no_average(tmp_path: Path, fine_tuned: Write) -> None:
@@ -80,8 +80,8 @@ def test_the_papers_protocol_has_a_table_of_its_own(tmp_path: Path, fine_tuned: 
     assert rows(fair) == [["both", "90.0"]]
     assert columns(best) == ["Model", "JSTS (Pearson)", "JNLI"]
     assert rows(best) == [["both", "92.1", "–"], ["paper", "–", "50.0"]]
-    assert "best cell of 36" in best.caption
-    assert "chosen on the validation data that is reported" in best.caption
+    assert "the best of 36 cells of each grid" in best.caption
+    assert "selected on the validation data that is reported" in best.caption
     assert best.name == "jglue-best-cell"
 
 
@@ -91,8 +91,8 @@ def test_the_papers_protocol_has_a_table_of_its_own(tmp_path: Path, fine_tuned: 
         ([{"seeds": 1}, {"seeds": 1}], "of a single training"),
         ([{"seeds": 3}, {"seeds": 5}], "over several seeds"),
         ([{"notes": ["x is not the published file"]}, {}], "Notes: x is not the published file."),
-        ([{}, {}], "held-out part of the training split, so no number was picked by the data it is of."),
-        ([ONE_CELL, ONE_CELL], "epochs were set beforehand; nothing was held out to choose them by."),
+        ([{}, {}], "held-out part of the training split, not on the data of the scores."),
+        ([ONE_CELL, ONE_CELL], "epochs were set beforehand; no data was held out to select them."),
         ([{}, ONE_CELL], "held-out part of the training split, but set beforehand for b (JNLI)."),
     ],
 )

@@ -15,7 +15,7 @@ from anaume.report.draw.grid import INK, grid
 from anaume.report.draw.panels import Border, Panel
 
 STYLE: dict[Any, Any] = {
-    "font.family": ["DejaVu Sans", "IPAexGothic"],  # the second where the first has no glyph: Japanese
+    "font.family": ["DejaVu Sans", "IPAexGothic"],  # Japanese glyphs come from the second
     "font.size": 8,
     "axes.titlesize": 8.5,
     "axes.titlelocation": "left",
@@ -37,8 +37,8 @@ STYLE: dict[Any, Any] = {
     "legend.fontsize": 7,
     "legend.handlelength": 1.6,
     "svg.fonttype": "path",
-    "svg.hashsalt": "anaume",  # the same run gives the same bytes
-    "text.parse_math": False,  # a stage may be called "$x$"
+    "svg.hashsalt": "anaume",  # one run always gives the same bytes
+    "text.parse_math": False,  # the name of a stage may be "$x$"
 }
 
 

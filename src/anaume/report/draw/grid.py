@@ -1,4 +1,4 @@
-"""Panels → figures of matplotlib. What a panel holds is drawn, and nothing is computed from it."""
+"""Panels → a figure of matplotlib. The content of a panel is drawn as it is; nothing is computed from it."""
 
 from collections.abc import Sequence
 from textwrap import fill
@@ -12,16 +12,17 @@ from anaume.report.draw.palette import MARKERS, light
 from anaume.report.draw.panels import Axis, Border, Line, Panel
 
 INK = light("plain")
-TITLE, LEGEND = 13, 15  # characters that an inch holds
-ROW = 0.16  # inches that a row of a legend takes
+TITLE, LEGEND = 13, 15  # characters per inch
+ROW = 0.16  # height of a row of a legend, in inches
 
 
 def grid(
     panels: Sequence[Panel], *, columns: int, size: tuple[float, float], stages: tuple[Border, ...] = ()
 ) -> Figure:
-    """Panels of this size in inches, row by row.
+    """A grid of panels of `size` (width, height) in inches, filled row by row.
 
-    With `stages` each has its own legend and title of x; else one stands under all, for they show the same things.
+    With `stages` every panel has its own legend and x title. Without them the panels show the same series, and one
+    legend and the x titles of the last row stand for all.
     """
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
@@ -41,7 +42,7 @@ def grid(
 
 
 def _share_legend(figure: Figure, characters: float) -> None:
-    """Put one legend under all panels, in as many columns as its names fit in, and make room for it."""
+    """Put one legend under all panels, in columns that fit into `characters`, and add its height to the figure."""
     handles, names = figure.axes[0].get_legend_handles_labels()
     if names:
         columns = min(len(names), max(1, int(characters / (max(map(len, names)) + 6))))
@@ -69,16 +70,8 @@ def _line(axes: Axes, line: Line) -> None:
         case "clear":
             axes.plot(line.x, line.y, color=colour, linewidth=1.2, label=name, clip_on=False)
         case "points":
-            axes.plot(
-                line.x,
-                line.y,
-                marker=marker,
-                color=colour,
-                linewidth=1.2,
-                markersize=2.6 if marker == "o" else 3.4,
-                label=name,
-                clip_on=False,
-            )
+            marks = {"marker": marker, "markersize": 2.6 if marker == "o" else 3.4}
+            axes.plot(line.x, line.y, color=colour, linewidth=1.2, label=name, clip_on=False, **marks)
         case "dots":
             axes.plot(line.x, line.y, "o", color=colour, alpha=0.25, markersize=1.8, markeredgewidth=0)
         case "bars":
@@ -89,7 +82,7 @@ def _line(axes: Axes, line: Line) -> None:
 
 
 def _scale(axes: Axes, which: str, spec: Axis) -> None:
-    """Round numbers on an axis, unless it brings its own."""
+    """Title, scale, span and ticks of an axis: its own ticks, else round numbers."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_label_text(spec.title)
     if spec.log:
@@ -115,19 +108,11 @@ def _tick(value: float, spec: Axis) -> str:
 
 
 def _mark_stages(axes: Axes, stages: tuple[Border, ...]) -> None:
-    """A stage's name above its part of the axis, a line where the next one starts."""
+    """Write the name of each stage above its part of the axis, and draw a line where the next one starts."""
     if stages:
         axes.set_xlim(0, stages[-1].end)
     for border in stages[1:]:
         axes.axvline(border.start, color=INK, linewidth=0.7, linestyle=(0, (2, 2)))
     for border in stages if len(stages) > 1 else ():
-        axes.text(
-            (border.start + border.end) / 2,
-            1.02,
-            border.stage,
-            transform=axes.get_xaxis_transform(),
-            ha="center",
-            va="bottom",
-            fontsize=6.5,
-            color=INK,
-        )
+        middle, place = (border.start + border.end) / 2, axes.get_xaxis_transform()
+        axes.text(middle, 1.02, border.stage, transform=place, ha="center", va="bottom", fontsize=6.5, color=INK)

@@ -1,7 +1,7 @@
-"""The colours of the page and of the paper figures: a role has the same colour everywhere.
+"""The colours of the page and of the print figures: a role has the same colour everywhere.
 
-After Okabe and Ito's colours, which stay apart for the common forms of colour blindness; the second of each
-pair is lighter, for dark backgrounds. Lines also differ in width, dashes or markers, so that grey works.
+The colours follow Okabe and Ito, and stay distinct under the common forms of colour blindness. The second of each pair
+is lighter, for dark backgrounds. Lines also differ in width, dashes or markers, for print without colour.
 """
 
 BLUE, ORANGE, GREEN = ("#0072b2", "#5ab4e8"), ("#d55e00", "#ff9a52"), ("#00805c", "#3ecba3")
@@ -25,9 +25,9 @@ COLOURS: dict[str, tuple[str, str]] = {
     "series5": AMBER,
     "series6": GREY,
 }
-SERIES = 6  # that a picture tells apart by colour alone
+SERIES = 6  # series that colour alone tells apart
 
-# A marker's name in plotly → its name in matplotlib, and how a line of text shows it.
+# Name of a marker in plotly → its name in matplotlib, and the character that shows it in a legend of the page.
 MARKERS = {
     "circle": ("o", "●"),
     "square": ("s", "■"),
@@ -39,11 +39,11 @@ MARKERS = {
 
 
 def light(role: str) -> str:
-    """The role's colour on paper."""
+    """The colour of a role on a light background."""
     return COLOURS[role][0]
 
 
 def of_series(number: int) -> tuple[str, str]:
-    """The role and the marker of the series with this number, from 0; no two of the first 36 have the same."""
+    """The role and the marker of a series by its number, from 0; the first 36 pairs are distinct."""
     markers = list(MARKERS)
     return f"series{number % SERIES + 1}", markers[(number + number // SERIES) % len(markers)]

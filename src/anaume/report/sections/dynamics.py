@@ -28,7 +28,7 @@ def table(run: ReportInput, sections: Sequence[Section], suffix: str = "") -> Ta
     comparisons = [comparison for columns in groups for comparison in columns.comparisons if comparison.records]
     return Table(
         f"dynamics{suffix}",
-        "Training dynamics: what every kept checkpoint reached. Loss and accuracy are on validation text.",
+        "Training dynamics: the results of every kept checkpoint. Loss and accuracy are on validation text.",
         (Column("Stage"), *(Column(title, numeric=True) for title in titles)),
         tuple(rows),
         caution(comparisons),

@@ -16,11 +16,8 @@ from anaume.report.tables import Cell, Column, Table, file_stem
 TASK = "fill-mask"
 ASPECTS = (DATA, PRECISION)
 ROWS = 100  # questions in a table; a record may hold ten thousand
-NAIVE = {
-    "naive_accuracy_at_1": "Naive acc@1",
-    "naive_accuracy_at_5": "Naive acc@5",
-    "naive_mrr": "Naive MRR",
-}
+NAIVE = {"naive_accuracy_at_1": "Naive acc@1", "naive_accuracy_at_5": "Naive acc@5", "naive_mrr": "Naive MRR"}
+CLOZE = {"accuracy_at_1": "Cloze acc@1", "accuracy_at_5": "Cloze acc@5", "mrr": "Cloze MRR"}
 
 
 def content(page: Page) -> Content:
@@ -108,11 +105,6 @@ SECTION = Section(
     tasks=(TASK,),
     rank=2,
     key_figures=(KeyFigure("Cloze accuracy", lambda run: run.over_checkpoints(TASK, "accuracy_at_1")),),
-    dynamics=task_columns(
-        TASK,
-        ASPECTS,
-        {"accuracy_at_1": "Cloze acc@1", "accuracy_at_5": "Cloze acc@5", "mrr": "Cloze MRR"},
-        always=True,
-    ),
+    dynamics=task_columns(TASK, ASPECTS, CLOZE, always=True),
     steps=over_steps,
 )

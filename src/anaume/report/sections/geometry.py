@@ -19,21 +19,11 @@ from anaume.report.tables import Table
 
 TASK = "geometry"
 ASPECTS = (DATA, TEXTS, Aspect("Random pairs", setting("random_pairs")), SEED, PRECISION)
-PLANE = {
-    "alignment": "Alignment",
-    "uniformity": "Uniformity",
-    "uniformity_all_pairs": "Uniformity, all pairs",
-}
-COSINES = {
-    "positive_mean": "Mean, positive",
-    "random_mean": "Mean, random",
-    "overlap": "Overlap",
-    "auc": "AUC",
-}
-SHOWN = {"overlap": "overlap", "auc": "AUC"}  # above each histogram
-# Of the plane: room at its edges for labels, and how near two labels may come before they cover each other.
-MARGIN = 0.1
-APART = (0.07, 0.05)
+PLANE = {"alignment": "Alignment", "uniformity": "Uniformity", "uniformity_all_pairs": "Uniformity, all pairs"}
+COSINES = {"positive_mean": "Mean, positive", "random_mean": "Mean, random", "overlap": "Overlap", "auc": "AUC"}
+NOTES = {"overlap": "overlap", "auc": "AUC"}  # metric → its name above a histogram
+MARGIN = 0.1  # share of the plane at each edge, as room for labels
+APART = (0.07, 0.05)  # shares of the plane's width and height by which two labels have to lie apart
 
 
 def alignment(page: Page) -> Content:
@@ -59,39 +49,33 @@ def similarities(page: Page) -> Content:
 
 
 def plane_table(inputs: Sequence[ReportInput]) -> Table | None:
-    """Alignment and uniformity of every checkpoint and model. None is best by itself: collapsed texts are aligned."""
+    """Alignment and uniformity of every checkpoint and model; neither has a best value, because collapse is aligned."""
     caption = (
         "Alignment, the mean squared distance of pairs that belong together, and uniformity, log mean exp(-2 d²) over "
         "random pairs, or over all pairs of their texts. Lower is better in both; a model that puts all texts in one "
-        "place is perfectly aligned, so one without the other says little. n positive pairs."
+        "place is perfectly aligned, so that neither value says much alone. n positive pairs."
     )
     return metrics_table("alignment-uniformity", caption, all_models(inputs), TASK, ASPECTS, shown=PLANE)
 
 
 def cosine_table(inputs: Sequence[ReportInput]) -> Table | None:
-    """How far the cosines of the two kinds of pairs lie apart."""
+    """Means of the cosines of positive and of random pairs, and how well they are separated."""
     caption = (
         "Cosines of positive and random pairs. Overlap: the area that both histograms share; AUC: how often a positive "
         "pair is closer than a random one."
     )
+    models = compared(inputs)
     return metrics_table(
-        "similarities",
-        caption,
-        compared(inputs),
-        TASK,
-        ASPECTS,
-        shown=COSINES,
-        highest=["auc"],
-        lowest=["overlap"],
+        "similarities", caption, models, TASK, ASPECTS, shown=COSINES, highest=["auc"], lowest=["overlap"]
     )
 
 
 def plane(inputs: Sequence[ReportInput]) -> Panel | None:
-    """Alignment over uniformity: a run's checkpoints joined in their order, other models as points."""
+    """Alignment over uniformity: the checkpoints of a run joined in the order of training, other models as points."""
     styles = {id(model): (role, marker) for model, role, marker in series(inputs)}
     lines: list[Line] = []
     for entry in inputs:
-        # The way from one stage to the next, under the stages' own lines.
+        # A line below those of the stages, which joins the last checkpoint of a stage to the first of the next.
         lines.append(Line("", "plain", "clear", *_points(entry.checkpoints)))
         for stage, end in {model.stage: model for model in entry.checkpoints}.items():
             role, marker = styles.get(id(end), ("plain", "circle"))
@@ -118,15 +102,15 @@ def plane(inputs: Sequence[ReportInput]) -> Panel | None:
 
 
 def histograms(inputs: Sequence[ReportInput]) -> tuple[Panel, ...]:
-    """For each model compared the cosines of positive and of random pairs, over what any of them reaches."""
-    found = [(model, rows) for model in compared(inputs) if (rows := _bins(model))]
-    reached = [row for _, rows in found for row in rows if row["positive"] or row["random"]]
-    if not reached:
+    """A histogram of positive and random cosines for each model compared, all over the cosines that any of them has."""
+    binned = [(model, rows) for model in compared(inputs) if (rows := _bins(model))]
+    filled = [row for _, rows in binned for row in rows if row["positive"] or row["random"]]
+    if not filled:
         return ()
-    span = min(row["low"] for row in reached), max(row["high"] for row in reached)
+    span = min(row["low"] for row in filled), max(row["high"] for row in filled)
     panels = []
-    for number, (model, rows) in enumerate(found, start=1):
-        values = {name: model.metric(TASK, name) for name in SHOWN}
+    for number, (model, rows) in enumerate(binned, start=1):
+        values = {name: model.metric(TASK, name) for name in NOTES}
         edges = np.array([*(row["low"] for row in rows), rows[-1]["high"]], dtype=np.float64)
         lines = [
             Line(f"{kind} pairs", kind, "bars", edges, np.array([row[kind] for row in rows], dtype=np.float64))
@@ -139,7 +123,7 @@ def histograms(inputs: Sequence[ReportInput]) -> tuple[Panel, ...]:
                 tuple(lines),
                 x=Axis("Cosine", form=".2f", span=span),
                 y=Axis(from_zero=True, form=".1%", tick=".0%"),
-                note=" · ".join(f"{SHOWN[name]} {value:.3f}" for name, value in values.items() if value is not None),
+                note=" · ".join(f"{NOTES[name]} {value:.3f}" for name, value in values.items() if value is not None),
                 size="small",
             )
         )
@@ -152,7 +136,7 @@ def _is_placed(model: EvaluatedModel) -> bool:
 
 
 def _points(models: Sequence[EvaluatedModel]) -> tuple[Values, Values]:
-    """(models,) uniformity and alignment of those that have both."""
+    """(models,) uniformity and (models,) alignment of the models that have both."""
     placed = [model for model in models if _is_placed(model)]
     x, y = ([model.metric(TASK, name) for model in placed] for name in ("uniformity", "alignment"))
     return np.array(x, dtype=np.float64), np.array(y, dtype=np.float64)
@@ -165,7 +149,10 @@ def _span(columns: Iterable[Values]) -> tuple[float, float]:
 
 
 def _uncovered(lines: Sequence[Line], width: float, height: float) -> list[Line]:
-    """The lines without the labels that would cover another one; each line's ends come first."""
+    """The lines without labels that would cover another label; the ends of a line take precedence.
+
+    `width` and `height` are the spans of the plane in its own units.
+    """
     taken: list[tuple[float, float]] = []
     shown = []
     for line in lines:
@@ -181,7 +168,7 @@ def _uncovered(lines: Sequence[Line], width: float, height: float) -> list[Line]
 
 
 def _bins(model: EvaluatedModel) -> list[dict[str, float]]:
-    """The bins of the model's histogram from low to high, of those that are whole."""
+    """The complete bins of the model's histogram, from low to high."""
     details = model.records[TASK].details if TASK in model.records else []
     rows = [row for row in details if row.keys() >= {"low", "high", "positive", "random"}]
     return sorted(rows, key=lambda row: row["low"])

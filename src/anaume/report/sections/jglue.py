@@ -16,7 +16,7 @@ from anaume.report.draw.panels import Axis, Line, Panel
 from anaume.report.draw.steps import checkpoint_lines
 from anaume.report.inputs import EvaluatedModel, ReportInput
 from anaume.report.models import all_models
-from anaume.report.section import Content, DynamicsColumns, Page, Score, Section
+from anaume.report.section import Content, DynamicsColumns, Score, Section
 from anaume.report.tables import Cell, Column, Table, strongest
 
 TEST = "test_"  # prefix of metrics on the test split
@@ -69,13 +69,8 @@ ASPECTS = (Aspect("Files", _files(test=False)), *_TRAINED)
 TEST_ASPECTS = (Aspect("Files", _files(test=True)), *_TRAINED)
 
 
-def content(page: Page) -> Content:
-    """Fair scores, further metrics of the same trainings, and the paper's protocol."""
-    return Content(tables(page.inputs))
-
-
 def tables(inputs: Sequence[ReportInput]) -> tuple[Table, ...]:
-    """The tables that have a score.
+    """The tables that have a score: fair ones, further metrics of the same trainings, the paper's protocol.
 
     Every fine-tuned checkpoint has a row, as in the paper's table: somebody fine-tuned it to compare it.
     """
@@ -145,7 +140,8 @@ def _table(
         means = [_mean([model.metric(score.task, score.metric) for score in shared]) for model in models]
         columns.append(_column(means, [None] * len(models), ranked=not differences))
         heads.append(Column("Average", numeric=True))
-        caption += f" The average is over what every model here has: {join_words([s.title for s in shared])}."
+        tasks = join_words([score.title for score in shared])
+        caption += f" The average is over the tasks that all models of the table have: {tasks}."
     elif averaged and len(models) > 1:
         caption += " No average: the models have fewer than two tasks in common."
     return Table(name, caption, tuple(heads), tuple(zip(*columns, strict=True)), differences)
@@ -177,11 +173,11 @@ def _selection(compared: Sequence[Comparison]) -> str:
         for label, record in comparison.records:
             if not record.settings.get("held_out"):
                 set_beforehand.setdefault(label, []).append(comparison.title)
-    selected = "Learning rate and epochs were chosen on a held-out part of the training split"
+    selected = "Learning rate and epochs were selected on a held-out part of the training split"
     if not set_beforehand:
-        return f"{selected}, so no number was picked by the data it is of."
+        return f"{selected}, not on the data of the scores."
     if not any(record.settings.get("held_out") for record in _records(compared)):
-        return "Learning rate and epochs were set beforehand; nothing was held out to choose them by."
+        return "Learning rate and epochs were set beforehand; no data was held out to select them."
     models = [f"{label} ({join_words(tasks)})" for label, tasks in set_beforehand.items()]
     return f"{selected}, but set beforehand for {join_words(models)}."
 
@@ -192,10 +188,10 @@ def _further(compared: Sequence[Comparison]) -> str:
 
 def _best_cell(compared: Sequence[Comparison]) -> str:
     sizes = {sum(row.get("protocol") == "paper" for row in record.details) for record in _records(compared)} - {0}
-    cells = f" of {sizes.pop()}" if len(sizes) == 1 else ""
+    cells = f"of {sizes.pop()} cells" if len(sizes) == 1 else "cell"
     return (
-        f"JGLUE as in the paper: of each grid the best cell{cells}, chosen on the validation data that is reported. "
-        f"Such scores are higher than fair ones: compare them only with scores that were made the same way. In percent."
+        f"JGLUE as in the paper: the best {cells} of each grid, selected on the validation data that is reported. "
+        f"Such scores are higher than fair ones: compare them only with scores of the same protocol. In percent."
         f"{_notes(compared)}"
     )
 
@@ -225,4 +221,12 @@ def over_steps(run: ReportInput) -> tuple[Panel, ...]:
     return (Panel("jglue", "JGLUE (validation, fine-tuned)", tuple(lines), y=Axis()),)
 
 
-SECTION = Section("jglue", "JGLUE", content, tasks=TASKS, rank=6, dynamics=dynamics, steps=over_steps)
+SECTION = Section(
+    "jglue",
+    "JGLUE",
+    lambda page: Content(tables(page.inputs)),
+    tasks=TASKS,
+    rank=6,
+    dynamics=dynamics,
+    steps=over_steps,
+)

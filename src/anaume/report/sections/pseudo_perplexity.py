@@ -49,41 +49,44 @@ def content(page: Page) -> Content:
 
 
 def table(inputs: Sequence[ReportInput]) -> Table | None:
-    """Models × length bins. Bits per character have a best value, and all documents where the tokenizer is one."""
+    """Models × length bins, all documents, bits per character.
+
+    Bits per character have a best value; perplexity has one where all models have the same tokens.
+    """
     models = compared(inputs)
     bins = {name: name.removeprefix(METRIC).strip() for name in length_bins(models, TASK, METRIC)}
     return metrics_table(
         TASK,
         "Pseudo-perplexity by document length in tokens, one masked position at a time; n documents. Lower is better. "
-        "It depends on the tokenizer; bits per character do less, and compare models that were asked about the same "
-        "documents. Each draws them by its own token counts, and leaves out what is longer than its positions. Both "
-        "flatter a tokenizer that splits words into more pieces, for a piece is guessed from its siblings (Kauf and "
-        "Ivanova 2023, arXiv 2305.10588).",
+        "It depends on the tokenizer. Bits per character depend on it less, and compare models that were measured on "
+        "the same documents: a model draws documents by its own token counts, and leaves out those that are longer "
+        "than its positions. Both favour a tokenizer that splits words into more pieces, because a piece is guessed "
+        "from the other pieces of its word (Kauf and Ivanova 2023, arXiv 2305.10588).",
         models,
         TASK,
         ASPECTS,
         shown={**bins, METRIC: "all", BITS: "Bits per character"},
-        lowest=[BITS, METRIC] if _counted_alike(models) else [BITS],
+        lowest=[BITS, METRIC] if _same_tokens(models) else [BITS],
     )
 
 
-def _counted_alike(models: Sequence[EvaluatedModel]) -> bool:
-    """Whether all split the same documents into as many tokens, as models with one tokenizer do."""
+def _same_tokens(models: Sequence[EvaluatedModel]) -> bool:
+    """Whether all models count equally many tokens in each document, as models with one tokenizer do."""
     details = [model.records[TASK].details for model in models if TASK in model.records]
     counts = {tuple(row.get("tokens") for row in rows) for rows in details}
     return len(counts) == 1 and any(counts.pop())
 
 
 def panel(inputs: Sequence[ReportInput]) -> Panel | None:
-    """Documents as dots and the length bins as a line, for each of the first models compared."""
+    """Documents as dots and length bins as a line, for each of the first models compared."""
     models = series_of(inputs, TASK)[:SERIES]
     dots, curves = [], []
     for model, role, marker in models:
         name = heading(inputs, model)
         x, y = documents(model)
         if len(x):
-            chosen = np.argsort(x, kind="stable")[:: -(-len(x) * len(models) // DOTS)]
-            dots.append(Line(name, role, "dots", x[chosen], y[chosen]))
+            evenly = np.argsort(x, kind="stable")[:: -(-len(x) * len(models) // DOTS)]
+            dots.append(Line(name, role, "dots", x[evenly], y[evenly]))
         x, y = binned(model)
         curves.append(Line(name, role, "points", x, y, marker))
     if not any(len(line.x) for line in (*dots, *curves)):
@@ -101,39 +104,39 @@ def panel(inputs: Sequence[ReportInput]) -> Panel | None:
 
 
 def lead(inputs: Sequence[ReportInput]) -> str:
-    """What the panel leaves out is said beside it."""
+    """How to read the panel, and what it leaves out."""
     models = series_of(inputs, TASK)
-    said = "A dot is a document, a marker a length bin, at the mean length of its documents."
+    text = "A dot is a document, a marker a length bin, at the mean length of its documents."
     if any(len(documents(model)[0]) * min(len(models), SERIES) > DOTS for model, _, _ in models):
-        said += f" At most {DOTS:,} dots are drawn, evenly over the lengths; the bins hold all documents."
+        text += f" At most {DOTS:,} dots are drawn, evenly over the lengths; the bins hold all documents."
     if len(models) > SERIES:
-        said += f" Drawn are the first {SERIES} of {len(models)} models; the table has all."
-    return said
+        text += f" The chart has the first {SERIES} of {len(models)} models; the table has all."
+    return text
 
 
 def documents(model: EvaluatedModel) -> tuple[Values, Values]:
-    """(documents,) lengths in tokens and pseudo-perplexities, of those that have both."""
+    """(documents,) lengths in tokens and (documents,) pseudo-perplexities of the documents that have both."""
     rows = [row for row in model.records[TASK].details if row.keys() >= {"tokens", METRIC}]
-    found = np.array([(row["tokens"], row[METRIC]) for row in rows], dtype=np.float64).reshape(-1, 2)
-    found = found[np.isfinite(found).all(1) & (found[:, 1] > 0)]  # what a logarithmic axis can show
-    return found[:, 0], found[:, 1]
+    points = np.array([(row["tokens"], row[METRIC]) for row in rows], dtype=np.float64).reshape(-1, 2)
+    points = points[np.isfinite(points).all(1) & (points[:, 1] > 0)]  # a logarithmic axis shows no others
+    return points[:, 0], points[:, 1]
 
 
 def binned(model: EvaluatedModel) -> tuple[Values, Values]:
-    """(bins,) the mean length of a bin's documents, else its middle, and the bin's pseudo-perplexity."""
+    """(bins,) mean lengths of the documents, or the middle of an empty bin, and (bins,) pseudo-perplexities."""
     lengths, _ = documents(model)
-    points = []
+    rows = []
     for name in _bins(model):
         value = model.metric(TASK, name)
         low, high = _edges(name)
         inside = lengths[(lengths > low) & (lengths <= high)]
-        points.append((inside.mean() if len(inside) else (low + high) / 2, value))
-    found = np.array(points, dtype=np.float64).reshape(-1, 2)
-    return found[:, 0], found[:, 1]
+        rows.append((inside.mean() if len(inside) else (low + high) / 2, value))
+    points = np.array(rows, dtype=np.float64).reshape(-1, 2)
+    return points[:, 0], points[:, 1]
 
 
 def _bins(model: EvaluatedModel) -> list[str]:
-    """The names of the model's bins that have an end."""
+    """The metrics of the model's bins, without that of the last bin, which has no upper end."""
     return [name for name in length_bins([model], TASK, METRIC) if len(_edges(name)) == 2]
 
 

@@ -10,16 +10,11 @@ from anaume.report.draw.steps import checkpoint_lines
 from anaume.report.inputs import ReportInput
 from anaume.report.models import compared
 from anaume.report.models_table import metrics_table
-from anaume.report.section import Content, KeyFigure, Page, Section, present, task_columns
+from anaume.report.section import Content, KeyFigure, Section, present, task_columns
 from anaume.report.tables import Table
 
 TASK = "retrieval"
 ASPECTS = (DATA, Aspect("Texts searched", setting("corpus")), PRECISION)
-
-
-def content(page: Page) -> Content:
-    """The scores of models and baselines."""
-    return Content(present(scores(page.inputs)))
 
 
 def scores(inputs: Sequence[ReportInput]) -> Table | None:
@@ -39,7 +34,7 @@ def over_steps(run: ReportInput) -> tuple[Panel, ...]:
 SECTION = Section(
     "retrieval",
     "Retrieval",
-    content,
+    lambda page: Content(present(scores(page.inputs))),
     absent="not evaluated",
     tasks=(TASK,),
     rank=3,

@@ -27,8 +27,8 @@ def content(page: Page) -> Content:
 def overall(inputs: Sequence[ReportInput]) -> Table | None:
     """Loss and accuracy over all pieces. No model is marked as best: each tokenizer asks different questions."""
     caption = (
-        "Masked-LM loss (nats) and accuracy on validation text, n masked tokens. Both depend on the tokenizer, and on "
-        "the positions of a model, which documents are cut to."
+        "Masked-LM loss (nats) and accuracy on validation text, n masked tokens. Both depend on the tokenizer and on "
+        "the number of a model's positions, because documents are cut to it."
     )
     shown = {"loss": "Loss", "accuracy": "Accuracy", "long_loss": "Loss past 1,024 tokens"}
     return metrics_table("validation", caption, compared(inputs), TASK, ASPECTS, shown=shown)
@@ -43,8 +43,8 @@ def by_length(inputs: Sequence[ReportInput]) -> Table | None:
     rows = [(Cell(model.label), *number_cells(model.metric(TASK, name) for name in bins)) for model in models]
     heads = [Column(name.removeprefix("loss "), numeric=True) for name in bins]
     caption = (
-        "Masked-LM loss (nats) on validation text by the length in tokens of the pieces, which are documents cut to a "
-        "model's positions."
+        "Masked-LM loss (nats) on validation text by the length of the pieces in tokens. A piece is a document cut to "
+        "the number of a model's positions."
     )
     differences = caution([comparison(models, TASK, ASPECTS)])
     return Table("loss-by-length", caption, (Column("Model"), *heads), tuple(rows), differences)

@@ -16,8 +16,8 @@ from anaume.report.tables import Cell, Column, Table
 
 EDGES = (0, *LENGTH_BINS)
 BINS = (*(f"({low}, {high}]" if low else f"[0, {high}]" for low, high in pairwise(EDGES)), f"({EDGES[-1]}, …)")
-STEEP = 100  # times as many documents in the fullest bin as in the emptiest: a linear axis would hide the long ones
-BAR = (256, 768)  # tokens after the last bin, where the bar of the longer documents stands
+STEEP = 100  # ratio of the fullest to the emptiest bin, from which a linear axis would hide the long documents
+BAR = (256, 768)  # start and end of the bar of longer documents, in tokens after the last bin
 
 
 def content(page: Page) -> Content:
@@ -33,14 +33,14 @@ def content(page: Page) -> Content:
 
 
 def length_panel(run: ReportInput, suffix: str = "") -> Panel | None:
-    """Documents by their length; those longer than the last bin are one bar behind it."""
+    """Documents by length in tokens; one bar behind the last bin holds the longer documents."""
     rows = _histogram(run)
-    equal = [row for row in rows if row["high"] is not None]
-    if not equal:
+    closed = [row for row in rows if row["high"] is not None]
+    if not closed:
         return None
-    counts = np.array([row["documents"] for row in equal], dtype=np.float64)
-    end = equal[-1]["high"]
-    edges = np.array([*(row["low"] for row in equal), end], dtype=np.float64)
+    counts = np.array([row["documents"] for row in closed], dtype=np.float64)
+    end = closed[-1]["high"]
+    edges = np.array([*(row["low"] for row in closed), end], dtype=np.float64)
     lines = [Line("", "train", "bars", edges, counts)]
     if longer := sum(row["documents"] for row in rows if row["high"] is None):
         name = f"longer than {end:,} tokens: {longer:,}"
@@ -63,7 +63,7 @@ def length_panel(run: ReportInput, suffix: str = "") -> Panel | None:
 
 
 def lengths(run: ReportInput, suffix: str = "") -> Table | None:
-    """The same in the paper's four bins and what is longer."""
+    """Documents in the paper's four length bins, and the longer ones."""
     rows = _histogram(run)
     counts = [0] * len(BINS)
     for row in rows:
@@ -82,20 +82,20 @@ def lengths(run: ReportInput, suffix: str = "") -> Table | None:
 
 
 def _histogram(run: ReportInput) -> list[dict[str, Any]]:
-    found = run.summary.get("length_histogram", [])
-    return [row for row in found if row.keys() >= {"low", "high", "documents"}]
+    rows = run.summary.get("length_histogram", [])
+    return [row for row in rows if row.keys() >= {"low", "high", "documents"}]
 
 
 def _bin(row: dict[str, Any]) -> int:
-    """Which of the paper's bins a narrower one lies in."""
+    """The index in `BINS` of the bin that holds this narrower one."""
     return bisect_left(LENGTH_BINS, row["low"] + 1)
 
 
 def _quantiles(run: ReportInput) -> str:
-    found = run.summary.get("length_quantiles", {})
-    named = {"0.5": "half have up to", "0.9": "90% up to", "0.99": "99% up to", "1": "the longest has"}
-    said = [f"{words} {found[share]:,}" for share, words in named.items() if share in found]
-    return ", ".join(said) + " tokens" if said else ""
+    quantiles = run.summary.get("length_quantiles", {})
+    words = {"0.5": "half have up to", "0.9": "90% up to", "0.99": "99% up to", "1": "the longest has"}
+    phrases = [f"{text} {quantiles[share]:,}" for share, text in words.items() if share in quantiles]
+    return ", ".join(phrases) + " tokens" if phrases else ""
 
 
 SECTION = Section("documents", "Lengths of documents", content, figure="figure-5-lengths")

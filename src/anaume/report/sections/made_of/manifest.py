@@ -3,6 +3,8 @@
 Every key of the manifest is optional; the page shows those that it has.
 """
 
+from collections.abc import Callable
+
 from anaume.formats import MISSING, number
 from anaume.report.inputs import ReportInput
 from anaume.report.section import Content, Page, Section, table_of_each
@@ -16,7 +18,7 @@ def recipe(page: Page) -> Content:
 
 
 def data(run: ReportInput, suffix: str = "") -> Table | None:
-    """What the manifest says of the data, a row for each part."""
+    """The manifest's entries on the data, a row for each part of the corpus."""
     parts = run.manifest.get("data")
     if not isinstance(parts, dict):
         return None
@@ -33,29 +35,29 @@ def data(run: ReportInput, suffix: str = "") -> Table | None:
 
 def stages(run: ReportInput, suffix: str = "") -> Table | None:
     """The recipe's stages side by side: a row for each key, a column for each stage."""
-    rows_of = [stage for stage in run.recipe.get("stage", []) if isinstance(stage, dict)]
-    keys = dict.fromkeys(key for stage in rows_of for key in stage if key != "name")
+    tables = [stage for stage in run.recipe.get("stage", []) if isinstance(stage, dict)]
+    keys = dict.fromkeys(key for stage in tables for key in stage if key != "name")
     if not keys:
         return None
-    heads = [Column(str(stage.get("name", MISSING)), numeric=True) for stage in rows_of]
-    rows = [(Cell(_title(key)), *(_plain(stage.get(key)) for stage in rows_of)) for key in keys]
+    heads = [Column(str(stage.get("name", MISSING)), numeric=True) for stage in tables]
+    rows = [(Cell(_title(key)), *(_plain(stage.get(key)) for stage in tables)) for key in keys]
     return Table(f"stages{suffix}", "The stages of training.", (Column("Setting"), *heads), tuple(rows))
 
 
 def environment(run: ReportInput, suffix: str = "") -> Table | None:
-    """Where and with what the run was made."""
-    found = run.manifest.get("environment")
+    """Date, versions, size and machine of the run."""
+    machine = run.manifest.get("environment")
     entries = {key: run.manifest.get(key) for key in ("created", "anaume", "recipe_hash", "parameters")}
-    entries |= found if isinstance(found, dict) else {}
+    entries |= machine if isinstance(machine, dict) else {}
     rows = [(Cell(_title(key)), _plain(value)) for key, value in entries.items() if value is not None]
     if not rows:
         return None
-    columns = (Column("What"), Column("Value", wide=True))
-    return Table(f"environment{suffix}", "What the run was made with.", columns, tuple(rows))
+    columns = (Column("Entry"), Column("Value", wide=True))
+    return Table(f"environment{suffix}", "The environment of the run.", columns, tuple(rows))
 
 
 def _plain(value: object) -> Cell:
-    """Any value of a manifest or recipe as a cell."""
+    """A value of a manifest or a recipe as a cell."""
     if value is None or value == "":
         return Cell()
     if isinstance(value, bool):
@@ -76,13 +78,10 @@ def _title(key: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-ABSENT = "not recorded"
-DATA = Section("data", "Data", lambda page: Content(table_of_each(page.inputs, data)), absent=ABSENT, needs_run=True)
-RECIPE = Section("recipe", "Recipe", recipe, absent=ABSENT, needs_run=True)
-ENVIRONMENT = Section(
-    "environment",
-    "Environment",
-    lambda page: Content(table_of_each(page.inputs, environment)),
-    absent=ABSENT,
-    needs_run=True,
-)
+def _section(title: str, content: Callable[[Page], Content]) -> Section:
+    return Section(title.lower(), title, content, absent="not recorded", needs_run=True)
+
+
+DATA = _section("Data", lambda page: Content(table_of_each(page.inputs, data)))
+RECIPE = _section("Recipe", recipe)
+ENVIRONMENT = _section("Environment", lambda page: Content(table_of_each(page.inputs, environment)))
