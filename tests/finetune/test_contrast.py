@@ -191,13 +191,17 @@ def test_mistakes(modernbert_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nothing to train on; expected one or more of --nli, --sts, --pairs"):
         read_sets()
     good = {"sentence1": "海", "sentence2": "山", "label": "neutral"}
-    for name, row, said in (
+    for name, row, message in (
         (
             "empty",
             good | {"sentence2": ""},
             r"train-v1\.3\.json:2: 'sentence2' is ''; expected a text that is not empty",
         ),
-        ("label", good | {"label": "maybe"}, r"train-v1\.3\.json:2: 'label' is 'maybe'; accepted: contradiction, ent"),
+        (
+            "label",
+            good | {"label": "maybe"},
+            r"train-v1\.3\.json:2: 'label' is 'maybe'; expected one of contradiction, ent",
+        ),
         ("none", good, "no example is an entailment"),
     ):
         with pytest.raises(UserError, match=message):

@@ -58,7 +58,7 @@ def test_the_repositories_own_layout(task: str, layout: str, jglue_folder: Path)
         ("jsts", "train", 4, {"label": 5.2}, ":5: 'label' is 5.2; expected a number from 0 to 5"),
         ("jsts", "valid", 0, {"label": "3"}, ":1: 'label' is '3'; expected a number from 0 to 5"),
         ("jsts", "valid", 0, {"label": None}, ":1: lacks 'label'"),
-        ("jsts", "train", 9, {"sentence2": " "}, ":10: 'sentence2' must be a text that is not empty"),
+        ("jsts", "train", 9, {"sentence2": " "}, ":10: 'sentence2' is ' '; expected a text that is not empty"),
         (
             "jnli",
             "train",
@@ -91,7 +91,7 @@ def test_a_wrong_row(task: str, file: str, row: int, fields: dict[str, Any], mes
         ({"answers": []}, "no answers; expected at least one"),
         ({"answers": "東京"}, "'answers' is '東京'; expected a list"),
         ({"answers": [{"text": "東京"}]}, "lacks 'answer_start'"),
-        ({"question": ""}, "'question' must be a text that is not empty"),
+        ({"question": ""}, "'question' is ''; expected a text that is not empty"),
     ],
 )
 def test_a_wrong_question(changes: dict[str, Any], message: str, jglue_folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from textwrap import fill
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -70,7 +71,7 @@ def _line(axes: Axes, line: Line) -> None:
         case "clear":
             axes.plot(line.x, line.y, color=colour, linewidth=1.2, label=name, clip_on=False)
         case "points":
-            marks = {"marker": marker, "markersize": 2.6 if marker == "o" else 3.4}
+            marks: dict[str, Any] = {"marker": marker, "markersize": 2.6 if marker == "o" else 3.4}
             axes.plot(line.x, line.y, color=colour, linewidth=1.2, label=name, clip_on=False, **marks)
         case "dots":
             axes.plot(line.x, line.y, "o", color=colour, alpha=0.25, markersize=1.8, markeredgewidth=0)
