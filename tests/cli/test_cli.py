@@ -86,12 +86,12 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def _examples() -> list[str]:
-    """Commands that users see: those of the README's code blocks, and those after a colon in the help of the verbs."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    """Commands that users see: those of the pages' code blocks, and those after a colon in the help of the verbs."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    lines = [line for page in pages for line in page.read_text(encoding="utf-8").splitlines()]
     helps = [command.help or "" for command in COMMANDS.values()]
     return [
-        *(line.strip() for line in readme.splitlines() if line.startswith("    anaume ")),
-        *re.findall(r"`(torchrun [^`]+)`", readme),
+        *(line.strip() for line in lines if line.startswith(("    anaume ", "    torchrun "))),
         *re.findall(r"^[A-Z][A-Za-z ]*: ((?:anaume|torchrun) .*)$", "\n".join(helps), re.MULTILINE),
     ]
 

@@ -35,8 +35,9 @@ def evaluate_models(name: str, models: Sequence[str], options: TaskOptions, out:
     if missing := task.missing(options):
         raise UserError(f"eval {name}: {missing} is missing")
     check_names(models)
-    for model in models:
-        open_tokenizer(model, masked_lm=task.masked_lm)
+    if not task.opens_models:
+        for model in models:
+            open_tokenizer(model, masked_lm=task.masked_lm)
     evaluation = task.make(Request(tuple(models), options, out))
     for model in models:
         for record in _measure(evaluation, Subject(model, task.masked_lm)):

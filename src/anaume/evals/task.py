@@ -102,7 +102,7 @@ class Task:
     `masked_lm`        whether the task needs the masked-LM head
     `own_texts`        whether a run's own validation corpus may stand in for `--texts`
     `each_checkpoint`  smaller amounts for `eval all`, which measures many checkpoints: minutes instead of hours
-    `opens_models`     whether `prepare` opens the models: `eval all` then exports the checkpoints first
+    `opens_models`     whether `prepare` opens the models itself; `eval all` then exports the checkpoints first
     `display`          ("OPTION", "MODULE:FUNCTION"): when this option is given, FUNCTION(models, options) prints to the
                        terminal, and no record is made
     """

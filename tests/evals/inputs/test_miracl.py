@@ -99,7 +99,7 @@ def test_the_verb(tmp_path: Path) -> None:
     assert result.stdout == f"{out}: 2 pairs of 4 topics; 1 passages not in the corpus\n"
     assert len(read_pairs(out)) == 2
     wrong = CliRunner().invoke(app, ["pairs", "mrtydi-ja", "--out", str(out)])
-    assert str(wrong.exception) == "pairs 'mrtydi-ja'; accepted: miracl-ja, or another of MIRACL's languages"
+    assert str(wrong.exception) == "pairs 'mrtydi-ja': unknown; expected miracl-ja, or another of MIRACL's languages"
 
 
 class Hub(BaseHTTPRequestHandler):

@@ -251,8 +251,8 @@ def test_the_command(modernbert_folder: Path, bert_folder: Path, small: Path, tm
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("model --out out", "anaume eval jglue: --data is missing"),
-        ("model --data data", "anaume eval jglue: --out is missing"),
+        ("model --out out", "eval jglue: --data is missing"),
+        ("model --data data", "eval jglue: --out is missing"),
         ("model --data data --out out --tasks jst", "--tasks: 'jst': unknown; expected some of jsts"),
         ("model --data data --out out", "data: no task's folder in it"),
         ("model --data {data} --out out --tasks jsquad", "train-v1.3.json: no such file; expected the train split of"),
