@@ -24,7 +24,7 @@ from anaume.batches.loader import Position, Share, validation_batches
 from anaume.batches.workers import prefetch
 from anaume.errors import UserError
 from anaume.model import mlm
-from anaume.model.flops import peak_flops, tell_if_slower, training_flops
+from anaume.model.flops import peak_flops, training_flops, warn_if_bfloat16_is_slower
 from anaume.model.memory import parameters
 from anaume.pretrain import checkpoint, metrics
 from anaume.pretrain.checkpoint import Saver, State
@@ -114,7 +114,7 @@ def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks
     dtype = mlm.product_dtype(ranks.device, recipe.precision)
     peak = peak_flops(ranks.device, dtype) * ranks.count
     if ranks.is_main:
-        tell_if_slower(ranks.device, dtype, peak / ranks.count)
+        warn_if_bfloat16_is_slower(ranks.device, dtype, peak / ranks.count)
     with process_group(ranks), StopRequest() as stop:  # from here on: before, there is nothing to save
         last = ranks.broadcast(last)
         network = network or _network(recipe, run, data, ranks, last)
