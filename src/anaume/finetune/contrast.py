@@ -30,12 +30,11 @@ from anaume import __version__
 from anaume.encoder.load import load_encoder
 from anaume.encoder.tokenize import tokenize
 from anaume.errors import UserError
+from anaume.export.checkpoint import OLDER_SPELLING
 from anaume.files import folder_atomic, write_json
 
 RECORD = "contrastive.json"
 WARMUP = 0.1  # of the steps; then down to zero in a straight line
-# What transformers 4 reads of a ModernBERT; transformers 5 accepts it and saves it no more.
-OLDER_SPELLING = ("global_rope_theta", "local_rope_theta", "global_attn_every_n_layers", "local_attention")
 
 Columns: TypeAlias = dict[str, list[Any]]
 
