@@ -1,4 +1,4 @@
-"""The fast path against the plain reference, values and gradients; and through Hugging Face's own model."""
+"""The fast paths against the plain reference, values and gradients, and inside Hugging Face's model."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ HEADS, SIZE = 2, 16
 
 
 def _both(lengths: list[int], reach: int | None, dtype: torch.dtype = torch.float32) -> list[tuple[Tensor, Tensor]]:
-    """(fast in `dtype`, reference in float32) of the output and of the gradients of query, key and value."""
+    """Output and gradients of query, key and value: pairs of the fast path in `dtype` and the reference in float32."""
     torch.manual_seed(0)
     tokens = sum(lengths)
     layout = layout_of(lengths, max(lengths))
@@ -48,15 +48,15 @@ def test_packed_equals_reference(lengths: list[int], reach: int | None) -> None:
 def test_packed_in_bfloat16_is_near_the_reference(
     lengths: list[int], reach: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """bfloat16 has 8 bits. Queries come in parts: of 128, the last one shorter."""
+    """bfloat16 has 8 significant bits. The patch makes parts of 128 queries, the last one shorter."""
     monkeypatch.setattr(attention, "SCORES", 1)
     for fast, reference in _both(lengths, reach, torch.bfloat16):
         assert fast.dtype == torch.bfloat16
         assert (fast.float() - reference).norm() < 2**-7 * reference.norm()
 
 
-def test_reference_sees_its_own_document_within_reach_only() -> None:
-    """By hand: with equal scores each token gets the mean of what it may see."""
+def test_reference_attends_within_the_document_and_the_reach() -> None:
+    """With equal scores the output is the mean of the values that a token attends to, computed by hand."""
     layout = layout_of([4, 2], 4)
     zeros = torch.zeros(1, 1, 6, 1)
     value = torch.tensor([1.0, 2, 4, 8, 100, 300]).view(1, 1, 6, 1)

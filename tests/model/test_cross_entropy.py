@@ -10,14 +10,14 @@ from anaume.model.cross_entropy import linear_cross_entropy, reference_cross_ent
 def _loss_and_gradients(
     function: object, rows: int, scale: float, vocabulary: int = 50, dtype: torch.dtype = torch.float32
 ) -> list[Tensor]:
-    """Of the same values, rounded to `dtype`; the tiles get the rows in it."""
+    """The loss and its gradients for values rounded to `dtype`; the tiled function receives rows of that dtype."""
     torch.manual_seed(0)
     hidden, weight, bias = torch.randn(rows, 8), torch.randn(vocabulary, 8), torch.randn(vocabulary)
     labels = torch.randint(0, vocabulary, (rows,))
     labels[::5] = IGNORE
     inputs = [x.to(dtype).float().requires_grad_() for x in (hidden, weight, bias)]
-    given = inputs[0].to(dtype if function is linear_cross_entropy else torch.float32)
-    loss = function(given, *inputs[1:], labels)  # type: ignore[operator]
+    rows_in = inputs[0].to(dtype if function is linear_cross_entropy else torch.float32)
+    loss = function(rows_in, *inputs[1:], labels)  # type: ignore[operator]
     (loss * scale).backward()
     return [loss.detach(), *(x.grad for x in inputs if x.grad is not None)]
 
@@ -36,7 +36,7 @@ def test_tiles_equal_the_reference(rows: int, scale: float, entries: int, monkey
 
 
 def test_tiles_of_bfloat16_rows_are_near_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sums over 500 tiles stay float32, so the error does not grow with their number."""
+    """The sums over 500 tiles are float32, so the error does not grow with the number of tiles."""
     monkeypatch.setattr(cross_entropy, "ROWS", 16)
     monkeypatch.setattr(cross_entropy, "ENTRIES", 2)
     ours = _loss_and_gradients(linear_cross_entropy, 40, 1 / 40, 1000, torch.bfloat16)

@@ -1,4 +1,4 @@
-"""Masked copies against the obvious script: a whole forward pass of Hugging Face's model for each copy."""
+"""Masked copies against the plain way: a full forward pass of Hugging Face's model for each copy."""
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ def network(layers: int, every: int = 3, bias: bool = False) -> ModernBertModel:
     return model
 
 
-def obvious(model: ModernBertModel, ids: Tensor, places: Tensor) -> Tensor:
+def full_passes(model: ModernBertModel, ids: Tensor, places: Tensor) -> Tensor:
     copies = ids.repeat(len(places), 1)
     row = torch.arange(len(places))
     copies[row, places] = MASK
@@ -46,56 +46,56 @@ def obvious(model: ModernBertModel, ids: Tensor, places: Tensor) -> Tensor:
     return states
 
 
-# The last global layer is the first, in the middle, with local ones above it, and the last; all layers global.
+# The last global layer is the first, a middle or the last layer, with and without local layers above it; or all are.
 @pytest.mark.parametrize(
     ("layers", "every"), [(1, 3), (2, 3), (3, 3), (4, 3), (5, 3), (6, 3), (7, 3), (3, 1), (5, 2), (4, 9)]
 )
 @pytest.mark.parametrize("tokens", [2, 9, 40, 90])
-def test_equal_to_a_forward_pass_each(layers: int, every: int, tokens: int) -> None:
+def test_masked_states_equal_a_full_pass_per_copy(layers: int, every: int, tokens: int) -> None:
     model = network(layers, every)
     ids = torch.randint(5, 64, (tokens,))
     places = torch.arange(tokens)
-    expected = obvious(model, ids, places)
+    expected = full_passes(model, ids, places)
     torch.testing.assert_close(masked_states(model, ids, places, MASK, batch_tokens=100), expected, atol=5e-5, rtol=0)
-    assert model.config._attn_implementation == "sdpa"  # as it was
+    assert model.config._attn_implementation == "sdpa"
 
 
-def test_with_biases_and_of_some_places() -> None:
+def test_biases_and_selected_places() -> None:
     model = network(6, bias=True)
     ids = torch.randint(5, 64, (70,))
     places = torch.tensor([0, 69, 33, 33, 2])
-    expected = obvious(model, ids, places)
+    expected = full_passes(model, ids, places)
     for batch_tokens in (1, 100, 10_000):
-        got = masked_states(model, ids, places, MASK, batch_tokens=batch_tokens)
-        torch.testing.assert_close(got, expected, atol=5e-5, rtol=0)
+        states = masked_states(model, ids, places, MASK, batch_tokens=batch_tokens)
+        torch.testing.assert_close(states, expected, atol=5e-5, rtol=0)
 
 
 @pytest.mark.parametrize("scale", [10.0, 100.0, 1000.0])
-def test_when_all_attention_goes_to_the_masked_token(scale: float) -> None:
-    """Layer 0 then has next to nothing left to divide by. The truth is Hugging Face's model in float64."""
+def test_a_token_that_takes_all_attention_may_be_masked(scale: float) -> None:
+    """The divisor in layer 0 is then close to zero. The reference is Hugging Face's model in float64."""
     model = network(4)
     ids = torch.randint(5, 64, (40,))
     places = torch.arange(40)
     with torch.no_grad():
         dict(model.named_parameters())["layers.0.attn.Wqkv.weight"][:64] *= scale**0.5  # queries and keys
-    got = masked_states(model, ids, places, MASK, batch_tokens=400)
-    assert got.isfinite().all()
+    states = masked_states(model, ids, places, MASK, batch_tokens=400)
+    assert states.isfinite().all()
     torch.nn.Module.to(model, torch.float64)
-    expected = obvious(model, ids, places)
-    torch.testing.assert_close(got.double(), expected, atol=1e-3, rtol=0)
+    expected = full_passes(model, ids, places)
+    torch.testing.assert_close(states.double(), expected, atol=1e-3, rtol=0)
 
 
-def test_correcting_layer_0_equals_making_it_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_correcting_layer_0_equals_recomputing_it(monkeypatch: pytest.MonkeyPatch) -> None:
     model = network(5)
     ids = torch.randint(5, 64, (40,))
     places = torch.tensor([1, 20, 38])
     corrected = masked_states(model, ids, places, MASK, batch_tokens=400)
     monkeypatch.setattr(masked_copies, "LEAST", 2.0)  # no divisor is above 2 and below 1/2
-    anew = masked_states(model, ids, places, MASK, batch_tokens=400)
-    torch.testing.assert_close(corrected, anew, atol=1e-6, rtol=0)
+    recomputed = masked_states(model, ids, places, MASK, batch_tokens=400)
+    torch.testing.assert_close(corrected, recomputed, atol=1e-6, rtol=0)
 
 
-def test_what_it_takes() -> None:
+def test_supports_networks_whose_layer_0_is_global() -> None:
     assert supports(network(3))
     local = network(1)
     setattr(local.layers[0], "attention_type", "sliding_attention")  # noqa: B010

@@ -1,4 +1,4 @@
-"""The network around the packed rows: its size, its vocabulary's padding, continuing from another checkpoint."""
+"""The network: its size, the padding of its vocabulary, and continuing from another checkpoint."""
 
 import math
 import shutil
@@ -46,7 +46,7 @@ def test_gradient_checkpointing_changes_no_gradient(trained: Tokenizer, precisio
         torch.testing.assert_close(plain, again)
 
 
-def test_layers_alternate_and_theta_is_one(trained: Tokenizer) -> None:
+def test_layers_alternate_and_share_theta(trained: Tokenizer) -> None:
     config = mlm.config(Model(), trained, 99_574)
     assert [i for i, kind in enumerate(config.layer_types or []) if kind == "full_attention"] == [
         0,
@@ -84,19 +84,19 @@ def test_weights_follow_the_seed(trained: Tokenizer) -> None:
 
 def test_products_follow_the_precision() -> None:
     cuda, cpu = torch.device("cuda"), mlm.CPU
-    assert [mlm.product_dtype(cuda, given) for given in ("auto", "bfloat16", "float32")] == [
+    assert [mlm.product_dtype(cuda, precision) for precision in ("auto", "bfloat16", "float32")] == [
         torch.bfloat16,
         torch.bfloat16,
         torch.float32,
     ]
-    assert [mlm.product_dtype(cpu, given) for given in ("auto", "bfloat16", "float32")] == [
+    assert [mlm.product_dtype(cpu, precision) for precision in ("auto", "bfloat16", "float32")] == [
         torch.float32,
         torch.bfloat16,
         torch.float32,
     ]
 
 
-def test_an_untrained_network_knows_nothing(trained: Tokenizer) -> None:
+def test_an_untrained_network_has_the_loss_of_guessing(trained: Tokenizer) -> None:
     network = mlm.build(SMALL, trained, 0)
     logits = network.decoder(network.head(torch.randn(200, 32)))[:, : trained.vocab_size]
     loss = torch.nn.functional.cross_entropy(logits, torch.randint(0, trained.vocab_size, (200,)))
@@ -113,11 +113,11 @@ def test_continuing_from_a_folder(trained: Tokenizer, tmp_path: Path) -> None:
 
 
 def _save(trained: Tokenizer, folder: Path, **changes: Any) -> ModernBertForMaskedLM:
-    """A ModernBERT of SMALL's shape as others publish it, with transformers' own thetas: 160,000 and 10,000."""
+    """A published ModernBERT of SMALL's shape, with the default thetas of transformers: 160,000 and 10,000."""
     torch.manual_seed(3)
     values = mlm.config(SMALL, trained, trained.vocab_size).to_dict()
     network: ModernBertForMaskedLM = ModernBertForMaskedLM(ModernBertConfig.from_dict(values | changes)).eval()
-    with torch.no_grad():  # an untrained network's attention is so flat that no theta would show
+    with torch.no_grad():  # the attention of an untrained network is too flat to depend on theta
         for layer in network.model.layers:
             layer.attn.Wqkv.weight.mul_(20)
     network.save_pretrained(folder)
@@ -125,7 +125,7 @@ def _save(trained: Tokenizer, folder: Path, **changes: Any) -> ModernBertForMask
 
 
 def test_a_checkpoint_keeps_its_thetas_and_its_activation(trained: Tokenizer, tmp_path: Path) -> None:
-    """The logits of one document, by transformers from the folder and by the packed path of what continues from it."""
+    """Logits of one document: transformers on the folder against the packed path of the network that continues it."""
     original = _save(trained, tmp_path / "model", hidden_activation="relu", norm_eps=1e-3)
     continued = mlm.build(SMALL.model_copy(update={"init": str(tmp_path / "model")}), trained, 0).eval()
     ids = torch.randint(300, 500, (100,), generator=torch.Generator().manual_seed(0)).numpy()
@@ -133,8 +133,8 @@ def test_a_checkpoint_keeps_its_thetas_and_its_activation(trained: Tokenizer, tm
     inputs = mlm.to_device(batch, 128, mlm.CPU)
 
     def logits() -> torch.Tensor:
-        found: torch.Tensor = continued.decoder(mlm.scored_states(continued, inputs))
-        return found[:, : trained.vocab_size]
+        padded: torch.Tensor = continued.decoder(mlm.scored_states(continued, inputs))
+        return padded[:, : trained.vocab_size]
 
     with torch.inference_mode():
         expected = original(input_ids=inputs.input_ids).logits[0]
@@ -147,22 +147,22 @@ def test_a_checkpoint_keeps_its_thetas_and_its_activation(trained: Tokenizer, tm
 
 
 @pytest.mark.parametrize(
-    ("init", "given", "thetas"),
+    ("init", "options", "thetas"),
     [
         ("", {}, (10_000, 0)),
         ("", {"rope_theta": 20_000.0}, (20_000, 0)),
         ("somewhere", {}, (0, 0)),
         ("somewhere", {"rope_theta": 160_000.0, "local_rope_theta": 10_000.0}, (160_000, 10_000)),
-        ("somewhere", {"rope_theta": 10_000.0}, (10_000, 0)),  # as recipes from before local_rope_theta say it
+        ("somewhere", {"rope_theta": 10_000.0}, (10_000, 0)),  # the form of recipes older than local_rope_theta
     ],
 )
-def test_which_thetas_a_stage_has(init: str, given: dict[str, float], thetas: tuple[int, int], tmp_path: Path) -> None:
-    """Written out in a run's folder and read again, too."""
+def test_thetas_of_a_stage(init: str, options: dict[str, float], thetas: tuple[int, int], tmp_path: Path) -> None:
+    """The thetas are those of the parsed recipe and of the recipe that a run folder holds."""
     texts = [{"path": "a.txt"}]
     table = {"name": "thetas", "corpus": {"train": texts, "validation": texts}, "tokenizer": {"load": "x"}}
-    wanted = recipe.parse(table | {"model": {"init": init}, "stage": [{"name": "stage"} | given]}, "test")
-    (tmp_path / "recipe.toml").write_text(recipe.to_toml(wanted))
-    for read in (wanted, recipe.load(tmp_path / "recipe.toml")):
+    parsed = recipe.parse(table | {"model": {"init": init}, "stage": [{"name": "stage"} | options]}, "test")
+    (tmp_path / "recipe.toml").write_text(recipe.to_toml(parsed))
+    for read in (parsed, recipe.load(tmp_path / "recipe.toml")):
         assert (read.stage[0].rope_theta, read.stage[0].local_rope_theta) == thetas
 
 
@@ -176,18 +176,18 @@ def test_a_theta_can_only_be_kept_from_a_checkpoint() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "accepted"),
+    ("key", "value", "expected"),
     [("decoder_bias", False, "True"), ("tie_word_embeddings", False, "True"), ("mlp_dropout", 0.1, "0")],
 )
-def test_continuing_from_what_we_compute_otherwise(
-    key: str, value: object, accepted: str, trained: Tokenizer, tmp_path: Path
+def test_continuing_from_unsupported_settings_is_an_error(
+    key: str, value: object, expected: str, trained: Tokenizer, tmp_path: Path
 ) -> None:
     _save(trained, tmp_path / "model", **{key: value})
-    with pytest.raises(UserError, match=f"its {key} is {value}; accepted: {accepted}$"):
+    with pytest.raises(UserError, match=f"its {key} is {value}; expected {expected}$"):
         mlm.build(SMALL.model_copy(update={"init": str(tmp_path / "model")}), trained, 0)
 
 
-def test_a_kept_configuration_stands_for_the_checkpoint(trained: Tokenizer, tmp_path: Path) -> None:
+def test_a_kept_configuration_replaces_the_checkpoint(trained: Tokenizer, tmp_path: Path) -> None:
     _save(trained, tmp_path / "model", norm_eps=1e-3)
     model = SMALL.model_copy(update={"init": str(tmp_path / "model")})
     network = mlm.build(model, trained, 0)
@@ -196,14 +196,14 @@ def test_a_kept_configuration_stands_for_the_checkpoint(trained: Tokenizer, tmp_
     again = mlm.build(model, trained, 0, kept=tmp_path / mlm.NETWORK)
     assert again.config.to_dict() == network.config.to_dict()
     assert {n: p.shape for n, p in again.named_parameters()} == {n: p.shape for n, p in network.named_parameters()}
-    with pytest.raises(UserError, match="can't be opened"):
+    with pytest.raises(UserError, match="not a Hugging Face model"):
         mlm.build(model, trained, 0)
 
 
-def test_continuing_from_what_does_not_fit(trained: Tokenizer, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"model.init = .*absent.*: can't be opened as a Hugging Face model"):
+def test_continuing_from_another_shape_is_an_error(trained: Tokenizer, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"model.init = .*absent.*: not a Hugging Face model"):
         mlm.build(SMALL.model_copy(update={"init": str(tmp_path / "absent")}), trained, 0)
     network = mlm.build(SMALL, trained, 0)
     network.save_pretrained(tmp_path / "padded")
-    with pytest.raises(UserError, match=r"its vocab_size is 576, the recipe's model and tokenizer give 560"):
+    with pytest.raises(UserError, match=r"its vocab_size is 576; expected 560, from the recipe"):
         mlm.build(SMALL.model_copy(update={"init": str(tmp_path / "padded")}), trained, 0)

@@ -150,7 +150,7 @@ def _builtin_inputs(run: Run, recipe: Recipe, given: Mapping[str, Any]) -> dict[
     """The built-in corpus's own questions and pairs, for a run that trained on it and whose user gives none."""
     if not any(source.builtin for source in recipe.corpus.train):
         return {}
-    folder = run.folder / "tasks"
+    folder = run.tasks
     with path_lock(folder):
         if not folder.exists():
             with folder_atomic(folder) as temporary:

@@ -1,1 +1,1 @@
-"""A run's checkpoint → a folder that `transformers` and `sentence-transformers` open."""
+"""A checkpoint of a run → a Hugging Face folder."""

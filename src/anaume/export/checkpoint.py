@@ -1,4 +1,4 @@
-"""A checkpoint → a folder that `transformers` and `sentence-transformers` open."""
+"""A checkpoint of a run → a Hugging Face folder that `transformers` and `sentence-transformers` open."""
 
 import json
 import shutil
@@ -17,38 +17,41 @@ from anaume.recipe import Recipe, Stage
 from anaume.run import STATE, CheckpointName, Run
 from anaume.tokenizer.load import load_tokenizer
 
-# What marks a folder as an export of ours, which another may replace.
+# The file that marks a folder as an export, which a new export may replace.
 MARK = "anaume.json"
-# Files that this project keeps beside a tokenizer and that other readers have no use for.
-_PRIVATE = {"origin.json"}
+# Keys of a ModernBERT's config that transformers 4 needs; transformers 5 reads them but doesn't save them.
+OLDER_SPELLING = ("global_rope_theta", "local_rope_theta", "global_attn_every_n_layers", "local_attention")
+# Files beside a run's tokenizer that only anaume reads.
+_PRIVATE_FILES = {"origin.json"}
 
 
 def export(run: Run, name: CheckpointName, out: Path, average: int = 1) -> Path:
-    """Write one checkpoint of a run as a Hugging Face folder to `out`.
+    """Write one checkpoint of a run as a Hugging Face folder to `out`, and return `out`.
 
     The folder holds the model, the tokenizer and the mean-pooling modules of sentence-transformers. With `average`
-    above 1 the weights are the mean of so many of the stage's checkpoints, this one the last (Izmailov and others,
+    above 1 the weights are the mean of the stage's last `average` checkpoints up to this one (Izmailov and others,
     arXiv 1803.05407).
 
     Raises:
-        UserError: the run has no such checkpoint, or too few before it; `out` holds something that is no export.
+        UserError: the run has no such checkpoint, or too few before it; `out` is neither empty nor an export.
     """
     if name not in run.checkpoints():
-        accepted = ", ".join(known.model for known in run.checkpoints()) or "none yet"
-        raise UserError(f"{run.folder}: no checkpoint {name.model}; accepted: {accepted}")
-    of_stage = [known for known in run.checkpoints() if known.stage == name.stage and known.step <= name.step]
+        raise UserError(f"{run.folder}: {name.model}: no such checkpoint; expected {_names_of_checkpoints(run)}")
+    of_stage = [other for other in run.checkpoints() if other.stage == name.stage and other.step <= name.step]
     if len(of_stage) < average:
-        raise UserError(f"--average {average}: {name.model} and the checkpoints before it are {len(of_stage)}")
+        raise UserError(
+            f"--average {average}: too few checkpoints up to {name.model}; expected at most {len(of_stage)}"
+        )
     _check_out(out)
     recipe = run.recipe()
     stage = next(stage for stage in recipe.stage if stage.name == name.stage)
     network = _network(run, of_stage[-average:], recipe, stage)
-    logging.disable_progress_bar()  # one shard is written: a bar that jumps from 0 to 1
+    logging.disable_progress_bar()  # a single shard is written
     with folder_atomic(out) as temporary:
         network.save_pretrained(temporary)
         _change(temporary / "config.json", _older_spelling(recipe, network))
         for file in run.tokenizer.iterdir():
-            if file.name not in _PRIVATE:
+            if file.name not in _PRIVATE_FILES:
                 shutil.copy(file, temporary / file.name)
         _change(temporary / "tokenizer_config.json", {"model_max_length": recipe.model.positions})
         _write_sentence_modules(temporary, recipe.model.hidden, recipe.model.positions)
@@ -67,12 +70,12 @@ def export(run: Run, name: CheckpointName, out: Path, average: int = 1) -> Path:
 
 
 def is_export_of(out: Path, run: Run, name: CheckpointName) -> bool:
-    """Whether `out` is the export of this one checkpoint as it is now, and not of weights that were there before."""
+    """Whether `out` is the export of this checkpoint alone, with the checkpoint's present weights."""
     if not (out / MARK).is_file():
         return False
     mark = json.loads((out / MARK).read_text(encoding="utf-8"))
-    wanted = {"stage": name.stage, "step": name.step, "average": 1, "weights": _checksum_of(run, name)}
-    return all(mark.get(key) == value for key, value in wanted.items())
+    expected = {"stage": name.stage, "step": name.step, "average": 1, "weights": _checksum_of(run, name)}
+    return all(mark.get(key) == value for key, value in expected.items())
 
 
 def _checksum_of(run: Run, name: CheckpointName) -> str:
@@ -82,28 +85,34 @@ def _checksum_of(run: Run, name: CheckpointName) -> str:
 
 def _check_out(out: Path) -> None:
     if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: a file; --out accepts a new folder, an empty one or an earlier export")
+        raise UserError(f"--out: {out}: a file; expected a new folder, an empty one or an earlier export")
     if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
-        raise UserError(f"{out}: not empty and not an earlier export (it has no {MARK}); give another --out")
+        raise UserError(
+            f"--out: {out}: not empty; expected a new folder, an empty one or an earlier export, which has {MARK}"
+        )
 
 
 def select_checkpoint(run: Run, stage: str = "", step: int = -1) -> CheckpointName:
-    """The checkpoint that `--stage` and `--step` name; by default the last of the last stage that has any.
+    """The last checkpoint that matches `stage` and `step`; an empty stage or a negative step matches all.
 
     Raises:
-        UserError: there is none.
+        UserError: no checkpoint matches.
     """
-    fitting = [
+    matching = [
         name for name in run.checkpoints() if (not stage or name.stage == stage) and (step < 0 or name.step == step)
     ]
-    if not fitting:
-        accepted = ", ".join(name.model for name in run.checkpoints()) or "none yet"
-        raise UserError(f"{run.folder}: no checkpoint for stage {stage or 'any'}, step {step}; accepted: {accepted}")
-    return fitting[-1]
+    if not matching:
+        place = f"stage {stage or 'any'}, step {step if step >= 0 else 'any'}"
+        raise UserError(f"{run.folder}: {place}: no such checkpoint; expected {_names_of_checkpoints(run)}")
+    return matching[-1]
+
+
+def _names_of_checkpoints(run: Run) -> str:
+    return ", ".join(name.model for name in run.checkpoints()) or "a checkpoint, and the run has none yet"
 
 
 def _network(run: Run, names: Sequence[CheckpointName], recipe: Recipe, stage: Stage) -> ModernBertForMaskedLM:
-    """The mean of the checkpoints' weights, with the padding rows of the vocabulary cut off."""
+    """A network with the mean weights of these checkpoints, without the padding rows of the vocabulary."""
     loaded = load_tokenizer(run.tokenizer)
     network = mlm.build(recipe.model, loaded, recipe.seed, kept=run.network_file)
     mlm.load_weights(network, [run.checkpoint(name) / mlm.WEIGHTS for name in names])
@@ -116,22 +125,19 @@ def _network(run: Run, names: Sequence[CheckpointName], recipe: Recipe, stage: S
 
 
 def _older_spelling(recipe: Recipe, network: ModernBertForMaskedLM) -> dict[str, Any]:
-    """transformers 4 reads theta, window and layer pattern under other names, and would take its own defaults."""
+    """The values of OLDER_SPELLING; without them transformers 4 would use its own defaults."""
     rope: Any = network.config.rope_parameters
-    return {
-        "global_rope_theta": rope["full_attention"]["rope_theta"],
-        "local_rope_theta": rope["sliding_attention"]["rope_theta"],
-        "global_attn_every_n_layers": recipe.model.global_every,
-        "local_attention": recipe.model.window,
-    }
+    thetas = [rope[kind]["rope_theta"] for kind in ("full_attention", "sliding_attention")]
+    return dict(zip(OLDER_SPELLING, (*thetas, recipe.model.global_every, recipe.model.window), strict=True))
 
 
 def _change(file: Path, values: dict[str, Any]) -> None:
+    """Set keys of a JSON file."""
     write_json(file, json.loads(file.read_text(encoding="utf-8")) | values)
 
 
 def _write_sentence_modules(folder: Path, hidden: int, positions: int) -> None:
-    """Mean pooling over all tokens, as the paper's evaluations do it (section 4.3)."""
+    """Write the sentence-transformers modules for mean pooling over all tokens (the paper's section 4.3)."""
     write_json(
         folder / "modules.json",
         [

@@ -30,12 +30,11 @@ from anaume import __version__
 from anaume.encoder.load import load_encoder
 from anaume.encoder.tokenize import tokenize
 from anaume.errors import UserError
+from anaume.export.checkpoint import OLDER_SPELLING
 from anaume.files import folder_atomic, write_json
 
 RECORD = "contrastive.json"
 WARMUP = 0.1  # fraction of the steps; after it the learning rate falls linearly to zero
-# Keys of a ModernBERT's config that transformers 4 needs; transformers 5 reads them but doesn't save them.
-OLDER_SPELLING = ("global_rope_theta", "local_rope_theta", "global_attn_every_n_layers", "local_attention")
 
 Columns: TypeAlias = dict[str, list[Any]]
 

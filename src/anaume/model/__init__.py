@@ -1,1 +1,1 @@
-"""PackedBatch → loss, and the model's way to and from a Hugging Face folder."""
+"""PackedBatch → loss: the ModernBERT network, its attention over packed rows, and what both cost."""

@@ -1,10 +1,11 @@
-"""Attention over packed rows: documents lie end to end in one row and never see each other.
+"""Attention over packed rows: documents lie end to end in one row and never attend to each other.
 
-Three functions share one signature and are registered with transformers, so that Hugging Face's own ModernBERT runs on
-packed rows: `PACKED` (fast on the device at hand) and `REFERENCE` (one masked product, to hold the fast paths against).
-They receive a `Layout` where the model passes its attention mask.
+Two functions are registered with transformers, so that Hugging Face's ModernBERT runs on packed rows: `PACKED` is the
+fastest path of the device, and `REFERENCE` is one masked product against which tests compare the fast paths. Both
+receive a `Layout` in place of the attention mask.
 
-Shapes: T tokens of the row, H heads, D head size, N blocks, B queries a block, K keys a block.
+Shapes: T tokens of the row, H heads, D head size, L tokens of a document, N blocks, B queries per block, K keys per
+block. Every attention function takes query, key and value as (1, H, T, D) and returns (1, T, H, D).
 """
 
 import math
@@ -23,19 +24,19 @@ from transformers import AttentionInterface, PreTrainedModel
 PACKED = "anaume_packed"
 REFERENCE = "anaume_reference"
 
-# Queries a block in local layers. With windows of ±64 a block of 128 queries looks at 256 keys.
+# Queries per block in local layers. With windows of ±64 a block of 128 queries attends to 256 keys.
 BLOCK = 128
-# Scores that global layers hold at a time in bfloat16 on a CPU: 16 MB, which is about what the cache takes.
+# Scores that a global layer holds at a time in bfloat16 on a CPU: 16 MB, about the size of the cache.
 SCORES = 1 << 23
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the documents of a packed row begin and end.
+    """The borders of the documents in a packed row.
 
-    `cu_seqlens`  (documents + 1,) int32 on the row's device: 0, end of the first, …, T
-    `lengths`     the documents' lengths as plain integers, for CPUs and float32
-    `max_length`  an upper bound on a document's length, the same for every batch of a stage, so that nothing recompiles
+    `cu_seqlens`  (documents + 1,) int32 on the row's device: 0, end of the first document, …, T
+    `lengths`     lengths of the documents as Python integers, for the paths on CPUs and in float32
+    `max_length`  upper bound on a document's length; constant over a stage, because a new value triggers a recompile
     """
 
     cu_seqlens: Tensor
@@ -44,26 +45,26 @@ class Layout:
 
     @cached_property
     def document_of(self) -> Tensor:
-        """(T,) number of the document that holds each token."""
+        """Number of the document that holds each token, (T,)."""
         lengths = torch.tensor(self.lengths, device=self.cu_seqlens.device)
         numbers = torch.arange(len(self.lengths), device=lengths.device)
-        return torch.repeat_interleave(numbers, lengths, output_size=sum(self.lengths))  # else a GPU is asked for it
+        return torch.repeat_interleave(numbers, lengths, output_size=sum(self.lengths))  # avoids a GPU sync
 
     @cached_property
     def band_masks(self) -> dict[tuple[int, torch.dtype], Tensor]:
-        """Masks of the local layers by (reach, dtype), made at first use and shared by all layers."""
+        """Cache of the local layers' masks by (reach, dtype), shared by all layers."""
         return {}
 
 
 def layout_of(lengths: list[int], max_length: int, device: torch.device | str = "cpu") -> Layout:
-    """Lay out documents of these lengths."""
+    """The layout of documents with these lengths, in a row on `device`."""
     ends = F.pad(torch.tensor(lengths).cumsum(0), (1, 0)).to(torch.int32)
     return Layout(ends.to(device, non_blocking=True), tuple(lengths), max_length)
 
 
 @contextmanager
 def packed_rows(model: PreTrainedModel) -> Iterator[None]:
-    """Let a ModernBERT take packed rows within this block; its own attention is set again at the end."""
+    """Let a ModernBERT take packed rows within this block; its own attention is restored at the end."""
     before = model.config._attn_implementation
     model.config._attn_implementation = PACKED
     try:
@@ -75,7 +76,7 @@ def packed_rows(model: PreTrainedModel) -> Iterator[None]:
 def reference_attention(
     _module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Layout, **kwargs: Any
 ) -> tuple[Tensor, None]:
-    """Plain masked attention: (1, H, T, D) each in, (1, T, H, D) out. Slow and short: the truth to test against."""
+    """Plain masked attention: slow and short, the reference of the tests."""
     documents = attention_mask.document_of
     allowed = documents[:, None] == documents[None, :]
     if (reach := _reach(kwargs)) is not None:
@@ -88,7 +89,7 @@ def reference_attention(
 def packed_attention(
     _module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Layout, **kwargs: Any
 ) -> tuple[Tensor, None]:
-    """The same by the fast path of the device: (1, H, T, D) each in, (1, T, H, D) out."""
+    """Attention over packed rows on the fastest path of the device. Equivalent to `reference_attention`."""
     reach = _reach(kwargs)
     if query.is_cuda and query.dtype != torch.float32:
         return _varlen(query, key, value, attention_mask, reach, kwargs["scaling"]), None
@@ -98,13 +99,16 @@ def packed_attention(
 
 
 def _reach(kwargs: dict[str, Any]) -> int | None:
-    """|i − j| ≤ reach in local layers. Hugging Face passes reach + 1 (`sliding_window`), or None in global layers."""
+    """The reach of a local layer, which attends where |i − j| ≤ reach; None for a global layer.
+
+    Hugging Face passes reach + 1 as `sliding_window`, and None in global layers.
+    """
     window = kwargs.get("sliding_window")
     return None if window is None else int(window) - 1
 
 
 def _varlen(query: Tensor, key: Tensor, value: Tensor, layout: Layout, reach: int | None, scaling: float) -> Tensor:
-    """CUDA, half precision: torch's own variable-length attention. Not yet run on a GPU."""
+    """Attention on CUDA in half precision: torch's variable-length kernel. Not yet run on a GPU."""
     from torch.nn.attention.varlen import varlen_attn
 
     window = (-1, -1) if reach is None else (reach, reach)
@@ -125,9 +129,9 @@ def _varlen(query: Tensor, key: Tensor, value: Tensor, layout: Layout, reach: in
 
 
 def _per_document(query: Tensor, key: Tensor, value: Tensor, layout: Layout, scaling: float) -> Tensor:
-    """CPU or float32, global layers: full products, neighbours of one length in one call.
+    """Attention of global layers on a CPU or in float32: full products, one call per run of equal lengths.
 
-    `split`, not slices: its backward pass is one concatenation.
+    The row is divided by `split` and not by slices, because the backward pass of `split` is one concatenation.
     """
     runs = [(length, len(list(group))) for length, group in groupby(layout.lengths)]
     sizes = [length * count for length, count in runs]
@@ -135,18 +139,19 @@ def _per_document(query: Tensor, key: Tensor, value: Tensor, layout: Layout, sca
     for (length, count), *parts in zip(runs, *(x[0].split(sizes, dim=1) for x in (query, key, value)), strict=True):
         q, k, v = (x.unflatten(1, (count, length)).transpose(0, 1) for x in parts)  # (count, H, length, D)
         if q.dtype == torch.bfloat16:
-            found = _Documents.apply(*(x.flatten(0, 1) for x in (q * scaling, k, v)))  # type: ignore[no-untyped-call]
+            attended = _DocumentAttention.apply(*(x.flatten(0, 1) for x in (q * scaling, k, v)))  # type: ignore[no-untyped-call]
         else:
-            found = F.scaled_dot_product_attention(q, k, v, scale=scaling)
-        out.append(found.view(q.shape).transpose(1, 2).flatten(0, 1))
+            attended = F.scaled_dot_product_attention(q, k, v, scale=scaling)
+        out.append(attended.view(q.shape).transpose(1, 2).flatten(0, 1))
     return torch.cat(out).unsqueeze(0)
 
 
-class _Documents(torch.autograd.Function):
-    """Attention of N whole documents, (N, L, D) each; the query comes scaled. Some queries at a time see all keys.
+class _DocumentAttention(torch.autograd.Function):
+    """Attention within whole documents in bfloat16 on a CPU: a part of the queries at a time against all keys.
 
-    For bfloat16 on a CPU, where torch's own runs at a third of what a product reaches. The backward pass makes the
-    shares again, so that what is kept grows with L and not with its square.
+    Query (already scaled), key and value are (documents × H, L, D) each. torch's own function reaches a third of the
+    speed of a plain product here. The backward pass recomputes the softmax, so the memory kept grows with L and not
+    with its square.
     """
 
     @staticmethod
@@ -172,21 +177,21 @@ class _Documents(torch.autograd.Function):
 
 
 def _parts(query: Tensor) -> Iterator[slice]:
-    """Queries so many at a time that their scores against all L keys number about SCORES."""
+    """Slices of the queries, (documents × H, L, D): each has about SCORES scores against all L keys."""
     documents, length, _ = query.shape
     size = max(BLOCK, SCORES // (documents * length))
     return (slice(start, start + size) for start in range(0, length, size))
 
 
 def _through_softmax(gradient: Tensor, shares: Tensor) -> Tensor:
-    """The gradient of the scores from that of their softmax."""
+    """The gradient of the scores, from the gradient of their softmax `shares`."""
     return torch._softmax_backward_data(gradient, shares, -1, shares.dtype)
 
 
 def _banded(query: Tensor, key: Tensor, value: Tensor, layout: Layout, reach: int, scaling: float) -> Tensor:
-    """CPU or float32, local layers: blocks of B queries against the K = B + 2 × halo keys around them, over the row.
+    """Attention of local layers on a CPU or in float32: blocks of B queries against the K = B + 2 × halo keys around.
 
-    The halo is the reach rounded up so that it divides the block; the mask takes care of what is too far or foreign.
+    The mask excludes keys out of reach and keys of other documents.
     """
     halo = _halo(reach)
     tokens = query.shape[2]
@@ -196,17 +201,17 @@ def _banded(query: Tensor, key: Tensor, value: Tensor, layout: Layout, reach: in
     k, v = (_windows(F.pad(x, (0, 0, halo, halo + tail))[0], blocks, halo) for x in (key, value))
     mask = _band_mask(layout, reach, halo, blocks, query.dtype)
     if query.dtype == torch.bfloat16:
-        out: Tensor = _Blocks.apply(q * scaling, k, v, mask)  # type: ignore[no-untyped-call]
+        out: Tensor = _BlockAttention.apply(q * scaling, k, v, mask)  # type: ignore[no-untyped-call]
     else:
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scaling)
     return out.reshape(1, query.shape[1], blocks * BLOCK, -1)[:, :, :tokens].transpose(1, 2)
 
 
-class _Blocks(torch.autograd.Function):
-    """Attention of many small blocks, (H, N, B, D), (H, N, K, D) twice → (H, N, B, D). A mask (1, N, B, K) is added.
+class _BlockAttention(torch.autograd.Function):
+    """Attention of many small blocks in bfloat16 on a CPU: batched products over all blocks at once.
 
-    For bfloat16 on a CPU: batched products over all blocks at once, where torch's attention takes one small block after
-    the other and three times as long. The query comes scaled.
+    Query (already scaled) is (H, N, B, D), key and value are (H, N, K, D), and the additive mask is (1, N, B, K);
+    the result is (H, N, B, D). torch's own function takes one block after the other and three times as long.
     """
 
     @staticmethod
@@ -225,33 +230,33 @@ class _Blocks(torch.autograd.Function):
 
 
 def _halo(reach: int) -> int:
-    """The smallest halo ≥ reach that is a part or a multiple of the block."""
+    """The smallest halo ≥ reach that divides the block or is a multiple of it."""
     halo = 1 << (reach - 1).bit_length()
     return halo if halo <= BLOCK else math.ceil(reach / BLOCK) * BLOCK
 
 
 def _windows(x: Tensor, blocks: int, halo: int) -> Tensor:
-    """(H, N × B + 2 × halo, D) → (H, N, K, D): for each block, its keys with the halo on both sides."""
+    """The keys of each block with the halo on both sides: (H, N × B + 2 × halo, D) → (H, N, K, D)."""
     part = min(halo, BLOCK)
-    a_block, a_window = BLOCK // part, (BLOCK + 2 * halo) // part
+    per_block, per_window = BLOCK // part, (BLOCK + 2 * halo) // part
     parts = x.view(x.shape[0], -1, part, x.shape[-1])
-    columns = [parts[:, i : i + (blocks - 1) * a_block + 1 : a_block] for i in range(a_window)]
+    columns = [parts[:, i : i + (blocks - 1) * per_block + 1 : per_block] for i in range(per_window)]
     return torch.cat(columns, dim=2)
 
 
 def _band_mask(layout: Layout, reach: int, halo: int, blocks: int, dtype: torch.dtype) -> Tensor:
-    """(1, N, B, K), 0 where the key may be seen and −inf elsewhere."""
+    """The additive mask of a local layer, (1, N, B, K): 0 where a query attends to a key, −inf elsewhere."""
     cached = layout.band_masks.get((reach, dtype))
     if cached is not None:
         return cached
     tail = blocks * BLOCK - len(layout.document_of)
-    # Rows beyond the end form one document of their own, so that no softmax runs over nothing.
+    # The padding behind the row forms a document of its own; otherwise its softmax would have no keys.
     documents = F.pad(layout.document_of, (0, tail), value=-1)
     keys = F.pad(documents, (halo, halo), value=-2).unfold(0, BLOCK + 2 * halo, BLOCK)
     columns, rows = (torch.arange(size, device=keys.device) for size in (BLOCK + 2 * halo, BLOCK))
     distance = columns[None, :] - halo - rows[:, None]
-    seen = (documents.view(blocks, BLOCK, 1) == keys[:, None, :]) & (distance.abs() <= reach)
-    mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -math.inf).unsqueeze(0)
+    allowed = (documents.view(blocks, BLOCK, 1) == keys[:, None, :]) & (distance.abs() <= reach)
+    mask = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill_(~allowed, -math.inf).unsqueeze(0)
     layout.band_masks[(reach, dtype)] = mask
     return mask
 

@@ -1,12 +1,13 @@
-"""Arithmetic of a batch, and what the device could do: together the model FLOPs utilisation (MFU).
+"""The operations of a batch and the peak of a device, which give the model FLOPs utilisation (MFU).
 
-A multiply-add counts as two operations, a backward pass as two forward passes (PaLM, arXiv 2204.02311, appendix B). The
-attention of a packed row is the sum over its documents, not the square of the row.
+A multiply-add counts as two operations, and a backward pass as two forward passes (PaLM, arXiv 2204.02311, appendix B).
+The attention of a packed row is the sum over its documents and not the square of the row.
 """
 
 import sys
 import time
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,16 +21,16 @@ if TYPE_CHECKING:  # `anaume plan` needs the arithmetic only
 
 @dataclass(frozen=True)
 class Device:
-    """A kind of GPU: a part of the name that torch gives it, its dense bf16 peak (FLOP/s), its memory (GiB)."""
+    """A kind of GPU: a part of the name that torch reports, the dense bf16 peak in FLOP/s, and the memory in GiB."""
 
     name: str
     peak: float
     memory: float
 
 
-# By the names that `anaume plan` accepts; of two that fit a GPU's name the first counts. Peaks are dense, with float32
-# accumulation: NVIDIA's data sheets give those of H100, H200, B200, A100, L40S and L4 with sparsity too, which is twice
-# as much; those of the A6000 and the GeForce cards stand in the white papers of GA102, AD102 and GB202.
+# Keys are the names that `anaume plan` accepts; the first entry that matches a GPU's name counts. Peaks are dense, with
+# float32 accumulation. NVIDIA's data sheets state H100, H200, B200, A100, L40S and L4 with sparsity, which doubles the
+# number; the peaks of the A6000 and the GeForce cards are in the white papers of GA102, AD102 and GB202.
 DEVICES = {
     "b200": Device("B200", 2250e12, 180),
     "h200": Device("H200", 989.4e12, 141),
@@ -48,7 +49,7 @@ DEVICES = {
 
 @dataclass(frozen=True)
 class Flops:
-    """Operations of a forward and a backward pass, by part; the head is what follows the last layer."""
+    """Operations of a forward and a backward pass by part; `head` is everything behind the last layer."""
 
     matrices: float
     global_attention: float
@@ -57,7 +58,7 @@ class Flops:
 
     @property
     def total(self) -> float:
-        """All of them."""
+        """The sum of all parts."""
         return self.matrices + self.global_attention + self.local_attention + self.head
 
 
@@ -68,13 +69,16 @@ def flops(
     scored: float,
     counts: NDArray[np.float64] | None = None,
 ) -> Flops:
-    """Operations for documents of these lengths with `scored` rows of logits; (n,) `counts` of each, otherwise one."""
+    """Operations of a forward and a backward pass over documents with these lengths, (n,), and `scored` rows of logits.
+
+    `counts`, (n,), is the number of documents of each length; None means one of each.
+    """
     weights = np.ones(len(lengths)) if counts is None else counts
-    a_layer = 4 * model.hidden**2 + 3 * model.hidden * model.intermediate
+    per_layer = 4 * model.hidden**2 + 3 * model.hidden * model.intermediate
     global_layers = len(range(0, model.layers, model.global_every))
     whole, band = lengths.astype(np.float64) ** 2, _band_pairs(lengths, model.window // 2)
     return Flops(
-        matrices=6 * float(weights @ lengths) * model.layers * a_layer,
+        matrices=6 * float(weights @ lengths) * model.layers * per_layer,
         global_attention=12 * model.hidden * global_layers * float(weights @ whole),
         local_attention=12 * model.hidden * (model.layers - global_layers) * float(weights @ band),
         head=6 * scored * (model.hidden**2 + model.hidden * vocab_size),
@@ -82,21 +86,22 @@ def flops(
 
 
 def training_flops(model: Model, vocab_size: int, lengths: NDArray[np.int64], scored: int) -> float:
-    """Operations of a forward and a backward pass over documents of these lengths with `scored` rows of logits."""
+    """Total operations of a forward and a backward pass over documents with these lengths, (n,); see `flops`."""
     return flops(model, vocab_size, lengths, scored).total
 
 
 def _band_pairs(lengths: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
-    """Pairs |i − j| ≤ reach within each document."""
+    """Number of pairs with |i − j| ≤ reach in each document: (n,) → (n,)."""
     near = np.minimum(reach, lengths - 1)
     pairs: NDArray[np.int64] = lengths * (2 * near + 1) - near * (near + 1)
     return pairs
 
 
+@cache  # a measurement takes seconds
 def peak_flops(device: "torch.device", dtype: "torch.dtype") -> float:
-    """What the device can do at most, in FLOP/s: the data sheet's figure on a known GPU, measured otherwise.
+    """The peak of the device in FLOP/s: the data sheet's number for bfloat16 on a known GPU, and otherwise measured.
 
-    On a CPU: the best of five products of 2,048 × 2,048 in this `dtype`; a known GPU's figure is for bfloat16.
+    The measurement is the fastest of five products of 2,048 × 2,048 matrices in this `dtype`.
     """
     import torch
 
@@ -114,16 +119,16 @@ def peak_flops(device: "torch.device", dtype: "torch.dtype") -> float:
     return 2 * 2048**3 / min(seconds)
 
 
-def tell_if_slower(device: "torch.device", dtype: "torch.dtype", peak: float) -> None:
-    """Say on standard error if a CPU's bfloat16 products, measured at `peak` FLOP/s, are slower than float32's."""
+def warn_if_bfloat16_is_slower(device: "torch.device", dtype: "torch.dtype", peak: float) -> None:
+    """Warn on standard error if a CPU multiplies in bfloat16, at `peak` FLOP/s, more slowly than in float32."""
     import torch
 
     if device.type != "cpu" or dtype != torch.bfloat16:
         return
-    plain = peak_flops(device, torch.float32)
-    if peak < plain:
+    float32_peak = peak_flops(device, torch.float32)
+    if peak < float32_peak:
         print(
-            f'anaume: precision = "bfloat16": this CPU multiplies at {peak / 1e9:.0f} GFLOP/s in bfloat16 and at'
-            f" {plain / 1e9:.0f} in float32; leave it out",
+            f'anaume: precision = "bfloat16": this CPU reaches {peak / 1e9:.0f} GFLOP/s in bfloat16 and'
+            f" {float32_peak / 1e9:.0f} in float32; remove the setting",
             file=sys.stderr,
         )

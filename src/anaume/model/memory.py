@@ -1,10 +1,7 @@
-"""What training takes of a GPU's memory, part by part, from the shapes alone.
+"""The GPU memory of training by part, computed from the shapes alone.
 
-The rule: each part is what the training step really holds when the backward pass begins, its fullest moment; a test
-counts the tensors that autograd keeps on the CUDA path and compares. Not counted: what the allocator loses between
-blocks.
-
-Shapes: T token slots of a micro-batch, M scored slots, V vocabulary.
+The rule: each part is the memory that a training step holds when the backward pass begins, which is the peak. A test
+compares the parts with the tensors that autograd keeps on the CUDA path. Fragmentation of the allocator is not counted.
 """
 
 from dataclasses import dataclass
@@ -12,16 +9,16 @@ from dataclasses import dataclass
 from anaume.batches.masking import Masking
 from anaume.recipe import Model, Stage
 
-# Rows of the vocabulary matrix are padded to a multiple of this, for the speed of the products; export removes them.
+# The vocabulary matrix is padded to a multiple of this number of rows for faster products; export removes the padding.
 VOCABULARY_MULTIPLE = 64
-# What CUDA's context, cuBLAS and the allocator take beside tensors: an allowance, seen between 0.5 and 1 GiB.
+# Allowance for CUDA's context, cuBLAS and the allocator; between 0.5 and 1 GiB was observed.
 CONTEXT = 1 << 30
 FLOAT, HALF = 4, 2
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """Numbers of weights: the vocabulary's matrix (the decoder is tied to it), the other matrices, the vectors."""
+    """Numbers of weights in the vocabulary's matrix (tied to the decoder), the other matrices and the vectors."""
 
     vocabulary: int
     matrices: int
@@ -29,29 +26,30 @@ class Parameters:
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Number of all weights."""
         return self.vocabulary + self.matrices + self.vectors
 
 
 def parameters(model: Model, vocab_size: int) -> Parameters:
-    """Of a recipe's model: no biases but the decoder's, and layer 0 has no attention norm."""
+    """Numbers of weights of a recipe's model."""
     hidden = model.hidden
-    a_layer = 4 * hidden**2 + 3 * hidden * model.intermediate
-    # Two norms a layer less layer 0's, and those of the embeddings, of the last layer and of the head.
+    per_layer = 4 * hidden**2 + 3 * hidden * model.intermediate
+    # Two norms per layer, except that layer 0 has no attention norm; one each of embeddings, last layer and head. The
+    # only bias is the decoder's.
     norms = 2 * model.layers + 2
-    return Parameters(vocab_size * hidden, model.layers * a_layer + hidden**2, norms * hidden + vocab_size)
+    return Parameters(vocab_size * hidden, model.layers * per_layer + hidden**2, norms * hidden + vocab_size)
 
 
 def scored_slots(stage: Stage, slots: int) -> int:
-    """How many of `slots` get logits: the same number for a whole stage."""
+    """Number of scored slots of a row of `slots` slots; constant over a stage."""
     return Masking(stage.mask_rate, stage.final_mask_rate or stage.mask_rate).slots(slots)
 
 
 def memory(model: Model, vocab_size: int, stage: Stage) -> dict[str, int]:
-    """Bytes by part on each GPU: float32 weights, bf16 autocast, a micro-batch at a time.
+    """Bytes by part on each GPU, with float32 weights, bf16 autocast and one micro-batch at a time.
 
-    On several GPUs add `gradients` once more where a step has several micro-batches: those before the last one leave
-    their sum beside the buckets in which it is sent.
+    With several GPUs and several micro-batches per step, add `gradients` a second time: the sum over the first
+    micro-batches lies beside the buckets that are sent.
     """
     padded = -(-vocab_size // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
     weights = parameters(model, padded)
@@ -68,22 +66,22 @@ def memory(model: Model, vocab_size: int, stage: Stage) -> dict[str, int]:
         "bf16 copies of the matrices": HALF * (weights.vocabulary + weights.matrices),
         "activations of the layers": stage.micro_batch_tokens * _activations(model, stage.gradient_checkpointing),
         "activations of the head": scored * (5 * HALF * model.hidden + 2 * FLOAT),
-        # In float32: their log-softmax, its gradient and theirs.
+        # Three float32 copies: the log-softmax, its gradient, and the gradient of the logits.
         "logits of the scored slots": 3 * FLOAT * scored * padded,
         "CUDA context and workspaces": CONTEXT,
     }
 
 
 def _activations(model: Model, checkpointing: bool) -> int:
-    """Bytes that autograd keeps of each token slot, all layers together."""
+    """Bytes that autograd keeps per token slot, over all layers."""
     hidden, inner = model.hidden, model.intermediate
-    norm = FLOAT * hidden + 2 * FLOAT  # what goes in, mean and deviation
-    # What Wqkv takes and gives, the turned queries and keys, what attention gives and its log-sum-exp.
+    norm = FLOAT * hidden + 2 * FLOAT  # input, mean and deviation
+    # Input and output of Wqkv, the rotated queries and keys, the output of attention and its log-sum-exp.
     attention = HALF * (hidden + 3 * hidden + 2 * hidden + hidden) + FLOAT * model.heads
-    # What Wi takes and gives, the GELU of one half, its product with the other.
+    # Input and output of Wi, the GELU of one half, and its product with the other half.
     feed_forward = HALF * (hidden + 2 * inner + inner + inner)
-    a_layer = 2 * norm + attention + feed_forward
-    # With checkpointing each layer's input, and all of the one layer that is being computed again.
-    layers = model.layers * FLOAT * hidden + a_layer if checkpointing else model.layers * a_layer
-    cosines = 4 * FLOAT * hidden // model.heads  # and sines, for both kinds of layer
-    return layers + norm + cosines
+    per_layer = 2 * norm + attention + feed_forward
+    # Checkpointing keeps the input of each layer, and everything of the one layer that is being recomputed.
+    layers = model.layers * FLOAT * hidden + per_layer if checkpointing else model.layers * per_layer
+    rope = 4 * FLOAT * hidden // model.heads  # cosines and sines, for both kinds of layer
+    return layers + norm + rope

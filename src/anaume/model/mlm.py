@@ -1,4 +1,4 @@
-"""The masked language model: Hugging Face's ModernBERT, run on packed rows, with logits only where they are scored.
+"""The masked language model: Hugging Face's ModernBERT on packed rows, with logits only at the scored slots.
 
 Shapes: T token slots of a micro-batch, M scored slots (a fixed number; unused ones are labelled IGNORE), V vocabulary.
 """
@@ -28,14 +28,14 @@ from anaume.recipe import Model, Precision
 from anaume.tokenizer.load import Tokenizer
 
 CPU = torch.device("cpu")
-# The file of a checkpoint and of an export that holds the weights.
+# The file of a checkpoint or an export that holds the weights.
 WEIGHTS = "model.safetensors"
-# The file of a run that holds the network's configuration as training began with it.
+# The file of a run that holds the configuration with which the network was built.
 NETWORK = "network.json"
-# The logit of a padding row: its probability is exactly 0 in float32 and bfloat16, so the loss is the unpadded one.
+# The bias of a padding row. Its probability is then exactly 0 in float32 and bfloat16, and the loss is unchanged.
 PADDING_BIAS = -1e4
-# What a checkpoint to continue from must share with the recipe.
-_SHAPE = (
+# Settings in which a checkpoint to continue from must agree with the recipe.
+_SHAPE_KEYS = (
     "vocab_size",
     "hidden_size",
     "intermediate_size",
@@ -45,9 +45,8 @@ _SHAPE = (
     "local_attention",
     "layer_types",
 )
-# What our path computes in one way only: no dropout, and a tied decoder with a bias. The rest of a checkpoint's
-# configuration is taken as it is.
-_FIXED = {
+# Settings that the packed path supports with one value only; a checkpoint's other settings are used as they are.
+_FIXED_VALUES = {
     "attention_dropout": 0,
     "embedding_dropout": 0,
     "mlp_dropout": 0,
@@ -68,8 +67,7 @@ class ModelInputs:
 
 
 def to_device(batch: PackedBatch, max_length: int, device: torch.device) -> ModelInputs:
-    """Copy a batch to `device`. `max_length` is the stage's, an upper bound on the length of a piece."""
-
+    """Copy a batch to `device`. `max_length` is the stage's length, an upper bound on the length of a piece."""
     ids, positions, scored, labels = (
         tensor_to_device(torch.from_numpy(array), device)
         for array in (batch.input_ids, batch.position_ids, batch.scored, batch.labels)
@@ -84,12 +82,12 @@ def to_device(batch: PackedBatch, max_length: int, device: torch.device) -> Mode
 
 
 def tensor_to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on `device`; from pinned memory, so that the host waits for neither the copy nor what runs there."""
+    """Copy a tensor to `device`; from pinned memory to CUDA, so that the host does not wait for the copy."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def config(model: Model, tokenizer: Tokenizer, vocab_size: int) -> ModernBertConfig:
-    """ModernBERT's configuration for a recipe's shape."""
+    """The ModernBERT configuration for a recipe's model, with the tokenizer's special ids."""
     return ModernBertConfig(
         vocab_size=vocab_size,
         hidden_size=model.hidden,
@@ -110,58 +108,59 @@ def config(model: Model, tokenizer: Tokenizer, vocab_size: int) -> ModernBertCon
 def build(
     model: Model, tokenizer: Tokenizer, seed: int, device: torch.device = CPU, kept: Path | None = None
 ) -> ModernBertForMaskedLM:
-    """A new model on `device` with seeded weights, or `model.init`'s; the vocabulary padded to a multiple of 64.
+    """A network on `device` with seeded weights or those of `model.init`; the vocabulary padded to a multiple of 64.
 
-    `kept` is the file of `keep_config` in a run that has a checkpoint, from which the weights are to come: `init` need
-    not be there any more. A run from before that file was kept has none.
+    `kept` is a file that `keep_config` wrote. If it exists, the network is built from it with seeded weights, and
+    `init` is not opened: the caller loads the weights of a checkpoint. Older runs do not have the file.
 
     Raises:
-        UserError: `init` is no ModernBERT, or not of the recipe's shape and the tokenizer's vocabulary.
+        UserError: `init` is not a ModernBERT, or its shape or vocabulary differs from the recipe's.
     """
-    known = ModernBertConfig.from_json_file(kept) if kept and kept.is_file() else None
-    if model.init and not known:
-        network = _continued(model, tokenizer)
+    kept_config = ModernBertConfig.from_json_file(kept) if kept and kept.is_file() else None
+    if model.init and not kept_config:
+        network = _open_init(model, tokenizer)
     else:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = ModernBertForMaskedLM(known or config(model, tokenizer, tokenizer.vocab_size))
+            network = ModernBertForMaskedLM(kept_config or config(model, tokenizer, tokenizer.vocab_size))
     network.config._attn_implementation = PACKED
     _pad_vocabulary(network, tokenizer.vocab_size)
     nn.Module.to(network, device)
     return network
 
 
-def _continued(model: Model, tokenizer: Tokenizer) -> ModernBertForMaskedLM:
+def _open_init(model: Model, tokenizer: Tokenizer) -> ModernBertForMaskedLM:
+    """The network of `model.init` in float32, checked against the recipe."""
     place = f"model.init = {model.init!r}"
     try:
-        found = AutoConfig.from_pretrained(model.init)
-        _check_config(found, config(model, tokenizer, tokenizer.vocab_size), place)
+        opened = AutoConfig.from_pretrained(model.init)
+        _check_config(opened, config(model, tokenizer, tokenizer.vocab_size), place)
         loaded: Any = ModernBertForMaskedLM.from_pretrained(model.init, dtype=torch.float32, output_loading_info=True)
     except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(f"{place}: can't be opened as a Hugging Face model ({' '.join(str(error).split())})") from error
+        raise UserError(f"{place}: not a Hugging Face model ({' '.join(str(error).split())})") from error
     network, info = loaded
     if info["missing_keys"]:
-        raise UserError(f"{place}: lacks the weights {', '.join(sorted(info['missing_keys'])[:3])}")
+        raise UserError(f"{place}: the weights {', '.join(sorted(info['missing_keys'])[:3])} are missing")
     assert isinstance(network, ModernBertForMaskedLM)
     return network
 
 
-def _check_config(found: Any, wanted: ModernBertConfig, place: str) -> None:
-    if found.model_type != "modernbert":
-        raise UserError(f"{place}: its model_type is {found.model_type!r}; accepted: 'modernbert'")
-    for key in _SHAPE:
-        if getattr(found, key) != getattr(wanted, key):
+def _check_config(opened: Any, required: ModernBertConfig, place: str) -> None:
+    if opened.model_type != "modernbert":
+        raise UserError(f"{place}: its model_type is {opened.model_type!r}; expected 'modernbert'")
+    for key in _SHAPE_KEYS:
+        if getattr(opened, key) != getattr(required, key):
             raise UserError(
-                f"{place}: its {key} is {getattr(found, key)},"
-                f" the recipe's model and tokenizer give {getattr(wanted, key)}"
+                f"{place}: its {key} is {getattr(opened, key)};"
+                f" expected {getattr(required, key)}, from the recipe's model and tokenizer"
             )
-    for key, value in _FIXED.items():
-        if getattr(found, key) != value:
-            raise UserError(f"{place}: its {key} is {getattr(found, key)}; accepted: {value}")
+    for key, value in _FIXED_VALUES.items():
+        if getattr(opened, key) != value:
+            raise UserError(f"{place}: its {key} is {getattr(opened, key)}; expected {value}")
 
 
 def keep_config(network: ModernBertForMaskedLM, file: Path) -> None:
-    """Write down what `build` needs to make this network again, every value of its configuration."""
+    """Write every value of the network's configuration, so that `build` can build it again."""
     write_atomic(file, network.config.to_json_string(use_diff=False))
 
 
@@ -173,7 +172,7 @@ def _pad_vocabulary(network: ModernBertForMaskedLM, vocab_size: int) -> None:
 
 
 def resize_vocabulary(network: ModernBertForMaskedLM, vocab_size: int) -> None:
-    """Cut the tied matrix and the decoder's bias to `vocab_size` rows, or fill them up with zeros."""
+    """Cut the tied matrix and the decoder's bias to `vocab_size` rows, or pad them with zeros."""
     embedding = network.model.embeddings.tok_embeddings
     missing = vocab_size - embedding.num_embeddings
     with torch.no_grad():
@@ -186,10 +185,10 @@ def resize_vocabulary(network: ModernBertForMaskedLM, vocab_size: int) -> None:
 
 
 def set_rope_theta(network: ModernBertForMaskedLM, theta: float, local_theta: float = 0.0) -> None:
-    """Give global and local layers their theta; 0 for the local ones is the same (the paper's are equal).
+    """Set the RoPE theta of global and local layers; a local theta of 0 means the global one, as in the paper.
 
-    0 for both gives what the network was built with. Theta is no weight, so a stage may change it; the network's own
-    configuration stays as it was.
+    0 for both restores the values with which the network was built. Theta is not a weight, so each stage may set it;
+    the network's configuration is not changed.
     """
     changed: Any = copy.deepcopy(network.config)
     for kind, value in (("full_attention", theta), ("sliding_attention", local_theta or theta)):
@@ -199,7 +198,7 @@ def set_rope_theta(network: ModernBertForMaskedLM, theta: float, local_theta: fl
 
 
 def set_gradient_checkpointing(network: ModernBertForMaskedLM, on: bool) -> None:
-    """Keep each layer's input only, and compute the layer again in the backward pass: less memory, more time."""
+    """Keep only the input of each layer and recompute the layer in the backward pass: less memory, more time."""
     if on:
         network.activation_checkpointing_enable({"use_reentrant": False})
     else:
@@ -207,14 +206,14 @@ def set_gradient_checkpointing(network: ModernBertForMaskedLM, on: bool) -> None
 
 
 def scored_states(network: ModernBertForMaskedLM, inputs: ModelInputs) -> Tensor:
-    """(M, hidden) what the decoder gets at the scored slots. 30 % of a row are scored: the head costs that share."""
+    """The decoder's input at the scored slots, (M, hidden). The head therefore costs 30 % of that of a whole row."""
     states = packed_states(network.model, inputs.input_ids, inputs.position_ids, inputs.layout)
     scored: Tensor = network.head(states.index_select(0, inputs.scored))
     return scored
 
 
 def product_dtype(device: torch.device, precision: Precision = "auto") -> torch.dtype:
-    """What matrices are multiplied in: as `precision` says; "auto" is bfloat16 on CUDA and float32 elsewhere."""
+    """The dtype of matrix products: that of `precision`, or for "auto" bfloat16 on CUDA and float32 elsewhere."""
     half = device.type == "cuda" if precision == "auto" else precision == "bfloat16"
     return torch.bfloat16 if half else torch.float32
 
@@ -226,7 +225,7 @@ def mixed_precision(device: torch.device, precision: Precision = "auto") -> torc
 
 
 def loss_sum(network: ModernBertForMaskedLM, inputs: ModelInputs, precision: Precision = "auto") -> Tensor:
-    """The sum of the cross entropies (nats) over the scored tokens; the caller divides by the whole batch's number."""
+    """Sum of the cross entropies (nats) over the scored tokens, (). The caller divides by their number."""
     decoder = network.decoder
     with mixed_precision(inputs.input_ids.device, precision):
         return linear_cross_entropy(scored_states(network, inputs), decoder.weight, decoder.bias, inputs.labels)
@@ -234,7 +233,7 @@ def loss_sum(network: ModernBertForMaskedLM, inputs: ModelInputs, precision: Pre
 
 @torch.inference_mode()
 def scores(network: ModernBertForMaskedLM, inputs: ModelInputs, precision: Precision = "auto") -> tuple[Tensor, Tensor]:
-    """For each of the M scored slots its cross entropy in nats and whether the first guess is right; 0 where unused."""
+    """Cross entropy in nats and whether the first guess is right at each scored slot, (M,) each; 0 in unused slots."""
     losses, right = [], []
     with mixed_precision(inputs.input_ids.device, precision):
         states = scored_states(network, inputs)
@@ -246,14 +245,14 @@ def scores(network: ModernBertForMaskedLM, inputs: ModelInputs, precision: Preci
 
 
 def weights_of(network: nn.Module) -> dict[str, Tensor]:
-    """The parameters by name, a tied one once: what a checkpoint holds."""
+    """The parameters by name, tied ones once, as a checkpoint stores them."""
     return {name: parameter.detach() for name, parameter in network.named_parameters()}
 
 
 def load_weights(network: nn.Module, files: Sequence[Path]) -> None:
-    """Read them back, onto whatever device the network is on; the mean of several files' weights."""
+    """Load the mean of the weights in `files`, each with the content of `weights_of`, onto the network's device."""
     with torch.no_grad():
         for number, file in enumerate(files):
-            found = load_file(file)
+            weights = load_file(file)
             for name, parameter in network.named_parameters():
-                parameter.lerp_(found[name].to(parameter.device), 1 / (number + 1))
+                parameter.lerp_(weights[name].to(parameter.device), 1 / (number + 1))

@@ -1,4 +1,4 @@
-"""The forward pass of a ModernBERT over one packed row. Training, evaluation and fine-tuning all run through it.
+"""The forward pass of a ModernBERT over one packed row. Training, evaluation and fine-tuning all use it.
 
 Shapes: T tokens of the packed row.
 """

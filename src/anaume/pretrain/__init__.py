@@ -1,1 +1,1 @@
-"""The training loop and what it keeps: checkpoints, metrics, validation."""
+"""A recipe → checkpoints and metrics: the training loop and everything it writes."""

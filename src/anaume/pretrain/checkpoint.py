@@ -1,6 +1,6 @@
-"""Checkpoints: complete or absent, checksummed, and enough to go on bit for bit.
+"""Checkpoints: complete or absent, with checksums, and sufficient to resume bit for bit.
 
-step-0001000/  model.safetensors  optimizer.safetensors  state.json (where training stands, and the checksums)
+step-0001000/  model.safetensors  optimizer.safetensors  state.json (step, position and the checksums)
 """
 
 import errno
@@ -28,15 +28,15 @@ from anaume.recipe import Recipe
 from anaume.run import STATE, CheckpointName, Run
 
 OPTIMIZER = "optimizer.safetensors"
-# The disk is full, or the part of it that this user may fill.
+# The disk is full, or the quota of the user is.
 FULL = (errno.ENOSPC, errno.EDQUOT)
-# Before the name of a damaged checkpoint, which is no longer one of the run's; its owner may look at it or remove it.
-ASIDE = "damaged-"
+# Prefix of a damaged checkpoint's name. The run ignores the folder; its owner may inspect or remove it.
+DAMAGED_PREFIX = "damaged-"
 
 
 @dataclass(frozen=True)
 class State:
-    """Where training stands: after `step` steps of `stage`, `tokens` real tokens seen in all stages together."""
+    """The point that training has reached: `step` steps of `stage`, and `tokens` real tokens over all stages."""
 
     stage: str
     step: int
@@ -45,15 +45,15 @@ class State:
 
     @property
     def name(self) -> CheckpointName:
-        """The checkpoint of this moment."""
+        """The name of the checkpoint at this point."""
         return CheckpointName(self.stage, self.step)
 
 
 class Saver:
-    """Writes checkpoints beside training, one at a time, and prunes old ones.
+    """Writes checkpoints in a thread beside training, one at a time, and prunes old ones.
 
-    Training stops for the copy of the weights and moments only. What goes wrong while a checkpoint is written is raised
-    by the next `save`, or at the end of the block.
+    Training waits only for the copy of the weights and moments. An error while writing is raised by the next `save`, or
+    at the end of the block.
     """
 
     def __init__(self, run: Run, recipe: Recipe) -> None:
@@ -72,10 +72,10 @@ class Saver:
             self._wait()
 
     def save(self, state: State, network: nn.Module, steppers: Sequence[Optimizer]) -> None:
-        """Begin to write a checkpoint, once the one before is whole."""
+        """Begin to write a checkpoint, after the previous one is complete."""
         self._wait()
         tensors = {WEIGHTS: weights_of(network), OPTIMIZER: _moments(network, steppers)}
-        copies = {file: {name: _copy(t) for name, t in found.items()} for file, found in tensors.items()}
+        copies = {file: {name: _copy(t) for name, t in named.items()} for file, named in tensors.items()}
         self._pending = self._thread.submit(self._write, state, copies)
 
     def _write(self, state: State, tensors: dict[str, dict[str, Tensor]]) -> None:
@@ -92,7 +92,7 @@ def _copy(tensor: Tensor) -> Tensor:
 
 
 def write(folder: Path, state: State, tensors: dict[str, dict[str, Tensor]]) -> None:
-    """Write a checkpoint; until its last byte is on the disk, it does not exist under its name."""
+    """Write a checkpoint, which appears under its name only when its last byte is on the disk."""
     with folder_atomic(folder) as temporary:
         for file, named in tensors.items():
             _save(named, temporary / file)
@@ -111,28 +111,27 @@ def _save(tensors: dict[str, Tensor], file: Path) -> None:
 
 
 def prune(run: Run, recipe: Recipe) -> None:
-    """Remove the checkpoints that no stage's rule keeps: see `recipe.Stage.keep_every`.
+    """Remove the checkpoints that no rule of their stage keeps: `keep_every`, `keep_steps` and `keep_last`.
 
-    The last one is taken for the newest: `set_aside` leaves nothing after the one that training goes on from.
+    The last checkpoint counts as the newest, because `set_aside` removes those after the point of a resume.
     """
-    found = run.checkpoints()
+    names = run.checkpoints()
     stages = {stage.name: stage for stage in recipe.stage}
-    newest = {name: age for age, name in enumerate(reversed(found))}
-    for name in found:
+    ages = {name: age for age, name in enumerate(reversed(names))}
+    for name in names:
         stage = stages[name.stage]
-        if not stage.keeps(name.step) and newest[name] >= stage.keep_last:
+        if not stage.keeps(name.step) and ages[name] >= stage.keep_last:
             folder = run.checkpoint(name)
-            aside = folder.with_name(f".{folder.name}.old.tmp")  # half a checkpoint must not look like one
-            folder.rename(aside)
-            shutil.rmtree(aside)
+            renamed = folder.with_name(f".{folder.name}.old.tmp")  # a half-removed checkpoint must not look like one
+            folder.rename(renamed)
+            shutil.rmtree(renamed)
 
 
 def latest(run: Run) -> State | None:
-    """The last whole checkpoint after step 0, None if there is none; damaged ones are told of and passed over.
+    """The state of the last undamaged checkpoint after step 0, None without one. Damaged ones are reported and skipped.
 
     Raises:
-        UserError: there are checkpoints after step 0, but none is whole; or one can't be read, which doesn't tell
-            whether it is whole.
+        UserError: all checkpoints after step 0 are damaged; or one can't be read, so that its condition is unknown.
     """
     damaged = []
     try:
@@ -140,26 +139,26 @@ def latest(run: Run) -> State | None:
             problem = damage(run.checkpoint(name))
             if not problem:
                 return read_state(run.checkpoint(name))
-            print(f"anaume: {problem}; going back to the checkpoint before it", file=sys.stderr)
+            print(f"anaume: {problem}; using the checkpoint before it", file=sys.stderr)
             damaged.append(name.model)
     except OSError as error:
         raise UserError(
-            f"{error.filename or run.folder}: cannot read it ({error.strerror}); nothing was changed; once the disk"
-            " answers again, the same command goes on"
+            f"{error.filename or run.folder}: cannot read it ({error.strerror}); nothing was changed; the same command"
+            " continues once the file can be read"
         ) from error
     if damaged:
         raise UserError(
-            f"{run.folder}: no checkpoint is whole ({', '.join(damaged)} are damaged); put copies in their place, or"
-            f" move {run.checkpoints_folder} away to begin anew"
+            f"{run.folder}: all checkpoints are damaged ({', '.join(damaged)}); restore them from copies, or"
+            f" move {run.checkpoints_folder} away to begin again"
         )
     return None
 
 
 def damage(folder: Path) -> str:
-    """What is wrong with a checkpoint's content, in one line; empty if nothing is.
+    """One line that says how a checkpoint is damaged; empty for an undamaged one.
 
     Raises:
-        OSError: it can't be read.
+        OSError: a file exists but can't be read.
     """
     try:
         read_state(folder)
@@ -167,25 +166,25 @@ def damage(folder: Path) -> str:
             if sha256(folder / name) != expected:
                 return f"{folder / name}: its checksum differs from the one in {STATE}"
     except FileNotFoundError as error:
-        return f"{error.filename}: missing, so the checkpoint is not whole"
+        return f"{error.filename}: missing, so the checkpoint is incomplete"
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         return f"{folder / STATE}: not the state of a checkpoint ({error})"
     return ""
 
 
 def set_aside(run: Run, last: CheckpointName) -> None:
-    """Rename the damaged checkpoints after `last`, so that nothing counts or evaluates them."""
-    found = run.checkpoints()
-    for name in found[found.index(last) + 1 :]:
+    """Rename the damaged checkpoints after `last`, so that they are no longer checkpoints of the run."""
+    names = run.checkpoints()
+    for name in names[names.index(last) + 1 :]:
         folder = run.checkpoint(name)
-        aside = folder.with_name(ASIDE + folder.name)
-        if aside.exists():
-            shutil.rmtree(aside)
-        folder.rename(aside)
+        renamed = folder.with_name(DAMAGED_PREFIX + folder.name)
+        if renamed.exists():
+            shutil.rmtree(renamed)
+        folder.rename(renamed)
 
 
 def read_state(folder: Path) -> State:
-    """Where training stood at a checkpoint."""
+    """The state that a checkpoint's folder records."""
     table = _table(folder)
     return State(table["stage"], table["step"], table["tokens"], position_of(table["position"]))
 
@@ -195,16 +194,16 @@ def _table(folder: Path) -> Any:
 
 
 def load_moments(folder: Path, network: nn.Module, steppers: Sequence[Optimizer]) -> None:
-    """Put a checkpoint's moments into the optimizers."""
-    found: dict[str, dict[str, Tensor]] = {}
+    """Load the moments of a checkpoint into the optimizers."""
+    by_weight: dict[str, dict[str, Tensor]] = {}
     for key, value in load_file(folder / OPTIMIZER).items():
         weight, _, moment = key.partition("/")
-        found.setdefault(weight, {})[moment] = value
+        by_weight.setdefault(weight, {})[moment] = value
     names = {parameter: name for name, parameter in network.named_parameters()}
     for optimizer in steppers:
         for group in optimizer.param_groups:
             for parameter in group["params"]:
-                moments = found.get(names[parameter], {})
+                moments = by_weight.get(names[parameter], {})
                 optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in moments.items()}
 
 

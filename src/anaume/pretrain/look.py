@@ -1,4 +1,4 @@
-"""Which documents an optimizer step read: a run, a stage and a step → lines for a person, who looks for a bad batch."""
+"""A run, a stage and an optimizer step → the text that the step read, as lines to find a bad batch."""
 
 from collections.abc import Iterator
 
@@ -10,42 +10,42 @@ from anaume.pretrain.prepare import prepare
 from anaume.run import Run
 from anaume.tokenizer.folder import read_tokenizer_json
 
-# Characters of each piece that are shown.
-SHOWN = 60
+# Characters shown of each piece.
+SHOWN_CHARACTERS = 60
 
 
 def look(run: Run, stage_name: str, step: int) -> Iterator[str]:
-    """A line for each piece of text that step `step` (from 1) of a stage read, unmasked.
+    """A line for each micro-batch and each piece that step `step` of a stage read, before masking.
 
-    The step needs no checkpoint: its position follows from the nearest one before it.
+    Steps are counted from 1. The position of the step follows from the nearest checkpoint before it.
 
     Raises:
-        UserError: no such stage or step.
+        UserError: the run has no such stage or step.
     """
     recipe = run.recipe()
     stages = {stage.name: stage for stage in recipe.stage}
     if stage_name not in stages:
-        raise UserError(f"--stage {stage_name!r}: accepted: {', '.join(stages)}")
+        raise UserError(f"--stage: {stage_name}: no such stage; expected one of {', '.join(stages)}")
     stage = stages[stage_name]
     if not 1 <= step <= stage.steps:
-        raise UserError(f"--step {step}: accepted: 1 … {stage.steps}")
+        raise UserError(f"--step: {step}: no step of stage {stage_name}; expected 1 … {stage.steps}")
     data = prepare(recipe, run)
     plan = data.plan(recipe, stage, "train")
     engine = read_tokenizer_json(run.tokenizer)
 
-    before = [name for name in run.checkpoints() if name.stage == stage_name and name.step < step]
-    position = read_state(run.checkpoint(before[-1])).position if before else Position()
-    done = before[-1].step if before else 0
-    accumulation = stage.batch_tokens // stage.micro_batch_tokens
-    position = advance(plan, position, (step - 1 - done) * accumulation)
-    for _ in range(accumulation):
+    earlier = [name for name in run.checkpoints() if name.stage == stage_name and name.step < step]
+    position = read_state(run.checkpoint(earlier[-1])).position if earlier else Position()
+    steps_before = earlier[-1].step if earlier else 0
+    step_batches = stage.batch_tokens // stage.micro_batch_tokens
+    position = advance(plan, position, (step - 1 - steps_before) * step_batches)
+    for _ in range(step_batches):
         window = pack_window(plan, position.epoch, position.window)
         texts = read_rows(plan, window, [position.row])[position.row]
         yield f"micro-batch {position.batches}: epoch {position.epoch}, window {position.window}, row {position.row}"
         for piece, ids in zip(window.rows[position.row], texts, strict=True):
             document = window.pieces.document[piece]
             begin, end = int(window.pieces.start[piece]), int(window.pieces.stop[piece])
-            text = " ".join(engine.decode(ids[: 2 * SHOWN].tolist()).split())[:SHOWN]
+            text = " ".join(engine.decode(ids[: 2 * SHOWN_CHARACTERS].tolist()).split())[:SHOWN_CHARACTERS]
             place = f"source {window.source[document]}, document {window.document[document]}"
             yield f"  {place}, tokens {begin}-{end}: {text}"
         position = advance(plan, position, 1)

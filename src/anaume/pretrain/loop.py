@@ -1,13 +1,13 @@
-"""The training loop: one function per run, one per stage, read from top to bottom.
+"""The training loop: one function per run and one per stage, each read from top to bottom.
 
-Comes in: a recipe and a run directory, new or interrupted. Goes out: checkpoints and metrics. The rule: what is
-computed depends on the recipe and on the step alone, so a run that was killed and resumed equals one that was not.
+A recipe and a run directory, new or interrupted → checkpoints and metrics. The rule: every number depends on the recipe
+and the step alone, so a run that was killed and resumed equals a run that was not.
 """
 
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -24,7 +24,7 @@ from anaume.batches.loader import Position, Share, validation_batches
 from anaume.batches.workers import prefetch
 from anaume.errors import UserError
 from anaume.model import mlm
-from anaume.model.flops import peak_flops, tell_if_slower, training_flops
+from anaume.model.flops import peak_flops, training_flops, warn_if_bfloat16_is_slower
 from anaume.model.memory import parameters
 from anaume.pretrain import checkpoint, metrics
 from anaume.pretrain.checkpoint import Saver, State
@@ -41,8 +41,12 @@ from anaume.run import Run, describe_environment, open_run, record_start, traini
 
 
 @dataclass(frozen=True)
-class Job:
-    """What stays the same while a process trains a run."""
+class TrainingRun:
+    """Everything that stays constant while this process trains a run.
+
+    `loaders`  number of processes that make batches
+    `peak`     peak of all ranks' devices in FLOP/s
+    """
 
     recipe: Recipe
     run: Run
@@ -56,22 +60,23 @@ class Job:
     stop: StopRequest
 
     def log(self, record: dict[str, Any]) -> None:
-        """Add a line to the metrics and tell the trackers."""
+        """Write a record to the metrics and the trackers, on the main process."""
         if self.ranks.is_main:
             metrics.append(self.run.metrics_file, record)
             self.trackers.log(record)
 
     def save(self, state: State, steppers: Sequence[Optimizer]) -> None:
-        """Begin to write a checkpoint."""
+        """Begin to write a checkpoint, on the main process."""
         if self.ranks.is_main:
             self.saver.save(state, self.network, steppers)
 
 
 def pretrain(recipe: Recipe, folder: Path, workers: int = 1, loaders: int | None = None) -> Run:
-    """Train all stages of a recipe in `folder`; on an interrupted run, go on from its last checkpoint.
+    """Train all stages of a recipe in `folder`, from the last checkpoint if the folder holds an interrupted run.
 
-    `workers` processes tokenise; `loaders` processes make batches (default: one on a GPU, none on a CPU, where making
-    them costs next to nothing). SIGTERM and SIGUSR1 end the run after a step, with a checkpoint.
+    `workers` processes tokenise, and `loaders` processes make batches. By default one process makes batches for a GPU
+    and none for a CPU, where a batch costs almost nothing beside its step. SIGTERM and SIGUSR1 end the run after the
+    current step, with a checkpoint.
 
     Raises:
         UserError: the corpus, the tokenizer, the recipe or the folder is not usable; the loss is no longer finite; the
@@ -81,8 +86,8 @@ def pretrain(recipe: Recipe, folder: Path, workers: int = 1, loaders: int | None
     for stage in recipe.stage:
         if stage.batch_tokens % (stage.micro_batch_tokens * ranks.count):
             raise UserError(
-                f"stage {stage.name!r}: batch_tokens = {stage.batch_tokens} on {ranks.count} processes: must be a"
-                f" multiple of {ranks.count} × micro_batch_tokens = {ranks.count * stage.micro_batch_tokens}"
+                f"stage {stage.name!r}: batch_tokens = {stage.batch_tokens}: {ranks.count} processes can't share it;"
+                f" expected a multiple of {ranks.count} × micro_batch_tokens = {ranks.count * stage.micro_batch_tokens}"
             )
     if loaders is None:
         loaders = 1 if ranks.device.type == "cuda" else 0
@@ -95,14 +100,15 @@ def pretrain(recipe: Recipe, folder: Path, workers: int = 1, loaders: int | None
     except OSError as error:
         if error.errno not in checkpoint.FULL:
             raise
-        last = ([name.model for name in run.checkpoints()] if run.recipe_file.is_file() else []) or ["none"]
+        checkpoints = [name.model for name in run.checkpoints()] if run.recipe_file.is_file() else []
         raise UserError(
-            f"{error.filename or folder}: no space left on the disk ({error.strerror}); the last whole checkpoint is"
-            f" {last[-1]}, and the same command goes on from it"
+            f"{error.filename or folder}: no space left on the disk ({error.strerror}); the last complete checkpoint is"
+            f" {(checkpoints or ['none'])[-1]}, and the same command continues from it"
         ) from error
 
 
 def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks) -> Run:
+    """Prepare the data and the network, then train, on each rank."""
     data = prepare(recipe, run, workers)
     last, network = None, None
     if ranks.is_main:
@@ -114,17 +120,17 @@ def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks
     dtype = mlm.product_dtype(ranks.device, recipe.precision)
     peak = peak_flops(ranks.device, dtype) * ranks.count
     if ranks.is_main:
-        tell_if_slower(ranks.device, dtype, peak / ranks.count)
-    with process_group(ranks), StopRequest() as stop:  # from here on: before, there is nothing to save
+        warn_if_bfloat16_is_slower(ranks.device, dtype, peak / ranks.count)
+    with process_group(ranks), StopRequest() as stop:  # not earlier: there is nothing to save yet
         last = ranks.broadcast(last)
         network = network or _network(recipe, run, data, ranks, last)
         with Saver(run, recipe) as saver, Trackers(recipe, run, ranks, last) as trackers:
-            _train(Job(recipe, run, data, network, ranks, loaders, peak, saver, trackers, stop), last)
+            _train(TrainingRun(recipe, run, data, network, ranks, loaders, peak, saver, trackers, stop), last)
     return run
 
 
 def _network(recipe: Recipe, run: Run, data: RunData, ranks: Ranks, last: State | None) -> ModernBertForMaskedLM:
-    """The network as training left it at `last`, or before its first step."""
+    """The network with the weights of the checkpoint `last`, or before training."""
     kept = run.network_file if last else None
     network = mlm.build(recipe.model, data.tokenizer, recipe.seed, ranks.device, kept)
     network.train()
@@ -134,49 +140,47 @@ def _network(recipe: Recipe, run: Run, data: RunData, ranks: Ranks, last: State 
 
 
 def _rewind(recipe: Recipe, run: Run, last: State | None) -> None:
-    """Take back what a run left behind after the checkpoint that it goes on from.
-
-    The checkpoint of step 0 is the network before training: a run that got no further starts anew.
-    """
+    """Discard what an interrupted run wrote after the checkpoint `last`; None begins again from step 0."""
     if last:
         checkpoint.set_aside(run, last.name)
     metrics.rewind(run.metrics_file, [stage.name for stage in recipe.stage], last.name if last else None)
 
 
-def _train(job: Job, last: State | None) -> None:
-    """Train all stages from `last` on, or as far as the step after which a stop is asked for."""
-    stages = job.recipe.stage
+def _train(training: TrainingRun, last: State | None) -> None:
+    """Train all stages from `last` on, or up to the step after which a stop is requested."""
+    stages = training.recipe.stage
     state = last or State(stages[0].name, 0, 0, Position())
     for stage in stages[[stage.name for stage in stages].index(state.stage) :]:
         if state.stage != stage.name:
             state = State(stage.name, 0, state.tokens, Position())
-        state = _train_stage(job, stage, state)
+        state = _train_stage(training, stage, state)
         if state.step < stage.steps:
-            if job.ranks.is_main:
-                moment = f"by {job.stop.signal or 'another process'} after step {state.step} of {stage.name}"
-                print(f"anaume: stopped {moment}; the same command goes on", file=sys.stderr)
+            if training.ranks.is_main:
+                moment = f"by {training.stop.signal or 'another process'} after step {state.step} of {stage.name}"
+                print(f"anaume: stopped {moment}; the same command continues", file=sys.stderr)
             break
 
 
-def _train_stage(job: Job, stage: Stage, state: State) -> State:
-    """Train one stage from `state` to its last step, or to the step after which a stop is asked for."""
-    recipe, run, network, ranks = job.recipe, job.run, job.network, job.ranks
+def _train_stage(training: TrainingRun, stage: Stage, state: State) -> State:
+    """Train one stage from `state` to its last step, or to the step after which a stop is requested."""
+    network, ranks, data = training.network, training.ranks, training.data
     mlm.set_rope_theta(network, stage.rope_theta, stage.local_rope_theta)
     mlm.set_gradient_checkpointing(network, stage.gradient_checkpointing)
     steppers = optimizers(network, stage)
     if state.step:
-        checkpoint.load_moments(run.checkpoint(state.name), network, steppers)
-    objective = make_objective(network, ranks, recipe.compile, recipe.precision)
-    accumulation = stage.batch_tokens // stage.micro_batch_tokens // ranks.count
+        checkpoint.load_moments(training.run.checkpoint(state.name), network, steppers)
+    objective = make_objective(network, ranks, training.recipe.compile, training.recipe.precision)
+    step_batches = stage.batch_tokens // stage.micro_batch_tokens // ranks.count
     share = Share(ranks.rank, ranks.count)
-    with shielded() if job.loaders else nullcontext():
-        stream = prefetch(job.data.plan(recipe, stage, "train"), state.position, share, job.loaders, accumulation)
-    held_out = validation_batches(job.data.plan(recipe, stage, "validation"), stage.validation_tokens)
+    with shielded() if training.loaders else nullcontext():
+        plan = data.plan(training.recipe, stage, "train")
+        stream = prefetch(plan, state.position, share, training.loaders, step_batches)
+    held_out = validation_batches(data.plan(training.recipe, stage, "validation"), stage.validation_tokens)
 
     if state.step == 0:
-        _validate(job, stage, state, held_out)
-        if stage == recipe.stage[0]:
-            job.save(state, steppers)
+        _validate(training, stage, state, held_out)
+        if stage == training.recipe.stage[0]:
+            training.save(state, steppers)
 
     meter = metrics.Meter()
     unchecked: list[tuple[State, Tensor, Tensor]] = []
@@ -184,52 +188,68 @@ def _train_stage(job: Job, stage: Stage, state: State) -> State:
     with TrainingProgress(stage.name, stage.steps, state.step, quiet=not ranks.is_main) as progress:
         while state.step < stage.steps and not stopping:
             start = time.perf_counter()
-            read = list(islice(stream, accumulation))
-            micro_batches, position = [batch for batch, _ in read], read[-1][1]
+            batches = list(islice(stream, step_batches))
+            micro_batches, position = [batch for batch, _ in batches], batches[-1][1]
             rate = learning_rate(stage, state.step)
-            # One sum over the ranks tells how many tokens are to be predicted and whether one of them is to stop.
-            asked = [sum(batch.targets for batch in micro_batches), bool(job.stop.signal)]
-            counts = ranks.total(mlm.tensor_to_device(torch.tensor(asked, dtype=torch.float64), ranks.device))
-            told = start_copy(counts)
-            loss, norm = update(objective, steppers, stage, rate, micro_batches, counts[0].float(), ranks)
+            targets, stop_requested = _targets_and_stop(training, micro_batches)
+            loss, norm = update(objective, steppers, stage, rate, micro_batches, targets, ranks)
             unchecked.append((state, loss, norm))
             tokens = sum(position.source_tokens) - sum(state.position.source_tokens)
             state = State(stage.name, state.step + 1, state.tokens + tokens, position)
 
-            # Known since the step began: a GPU has this one queued while the host waits for the one before.
-            stopping = told()[1] > 0 if ranks.count > 1 else bool(job.stop.signal)
+            stopping = stop_requested()
             last = state.step == stage.steps
             logs = state.step % stage.log_every == 0 or last
             validates = state.step % stage.validate_every == 0 or last
             saves = state.step % stage.save_every == 0 or last or stopping
             if logs or validates or saves or ranks.device.type == "cpu":
-                _check(job, unchecked)
+                _check_finite(training, unchecked)
                 unchecked.clear()
-            # A GPU's steps are counted when they are queued, their time when it is waited for: by each line of the log.
-            meter.add(time.perf_counter() - start, tokens, _flops(job, micro_batches) * ranks.count)
+            # A GPU runs behind the host: the time of its queued steps is complete at each line of the log.
+            meter.add(time.perf_counter() - start, tokens, _flops(training, micro_batches) * ranks.count)
             if logs:
-                record: dict[str, Any] = {
-                    "kind": "train",
-                    "stage": stage.name,
-                    "step": state.step,
-                    "loss": loss.item(),
-                    "learning_rate": rate,
-                    "gradient_norm": norm.item(),
-                    "tokens": state.tokens,
-                    "source_tokens": position.source_tokens,
-                    "length_tokens": position.length_tokens,
-                    "padding_fraction": 1 - tokens / stage.batch_tokens,
-                    **meter.rates(job.peak),
-                }
-                job.log(record)
+                record = _train_record(stage, state, tokens, loss, norm, rate, meter.rates(training.peak))
+                training.log(record)
                 progress.show(state.step, record)
                 meter = metrics.Meter()
             if validates:
-                _validate(job, stage, state, held_out)
+                _validate(training, stage, state, held_out)
             if saves:
-                job.save(state, steppers)
-                meter = metrics.Meter()  # a resumed run starts with an empty one here
+                training.save(state, steppers)
+                meter = metrics.Meter()  # a resumed run begins with an empty meter at this step
     return state
+
+
+def _targets_and_stop(training: TrainingRun, micro_batches: Sequence[PackedBatch]) -> tuple[Tensor, Callable[[], bool]]:
+    """Number of tokens to predict on all ranks, (), and a function that returns whether any rank must stop.
+
+    One sum over the ranks holds both. Its copy to the host begins before the step, so that the function does not wait
+    for the step: a GPU has this step queued while the host waits for the step before.
+    """
+    ranks, stop = training.ranks, training.stop
+    targets_and_stop = [sum(batch.targets for batch in micro_batches), bool(stop.signal)]
+    totals = ranks.total(mlm.tensor_to_device(torch.tensor(targets_and_stop, dtype=torch.float64), ranks.device))
+    copied_totals = start_copy(totals)
+    return totals[0].float(), lambda: copied_totals()[1] > 0 if ranks.count > 1 else bool(stop.signal)
+
+
+def _train_record(
+    stage: Stage, state: State, tokens: int, loss: Tensor, norm: Tensor, rate: float, rates: dict[str, float]
+) -> dict[str, Any]:
+    """The line of the metrics for the step that ended in `state` and read `tokens` real tokens."""
+    return {
+        "kind": "train",
+        "stage": stage.name,
+        "step": state.step,
+        "loss": loss.item(),
+        "learning_rate": rate,
+        "gradient_norm": norm.item(),
+        "tokens": state.tokens,
+        "source_tokens": state.position.source_tokens,
+        "length_tokens": state.position.length_tokens,
+        "padding_fraction": 1 - tokens / stage.batch_tokens,
+        **rates,
+    }
 
 
 def update(
@@ -241,7 +261,10 @@ def update(
     targets: Tensor,
     ranks: Ranks,
 ) -> tuple[Tensor, Tensor]:
-    """One optimizer step; gives the mean loss over the hidden tokens of all ranks (nats) and the gradient's norm."""
+    """Take one optimizer step; return the mean loss (nats) over the masked tokens of all ranks and the gradient's norm.
+
+    `targets`, (), is the number of masked tokens of the step over all ranks.
+    """
     loss = accumulate(objective, micro_batches, stage.length, targets, ranks)
     norm = torch.nn.utils.clip_grad_norm_(objective.parameters(), stage.gradient_clip)
     for optimizer in steppers:
@@ -252,30 +275,35 @@ def update(
     return loss, norm
 
 
-def _check(job: Job, unchecked: Sequence[tuple[State, Tensor, Tensor]]) -> None:
-    """Stop at the first step whose loss or gradient is not finite; `State` is the one before the step."""
+def _check_finite(training: TrainingRun, unchecked: Sequence[tuple[State, Tensor, Tensor]]) -> None:
+    """Raise an error at the first step whose loss or gradient norm is not finite.
+
+    `unchecked` holds the state before each step, its loss and its gradient norm.
+    """
     for before, loss, norm in unchecked:
         if not math.isfinite(loss.item() + norm.item()):
-            at = before.position
+            position = before.position
             raise UserError(
-                f"{job.run.folder}: loss {loss.item()}, gradient norm {norm.item()} in step {before.step + 1} of"
-                f" {before.stage} (from epoch {at.epoch}, window {at.window}, row {at.row}); nothing of it was saved;"
-                " a lower learning_rate or a longer warm-up may help; to see its documents:"
-                f" anaume batch {job.run.folder} --stage {before.stage} --step {before.step + 1}"
+                f"{training.run.folder}: loss {loss.item()}, gradient norm {norm.item()} in step {before.step + 1} of"
+                f" {before.stage} (from epoch {position.epoch}, window {position.window}, row {position.row}); the step"
+                " was not saved; try a lower learning_rate or a longer warm-up; to see the step's documents, run"
+                f" anaume batch {training.run.folder} --stage {before.stage} --step {before.step + 1}"
             )
 
 
-def _validate(job: Job, stage: Stage, state: State, held_out: Sequence[PackedBatch]) -> None:
-    """Score the validation batches and log the result."""
-    result = validate(job.network, held_out, stage.length, job.ranks, job.recipe.precision)
-    job.log({"kind": "validation", "stage": stage.name, "step": state.step, "tokens": state.tokens} | asdict(result))
+def _validate(training: TrainingRun, stage: Stage, state: State, held_out: Sequence[PackedBatch]) -> None:
+    """Score the validation batches and log the record."""
+    result = validate(training.network, held_out, stage.length, training.ranks, training.recipe.precision)
+    training.log(
+        {"kind": "validation", "stage": stage.name, "step": state.step, "tokens": state.tokens} | asdict(result)
+    )
 
 
-def _flops(job: Job, micro_batches: Sequence[PackedBatch]) -> float:
-    """Operations that the text of a batch takes; padding is no work done."""
-    vocab_size = job.data.tokenizer.vocab_size
+def _flops(training: TrainingRun, micro_batches: Sequence[PackedBatch]) -> float:
+    """Operations of a step on one rank; padding does not count."""
+    vocab_size = training.data.tokenizer.vocab_size
     return sum(
-        training_flops(job.recipe.model, vocab_size, batch.text_lengths, batch.targets) for batch in micro_batches
+        training_flops(training.recipe.model, vocab_size, batch.text_lengths, batch.targets) for batch in micro_batches
     )
 
 

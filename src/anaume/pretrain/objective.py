@@ -1,4 +1,4 @@
-"""The step's loss as a module, for torch's DistributedDataParallel sums the gradients of modules."""
+"""The loss of a step as a module, because torch's DistributedDataParallel sums the gradients of modules."""
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -15,10 +15,10 @@ from anaume.recipe import Precision
 
 
 class Objective(nn.Module):
-    """Inputs → summed cross entropy (nats) over their hidden tokens.
+    """ModelInputs → summed cross entropy (nats) over their masked tokens.
 
-    Compiled, a stage is one graph: of its shapes only the number of documents in a row changes, and that stays open.
-    Graphs are counted for each objective by itself, so that no number of stages reaches torch's limit.
+    A compiled stage is one graph: only the number of documents in a row changes, and that dimension is dynamic. Each
+    objective counts its own recompilations, so that a run of many stages does not reach torch's limit.
     """
 
     def __init__(self, network: ModernBertForMaskedLM, compiled: bool, precision: Precision) -> None:
@@ -33,29 +33,34 @@ class Objective(nn.Module):
             )
 
     def forward(self, inputs: ModelInputs) -> Tensor:
-        """The sum, ()."""
+        """The summed cross entropy, ()."""
         if self.compiled:
             torch._dynamo.mark_dynamic(inputs.layout.cu_seqlens, 0)
         return self.loss_sum(self.network, inputs, self.precision)
 
 
 def make_objective(network: ModernBertForMaskedLM, ranks: Ranks, compiled: bool, precision: Precision) -> nn.Module:
-    """The objective, its gradients averaged over all ranks on the last micro-batch of a step.
+    """The objective of a stage, whose gradients are averaged over all ranks on the last micro-batch of a step.
 
-    `compiled` counts on a GPU and in bfloat16; other paths take the documents' lengths as plain numbers, a graph each.
+    `compiled` takes effect only on a GPU in bfloat16. Other attention paths read the documents' lengths as Python
+    integers, so that each row would be a graph of its own.
     """
     one_graph = ranks.device.type == "cuda" and product_dtype(ranks.device, precision) == torch.bfloat16
     objective = Objective(network, compiled and one_graph, precision)
     if ranks.count == 1:
         return objective
-    # The buffers are rope's frequencies: the same everywhere.
+    # The only buffers are the RoPE frequencies, which are equal on all ranks.
     return DistributedDataParallel(objective, forward_sync_buffers=False, gradient_as_bucket_view=True)
 
 
 def start_copy(values: Tensor) -> Callable[[], list[float]]:
-    """Begin to copy `values`, (n,), to the host: the call waits for them, and for nothing that a GPU is given later."""
+    """Begin to copy `values`, (n,), to the host; return a function that waits for the copy and returns the numbers.
+
+    The function does not wait for work that a GPU receives after this call.
+    """
     if values.device.type != "cuda":
-        return values.tolist
+        numbers = values.tolist()
+        return lambda: numbers
     copy = values.to("cpu", non_blocking=True)
     copied = torch.cuda.Event()
     copied.record()
@@ -70,15 +75,15 @@ def start_copy(values: Tensor) -> Callable[[], list[float]]:
 def accumulate(
     objective: nn.Module, micro_batches: Sequence[PackedBatch], length: int, targets: Tensor, ranks: Ranks
 ) -> Tensor:
-    """Add up the gradient of the mean loss over the `targets` hidden tokens of all ranks; gives that mean, ().
+    """Accumulate the gradient of the mean loss (nats) over the `targets` masked tokens of all ranks; return that mean.
 
-    Each hidden token weighs the same, in whichever micro-batch and on whichever rank it lies. `targets` is a tensor of
-    the device, so that nothing waits for its value.
+    Every masked token has the same weight, whatever its micro-batch and rank. `targets`, (), and the result, (), are on
+    the device, so that the host does not wait for their values. `length` is the stage's.
     """
     total = torch.zeros((), device=ranks.device)
     for number, batch in enumerate(micro_batches, 1):
-        waits = isinstance(objective, DistributedDataParallel) and number < len(micro_batches)
-        with objective.no_sync() if waits else nullcontext():  # type: ignore[operator]
+        sums_later = isinstance(objective, DistributedDataParallel) and number < len(micro_batches)
+        with objective.no_sync() if sums_later else nullcontext():  # type: ignore[operator]
             loss = objective(to_device(batch, length, ranks.device)) / targets
             (loss * ranks.count).backward()  # the average over ranks divides by their number
         total += loss.detach()

@@ -1,4 +1,4 @@
-"""The optimizers and the schedule. The default is the paper's AdamW (arXiv 2504.15544, Table 1)."""
+"""The optimizers and the learning-rate schedules. The default is the paper's AdamW (arXiv 2504.15544, Table 1)."""
 
 import math
 
@@ -9,10 +9,10 @@ from anaume.recipe import Stage
 
 
 def optimizers(network: nn.Module, stage: Stage) -> list[Optimizer]:
-    """One optimizer for all weights, or with `optimizer = "muon"` one for the layers' matrices and one for the rest.
+    """AdamW for all weights, or with `optimizer = "muon"` Muon for the layers' matrices and AdamW for the rest.
 
-    Muon steps each matrix by its orthogonalised momentum (Jordan and others, 2024); scaled to the size of AdamW's steps
-    (Moonlight, arXiv 2502.16982), both take the same learning rate.
+    Muon steps each matrix by its orthogonalised momentum (Jordan and others, 2024). Its steps are scaled to the size of
+    AdamW's (Moonlight, arXiv 2502.16982), so that both use the same learning rate.
     """
     weights = dict(network.named_parameters())
     if stage.optimizer == "adamw":
@@ -31,7 +31,7 @@ def optimizers(network: nn.Module, stage: Stage) -> list[Optimizer]:
 
 
 def _adamw(weights: list[nn.Parameter], stage: Stage) -> AdamW:
-    """In one fused kernel. Weight decay goes to matrices only: norms and biases are known by their shape."""
+    """AdamW as one fused kernel, with weight decay on matrices only; norms and biases are recognised by their shape."""
     groups = [
         {"params": [p for p in weights if p.ndim >= 2], "weight_decay": stage.weight_decay},
         {"params": [p for p in weights if p.ndim < 2], "weight_decay": 0.0},
@@ -46,13 +46,13 @@ def _adamw(weights: list[nn.Parameter], stage: Stage) -> AdamW:
 
 
 def learning_rate(stage: Stage, step: int) -> float:
-    """The rate of optimizer step `step` (from 0): a linear rise over the warm-up, then what the schedule says.
+    """The learning rate of optimizer step `step`, counted from 0: a linear warm-up, then the stage's schedule.
 
-    "wsd" after Hu and others (MiniCPM, arXiv 2404.06395), its decay a straight line.
+    "wsd" follows Hu and others (MiniCPM, arXiv 2404.06395), with a linear decay.
     """
     if step < stage.warmup_steps:
         return stage.learning_rate * (step + 1) / (stage.warmup_steps + 1)
-    falling = stage.decay_steps if stage.schedule == "wsd" else stage.steps - stage.warmup_steps
-    left = min(1.0, (stage.steps - step) / max(1, falling))
+    decay_steps = stage.decay_steps if stage.schedule == "wsd" else stage.steps - stage.warmup_steps
+    left = min(1.0, (stage.steps - step) / max(1, decay_steps))
     share = (1 - math.cos(math.pi * left)) / 2 if stage.schedule == "cosine" else left
     return stage.final_learning_rate + (stage.learning_rate - stage.final_learning_rate) * share

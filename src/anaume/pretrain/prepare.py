@@ -1,4 +1,4 @@
-"""A recipe's text → the run's tokenizer and token stores. What is there already is kept."""
+"""A recipe's corpus → the run's tokenizer and token stores, which are kept once they exist."""
 
 import json
 import sys
@@ -23,26 +23,31 @@ from anaume.tokens.build import build, open_stores
 from anaume.tokens.summary import Counts, Summary
 
 SPLITS = ("train", "validation")
+# The file of a tokenizer's folder that records its settings and corpus.
 ORIGIN = "origin.json"
 
 
 @dataclass(frozen=True)
 class RunData:
-    """What the stages read; `facts` is the manifest's account of it, a flat row for each split and source."""
+    """The data of all stages.
+
+    `stores`  "train" or "validation" → the stores of its sources
+    `facts`   counts for the manifest, a flat row for each split and, if it has several sources, for each source
+    """
 
     tokenizer: Tokenizer
     stores: dict[str, Sequence[Documents]]
     facts: dict[str, dict[str, Any]]
 
     def plan(self, recipe: Recipe, stage: Stage, split: str) -> BatchPlan:
-        """The batches of a stage, or of its validation: the same text and masks each time, packed, nothing left out."""
+        """The plan of a stage's training batches, or of its validation: always packed, split and without resampling."""
         training = split == "train"
         sources = recipe.corpus.train if training else recipe.corpus.validation
         return BatchPlan(
             self.stores[split],
             tuple(source.weight for source in sources) if training else (1.0,) * len(sources),
             self.tokenizer,
-            # Stages read different orders of the corpus; validation reads the same one always.
+            # Each stage reads the corpus in an order of its own; validation always reads it in the same order.
             seed=_seed(recipe.seed, recipe.stage.index(stage) if training else -1),
             length=stage.length,
             row_tokens=stage.micro_batch_tokens,
@@ -73,12 +78,12 @@ def _seed(seed: int, stage: int) -> int:
 def prepare(recipe: Recipe, run: Run, workers: int = 1) -> RunData:
     """Make the tokenizer and the stores of a run, or open those of a run that has begun.
 
-    A run keeps its tokens: what becomes of the corpus's files afterwards changes neither them nor their order. Only a
-    training corpus held in memory is read again.
+    A run keeps its tokens, so later changes of the corpus's files affect neither the tokens nor their order. Only a
+    training corpus held in memory is read again. `workers` processes tokenise.
 
     Raises:
-        UserError: as the readers, the tokenizer and the store do; no document is as long as a stage wants; a corpus
-            held in memory is no longer what the run began with.
+        UserError: a file, the tokenizer or a store is not usable; a stage's `min_document_tokens` is longer than every
+            document; a corpus held in memory has changed since the run began.
     """
     begun = run.manifest_file.is_file()
     if not begun:
@@ -88,40 +93,40 @@ def prepare(recipe: Recipe, run: Run, workers: int = 1) -> RunData:
     facts: dict[str, dict[str, Any]] = {}
     for split in SPLITS:
         if split == "train" and recipe.corpus.in_memory:
-            held = [memory.encode(source, loaded) for source in recipe.corpus.train]
-            stores[split], facts[split] = held, _facts_in_memory(held)
+            encoded = [memory.encode(source, loaded) for source in recipe.corpus.train]
+            stores[split], facts[split] = encoded, _facts_in_memory(encoded)
         else:
             if not begun:
                 facts |= _facts(split, build(getattr(recipe.corpus, split), loaded, run.tokens(split), workers=workers))
             stores[split] = open_stores(run.tokens(split), loaded)
     if begun:
-        at_first = json.loads(run.manifest_file.read_text(encoding="utf-8"))["data"]
-        if recipe.corpus.in_memory and facts["train"] != at_first["train"]:
-            raise UserError(f"{run.folder}: the training corpus is not what it was when the run began (in_memory)")
-        facts = at_first
+        original = json.loads(run.manifest_file.read_text(encoding="utf-8"))["data"]
+        if recipe.corpus.in_memory and facts["train"] != original["train"]:
+            raise UserError(f"{run.folder}: the training corpus (in_memory) has changed since the run began")
+        facts = original
     for stage in recipe.stage:
         if facts["train"]["most_tokens"] < stage.min_document_tokens:
             raise UserError(
-                f"stage {stage.name!r}: min_document_tokens = {stage.min_document_tokens}; the corpus's longest"
-                f" document has {facts['train']['most_tokens']} tokens"
+                f"stage {stage.name!r}: min_document_tokens = {stage.min_document_tokens}: no document is as long;"
+                f" expected at most {facts['train']['most_tokens']}, the corpus's longest"
             )
     return RunData(loaded, stores, facts)
 
 
-def _facts_in_memory(held: Sequence[memory.MemoryStore]) -> dict[str, Any]:
-    lengths = np.concatenate([one.lengths(np.arange(len(one))) for one in held])
+def _facts_in_memory(stores: Sequence[memory.MemoryStore]) -> dict[str, Any]:
+    lengths = np.concatenate([store.lengths(np.arange(len(store))) for store in stores])
     return {
         "documents": len(lengths),
         "tokens": int(lengths.sum()),
-        "characters": sum(one.characters for one in held),
+        "characters": sum(store.characters for store in stores),
         "median_tokens": int(np.median(lengths)),
         "most_tokens": int(lengths.max()),
-        "sha256": ", ".join(one.checksum for one in held),
+        "sha256": ", ".join(store.checksum for store in stores),
     }
 
 
 def _facts(split: str, summary: Summary) -> dict[str, dict[str, Any]]:
-    """A flat row for a split, and if it has several sources one for each."""
+    """A flat row for a split and, if it has several sources, for each source."""
     rows = {
         split: {
             **{field.name: getattr(summary, field.name) for field in fields(Counts)},
@@ -135,18 +140,18 @@ def _facts(split: str, summary: Summary) -> dict[str, dict[str, Any]]:
 
 
 def _make_tokenizer(recipe: Recipe, folder: Path) -> None:
-    """The folder remembers what it was made from; one made from something else is made again."""
+    """Make the tokenizer in `folder`, unless the folder records that it was made from the same settings and corpus."""
     table = recipe.tokenizer
     origin: dict[str, Any] = table.model_dump()
     if table.train:
         origin["corpus"] = [source.model_dump() for source in recipe.corpus.train]
-    noted = folder / ORIGIN
-    if noted.is_file() and json.loads(noted.read_text(encoding="utf-8")) == origin:
+    origin_file = folder / ORIGIN
+    if origin_file.is_file() and json.loads(origin_file.read_text(encoding="utf-8")) == origin:
         return
     print("preparing the tokenizer", file=sys.stderr)
     if table.train:
         train_tokenizer(recipe.corpus.train, table.train, folder)
     else:
-        # An encoder's tokenizer is adapted too: that only checks it and copies its files.
+        # Adapting the tokenizer of an encoder only checks it and copies its files.
         adapt_tokenizer(table.adapt or table.load, folder)
-    write_json(noted, origin)
+    write_json(origin_file, origin)

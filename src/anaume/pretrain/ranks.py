@@ -1,7 +1,7 @@
-"""The processes that train together: who this one is, and sums over all of them.
+"""The processes that train together: rank, world size and device of this process, and sums over all ranks.
 
-`torchrun` and `accelerate launch` set the same variables (RANK, WORLD_SIZE, LOCAL_RANK); without them a run is one
-process of its own. Gradients are summed by torch's DistributedDataParallel.
+`torchrun` and `accelerate launch` set the environment variables RANK, WORLD_SIZE and LOCAL_RANK. Without them a run is
+a single process. Gradients are not summed here but by torch's DistributedDataParallel.
 """
 
 import os
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process's number among `count`, and the device it trains on."""
+    """The number of this process among `count` ranks, and its device."""
 
     rank: int
     count: int
@@ -29,17 +29,17 @@ class Ranks:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes: metrics, checkpoints, progress."""
+        """Whether this process writes metrics, checkpoints and progress."""
         return self.rank == 0
 
     def total(self, values: Tensor) -> Tensor:
-        """`values` summed over all ranks, in place."""
+        """Sum `values` over all ranks, in place, and return it."""
         if self.count > 1:
             dist.all_reduce(values)
         return values
 
     def broadcast(self, value: T) -> T:
-        """The main process's `value`: a shared disk need not show all processes the same."""
+        """The main process's `value` on every rank, because a shared disk may show different files to each process."""
         values = [value]
         if self.count > 1:
             dist.broadcast_object_list(values, src=0)
@@ -47,7 +47,7 @@ class Ranks:
 
 
 def this_rank() -> Ranks:
-    """Who this process is, by the launcher's variables."""
+    """Rank, world size and device of this process, read from the launcher's environment variables."""
     local = int(os.environ.get("LOCAL_RANK", "0"))
     device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
     return Ranks(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")), device)
@@ -55,7 +55,7 @@ def this_rank() -> Ranks:
 
 @contextmanager
 def process_group(ranks: Ranks) -> Iterator[None]:
-    """Join the other processes for the time of a block."""
+    """Connect this process with the other ranks within this block."""
     if ranks.device.type == "cuda":
         torch.cuda.set_device(ranks.device)
     if ranks.count == 1:
@@ -69,6 +69,6 @@ def process_group(ranks: Ranks) -> Iterator[None]:
 
 
 def wait_for(file: Path) -> None:
-    """Wait until the main process has written `file`. By the file system: tokenising outlasts a group's time limits."""
+    """Wait until the main process has written `file`. Tokenising outlasts the time limits of a process group."""
     while not file.exists():
         time.sleep(0.5)

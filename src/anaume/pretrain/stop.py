@@ -1,4 +1,4 @@
-"""A request to stop: SIGTERM, or SIGUSR1 as Slurm sends it before it takes a machine away."""
+"""Requests to stop: SIGTERM, and SIGUSR1, which Slurm sends before the time of a job ends."""
 
 import signal
 from collections.abc import Iterator
@@ -11,36 +11,36 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopRequest:
-    """Notes a signal for the time of a block; training looks at `signal` after each step. Empty: none came."""
+    """Records a stop signal within a block: `signal` is its name, or empty. Training reads it after each step."""
 
     def __init__(self) -> None:
         self.signal = ""
-        self._before: dict[signal.Signals, Any] = {}
+        self._handlers: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         for number in SIGNALS:
-            self._before[number] = signal.signal(number, self._note)
+            self._handlers[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the form that signal wants
+    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature that signal requires
         self.signal = signal.Signals(number).name
 
 
 @contextmanager
 def shielded() -> Iterator[None]:
-    """Processes that begin in this block never get the signals; this one gets them when the block has ended.
+    """Block the signals for all processes that start in this block; this process receives them after the block.
 
-    Launchers signal a rank's whole process group, and a rank whose loaders are dead can't end its step. A mask reaches
-    a new process from its first instruction on; a handler would come after seconds of imports.
+    Launchers signal the whole process group of a rank, and a rank can't finish its step without its loaders. A signal
+    mask holds from the first instruction of a new process; a handler would only be set after seconds of imports.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    # Begins with the first process, and takes SIGTERM off the mask when it does: so it is begun here, and masked again.
+    # The tracker would start with the first process and unblock SIGTERM: it starts here, and SIGTERM is blocked again.
     resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:

@@ -1,4 +1,4 @@
-"""Metrics to TensorBoard, Weights & Biases or trackio as well, through accelerate's trackers."""
+"""Metrics to TensorBoard, Weights & Biases or trackio, through accelerate's trackers."""
 
 from types import TracebackType
 from typing import Any, Self
@@ -9,15 +9,14 @@ from anaume.pretrain.ranks import Ranks
 from anaume.recipe import Recipe, flat
 from anaume.run import Run, run_id
 
-# Lists, and what names the line rather than measures something.
+# Keys of a record that are lists or identify the record.
 _NOT_CURVES = {"kind", "stage", "step", "source_tokens", "length_tokens"}
 
 
 class Trackers:
-    """The recipe's trackers, on the main process only; a run that goes on from `last` goes on under its own name.
+    """The recipe's trackers, on the main process only. A run that resumes from `last` keeps its name.
 
-    TensorBoard hides the earlier points of steps that are taken again. The services have no way to take a point back,
-    and get the same value twice.
+    TensorBoard hides the earlier points of repeated steps. The services can't retract a point and receive it twice.
     """
 
     def __init__(self, recipe: Recipe, run: Run, ranks: Ranks, last: State | None) -> None:
@@ -30,7 +29,7 @@ class Trackers:
         from accelerate import PartialState
         from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
-        PartialState(cpu=ranks.device.type == "cpu")  # the trackers ask it which process they are in
+        PartialState(cpu=ranks.device.type == "cpu")  # the trackers read their process from it
         config, name = dict(flat(recipe)), run_id(run)
         options: dict[str, dict[str, Any]] = {
             "tensorboard": {
@@ -45,8 +44,8 @@ class Trackers:
                 tracker: Any = LOGGER_TYPE_TO_CLASS[kind](recipe.name, **options[kind])
                 tracker.start()
             except ImportError as error:
-                raise UserError(f"trackers: {kind} is not installed ({error}); accepted: pip install {kind}") from error
-            if kind == "tensorboard" and not last:  # a table of settings for each start would bury the run's one
+                raise UserError(f"trackers: {kind} is not installed ({error}); expected pip install {kind}") from error
+            if kind == "tensorboard" and not last:  # one table of settings per run
                 tracker.store_init_configuration(config)
             self._open.append(tracker)
 
@@ -60,7 +59,7 @@ class Trackers:
             tracker.finish()
 
     def log(self, record: dict[str, Any]) -> None:
-        """Send a line of metrics.jsonl, its step counted from the first stage's first."""
+        """Send a record of metrics.jsonl; steps are counted over all stages."""
         values = {f"{record['kind']}/{name}": value for name, value in record.items() if name not in _NOT_CURVES}
         for tracker in self._open:
             tracker.log(values, step=self._steps[record["stage"]] + record["step"])

@@ -1,4 +1,4 @@
-"""Loss and accuracy on the validation corpus, with the same text and the same masks each time."""
+"""Fixed validation batches → loss and accuracy, scored by all ranks together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from anaume.recipe import Precision
 
 @dataclass(frozen=True)
 class Validation:
-    """Mean cross entropy in nats and share of first guesses that are right, over `targets` hidden tokens."""
+    """Mean cross entropy in nats, and the fraction of first guesses that are right, over `targets` masked tokens."""
 
     loss: float
     accuracy: float
@@ -28,7 +28,7 @@ def validate(
     ranks: Ranks,
     precision: Precision,
 ) -> Validation:
-    """Score fixed batches, each rank its part; every hidden token weighs the same."""
+    """Score `batches`, shared out among the ranks; every masked token has the same weight. `length` is the stage's."""
     total = torch.zeros(3, dtype=torch.float64, device=ranks.device)
     for batch in batches[ranks.rank :: ranks.count]:
         losses, right = scores(network, to_device(batch, length, ranks.device), precision)
