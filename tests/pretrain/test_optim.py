@@ -1,10 +1,12 @@
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.optim import Muon
 
-from anaume.pretrain.optim import learning_rate, optimizers
+from anaume.pretrain.optim import Float32Muon, learning_rate, optimizers, orthogonalise
 from anaume.recipe import Stage
 
 STAGE = Stage(name="s", steps=100, warmup_steps=10, learning_rate=1.0)
@@ -68,3 +70,28 @@ def test_muon_takes_the_matrices_but_the_embedding() -> None:
     muon, adamw = optimizers(network, Stage(name="s", optimizer="muon"))
     assert [tuple(p.shape) for group in muon.param_groups for p in group["params"]] == [(2, 3)]
     assert {tuple(p.shape) for group in adamw.param_groups for p in group["params"]} == {(4, 3), (3,), (2,)}
+
+
+@pytest.mark.parametrize("shape", [(6, 10), (10, 6)])
+def test_float32_muon_is_torchs_but_for_rounding(shape: tuple[int, int]) -> None:
+    """torch's Muon multiplies in bfloat16, which has three significant digits."""
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(shape, generator=generator)
+    ours, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    options: dict[str, Any] = {"lr": 1.0, "weight_decay": 0.01, "adjust_lr_fn": "match_rms_adamw"}
+    steppers = Float32Muon([ours], **options), Muon([theirs], **options)
+    for _ in range(4):
+        gradient = torch.randn(shape, generator=generator)
+        for weight, stepper in zip((ours, theirs), steppers, strict=True):
+            weight.grad = gradient.clone()
+            stepper.step()
+    torch.testing.assert_close(ours, theirs, atol=2e-2, rtol=0)
+    assert (ours - start).abs().mean() > 0.3
+    assert steppers[0].state[ours].keys() == steppers[1].state[theirs].keys()
+
+
+def test_orthogonalised_matrices_have_singular_values_near_one() -> None:
+    options = Muon([nn.Parameter(torch.ones(2, 2))]).param_groups[0]
+    matrix = torch.randn((20, 12), generator=torch.Generator().manual_seed(1))
+    values = torch.linalg.svdvals(orthogonalise(matrix, options))
+    assert 0.5 < values.min() < values.max() < 1.5

@@ -1,8 +1,10 @@
 """The optimizers and the learning-rate schedules. The default is the paper's AdamW (arXiv 2504.15544, Table 1)."""
 
 import math
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 
 from anaume.recipe import Stage
@@ -19,8 +21,10 @@ def optimizers(network: nn.Module, stage: Stage) -> list[Optimizer]:
         return [_adamw(list(weights.values()), stage)]
     matrices = {name: p for name, p in weights.items() if p.ndim == 2 and "embeddings" not in name}
     rest = [p for name, p in weights.items() if name not in matrices]
+    device = next(iter(matrices.values())).device
+    muon = Muon if multiplies_bfloat16(device) else Float32Muon
     return [
-        Muon(
+        muon(
             matrices.values(),
             lr=stage.learning_rate,
             weight_decay=stage.weight_decay,
@@ -28,6 +32,47 @@ def optimizers(network: nn.Module, stage: Stage) -> list[Optimizer]:
         ),
         _adamw(rest, stage),
     ]
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for bfloat16 products; without them a product takes 100 times as long."""
+    if device.type != "cpu":
+        return True
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
+
+
+class Float32Muon(Muon):
+    """Muon with the products of its orthogonalisation in float32; torch's Muon has them in bfloat16 on every device."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Update each matrix by its orthogonalised Nesterov momentum, scaled to the size of AdamW's steps."""
+        assert closure is None
+        for group in self.param_groups:
+            for matrix in group["params"]:
+                state = self.state[matrix]
+                if not state:
+                    state["momentum_buffer"] = torch.zeros_like(matrix)
+                momentum = state["momentum_buffer"].lerp_(matrix.grad, 1 - group["momentum"])
+                update = orthogonalise(matrix.grad.lerp(momentum, group["momentum"]), group)
+                rows, columns = matrix.shape
+                matrix.mul_(1 - group["lr"] * group["weight_decay"])
+                matrix.add_(update, alpha=-group["lr"] * 0.2 * math.sqrt(max(rows, columns)))
+
+
+def orthogonalise(matrix: Tensor, group: dict[str, Any]) -> Tensor:
+    """Move the singular values of a matrix close to 1 by the Newton-Schulz iteration of Muon (Jordan and others, 2024).
+
+    `group` holds the iteration's coefficients (`ns_coefficients`), its number of steps (`ns_steps`) and `eps`.
+    """
+    a, b, c = group["ns_coefficients"]
+    wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    wide = wide / wide.norm().clamp(min=group["eps"])  # the largest singular value is at most 1 then
+    for _ in range(group["ns_steps"]):
+        gram = wide @ wide.T
+        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
+    return wide.T if matrix.shape[0] > matrix.shape[1] else wide
 
 
 def _adamw(weights: list[nn.Parameter], stage: Stage) -> AdamW:
