@@ -1,4 +1,4 @@
-"""What an export must do: open in the libraries that people use, and give the numbers of the checkpoint."""
+"""An export opens in transformers and sentence-transformers, and gives the numbers of its checkpoint."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def folder(straight: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_logits_are_the_checkpoints(straight: Run, tiny: Recipe, folder: Path) -> None:
-    """One document, through Hugging Face's sdpa from the export and through the packed path from the checkpoint."""
+    """Logits of one document: sdpa on the export against the packed path on the checkpoint."""
     data = prepare(tiny, straight)
     network = mlm.build(tiny.model, data.tokenizer, 0)
     mlm.load_weights(network, [straight.checkpoint(select_checkpoint(straight)) / mlm.WEIGHTS])
@@ -41,10 +41,10 @@ def test_logits_are_the_checkpoints(straight: Run, tiny: Recipe, folder: Path) -
     exported = AutoModelForMaskedLM.from_pretrained(folder)
     with torch.inference_mode():
         logits = exported(input_ids=inputs.input_ids[:, :length]).logits[0]
-        here = inputs.scored[(inputs.scored < length) & (inputs.labels != IGNORE)]
-        ours = network.decoder(mlm.scored_states(network, inputs))[: len(here), : logits.shape[-1]]
+        scored = inputs.scored[(inputs.scored < length) & (inputs.labels != IGNORE)]
+        ours = network.decoder(mlm.scored_states(network, inputs))[: len(scored), : logits.shape[-1]]
     assert logits.shape[-1] == data.tokenizer.vocab_size
-    torch.testing.assert_close(ours, logits[here], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(ours, logits[scored], atol=1e-4, rtol=1e-4)
 
 
 def test_an_average_is_the_mean_of_the_last_checkpoints(straight: Run, tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_an_average_is_the_mean_of_the_last_checkpoints(straight: Run, tmp_path:
     name = "model.layers.1.attn.Wqkv.weight"
     torch.testing.assert_close(exported[name], torch.stack([weights[name] for weights in steps]).mean(0))
     assert not torch.equal(steps[0][name], steps[2][name])
-    with pytest.raises(UserError, match="--average 5: first-step-0000006 and the checkpoints before it are 4"):
+    with pytest.raises(UserError, match="--average 5: too few checkpoints up to first-step-0000006; expected at"):
         export(straight, last, tmp_path / "more", average=5)
 
 
@@ -73,7 +73,7 @@ def test_it_opens_in_fill_mask_and_sentence_transformers(folder: Path) -> None:
     torch.testing.assert_close(torch.tensor(sentences.encode(TEXT)), states.mean(0), atol=1e-5, rtol=1e-4)
 
 
-def test_config_speaks_to_old_and_new_readers(folder: Path, tiny: Recipe) -> None:
+def test_the_config_suits_transformers_4_and_5(folder: Path, tiny: Recipe) -> None:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert config["rope_parameters"]["full_attention"]["rope_theta"] == 20_000
     assert config["rope_parameters"]["sliding_attention"]["rope_theta"] == 20_000
@@ -84,12 +84,13 @@ def test_config_speaks_to_old_and_new_readers(folder: Path, tiny: Recipe) -> Non
     assert config["dtype"] == "float32"
 
 
-def test_a_run_carries_on_without_the_checkpoint_it_began_from(tiny: Recipe, tmp_path: Path) -> None:
-    """Thetas 160,000 and 10,000 go in and come out; from its first step on the run holds all that it needs."""
+@pytest.mark.slow
+def test_a_run_resumes_without_the_checkpoint_it_began_from(tiny: Recipe, tmp_path: Path) -> None:
+    """The thetas 160,000 and 10,000 are kept, and after the start the run no longer needs `init`."""
     loaded = load_tokenizer(Path(tiny.tokenizer.load))
     torch.manual_seed(3)
     original = ModernBertForMaskedLM(mlm.config(tiny.model, loaded, loaded.vocab_size)).eval()
-    with torch.no_grad():  # an untrained network's attention is so flat that no theta would show
+    with torch.no_grad():  # the attention of an untrained network is too flat to depend on theta
         for layer in original.model.layers:
             layer.attn.Wqkv.weight.mul_(20)
     original.save_pretrained(tmp_path / "init")
@@ -97,29 +98,29 @@ def test_a_run_carries_on_without_the_checkpoint_it_began_from(tiny: Recipe, tmp
     table["model"]["init"] = str(tmp_path / "init")
     table["stage"] = [{key: table["stage"][0][key] for key in ("name", "length", "batch_tokens", "micro_batch_tokens")}]
     table["stage"][0] |= {"steps": 2, "warmup_steps": 1, "save_every": 1, "validation_tokens": 512}
-    wanted = recipe.parse(table, "test")
-    straight = pretrain(wanted, tmp_path / "run")
+    continued = recipe.parse(table, "test")
+    straight = pretrain(continued, tmp_path / "run")
     ids = torch.arange(300, 400).unsqueeze(0)
     shutil.rmtree(tmp_path / "init")
 
-    begun = export(straight, CheckpointName("first", 0), tmp_path / "begun")
-    rope = json.loads((begun / "config.json").read_text(encoding="utf-8"))
+    first = export(straight, CheckpointName("first", 0), tmp_path / "begun")
+    rope = json.loads((first / "config.json").read_text(encoding="utf-8"))
     assert (rope["global_rope_theta"], rope["local_rope_theta"]) == (160_000, 10_000)
     with torch.inference_mode():
-        logits = AutoModelForMaskedLM.from_pretrained(begun)(input_ids=ids).logits
+        logits = AutoModelForMaskedLM.from_pretrained(first)(input_ids=ids).logits
         torch.testing.assert_close(logits, original(input_ids=ids).logits, atol=1e-5, rtol=1e-4)
 
     last = straight.checkpoint(CheckpointName("first", 2)) / mlm.WEIGHTS
     expected = load_file(last)
     shutil.rmtree(last.parent)
-    pretrain(wanted, tmp_path / "run")
+    pretrain(continued, tmp_path / "run")
     assert all(torch.equal(weight, expected[name]) for name, weight in load_file(last).items())
 
 
-def test_unknown_checkpoints_and_foreign_folders(straight: Run, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no checkpoint for stage third.*accepted: first-step-0000000"):
+def test_unknown_checkpoints_and_other_folders(straight: Run, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"stage third, step any: no such checkpoint; expected first-step-0000000"):
         select_checkpoint(straight, "third")
-    with pytest.raises(UserError, match="no checkpoint first-step-0000099"):
+    with pytest.raises(UserError, match="first-step-0000099: no such checkpoint; expected first-step-0000000"):
         export(straight, CheckpointName("first", 99), tmp_path / "out")
     assert select_checkpoint(straight, "first") == CheckpointName("first", 6)
     assert select_checkpoint(straight, "first", 2) == CheckpointName("first", 2)
@@ -127,6 +128,6 @@ def test_unknown_checkpoints_and_foreign_folders(straight: Run, tmp_path: Path) 
     (tmp_path / "thesis.tex").write_text("important")
     with pytest.raises(UserError, match="not empty"):
         export(straight, select_checkpoint(straight), tmp_path)
-    with pytest.raises(UserError, match="a file; --out accepts"):
+    with pytest.raises(UserError, match="a file; expected a new folder"):
         export(straight, select_checkpoint(straight), tmp_path / "thesis.tex")
     assert (tmp_path / "thesis.tex").read_text() == "important"

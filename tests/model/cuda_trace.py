@@ -1,9 +1,9 @@
-"""What the CUDA path does, found out without a GPU: the training step over fake tensors of a fake CUDA device.
+"""Trace the CUDA path without a GPU: a training step over fake tensors on a fake CUDA device, facts as JSON.
 
-    python tests/model/cuda_trace.py LIBRARY     facts as JSON; LIBRARY is fake_cuda.cpp, compiled
+    python tests/model/cuda_trace.py LIBRARY     LIBRARY is the compiled fake_cuda.cpp
 
-A fake tensor has a shape, a type and a device, and no numbers. An operation that would wait for a number of the device
-(`.item()`, `if tensor`) raises, and so does one that mixes devices.
+A fake tensor has a shape, a dtype and a device, but no numbers. An operation that needs a number of the device
+(`.item()`, `if tensor`) raises an error, and so does one that mixes devices.
 """
 
 import ctypes
@@ -45,7 +45,7 @@ ROWS = ([1024], [500, 524], [4] * 256, [24] + [1] * 1000, [16] * 64, [8] * 64 + 
 
 
 def batch(lengths: list[int], scored: int) -> PackedBatch:
-    """Documents of these lengths; what they say is of no importance."""
+    """A batch of documents with these lengths; all ids are 1."""
     positions = np.concatenate([np.arange(length) for length in lengths])
     ones = np.ones(scored, np.int64)
     return PackedBatch(
@@ -54,9 +54,9 @@ def batch(lengths: list[int], scored: int) -> PackedBatch:
 
 
 def network_of(model: Model, vocab_size: int) -> ModernBertForMaskedLM:
-    """The model on the fake device, as `mlm.build` sets it up; to be called among fake tensors."""
+    """The model on the fake device, set up as by `mlm.build`. Call it in a FakeTensorMode."""
     tokenizer = Tokenizer(Path(), vocab_size, 3, 4, 5, 6, 0, tuple(range(8)), "", "none", lambda _: [])
-    with no_init_weights(), CUDA:  # the usual ones look at their numbers
+    with no_init_weights(), CUDA:  # the usual initialisers read numbers
         network = ModernBertForMaskedLM(mlm.config(model, tokenizer, vocab_size))
     network.config._attn_implementation = PACKED
     network.train()
@@ -64,11 +64,11 @@ def network_of(model: Model, vocab_size: int) -> ModernBertForMaskedLM:
 
 
 def step(optimizer: str) -> dict[str, Any]:
-    """A whole optimizer step as `anaume pretrain` takes it: what attention was called with, where things lie."""
+    """An optimizer step of `anaume pretrain`: the arguments of attention, and the devices and dtypes of all tensors."""
     calls: list[dict[str, Any]] = []
     original = varlen.varlen_attn
 
-    def noted(*tensors: Any, **options: Any) -> Any:
+    def recorded(*tensors: Any, **options: Any) -> Any:
         query, key, value, begins = tensors[:4]
         calls.append(
             {
@@ -82,7 +82,7 @@ def step(optimizer: str) -> dict[str, Any]:
         )
         return original(*tensors, **options)
 
-    with patch.object(varlen, "varlen_attn", noted):
+    with patch.object(varlen, "varlen_attn", recorded):
         network = network_of(SMALL, 576)
         stage = STAGE.model_copy(update={"optimizer": optimizer})
         steppers, ranks = optimizers(network, stage), Ranks(0, 1, CUDA)
@@ -99,7 +99,7 @@ def step(optimizer: str) -> dict[str, Any]:
 
 
 def compiled(precision: Precision) -> list[int]:
-    """Graphs compiled so far after each batch of two stages, forward and backward; `fullgraph` raises on a break."""
+    """Number of graphs compiled after each batch of two stages, forward and backward; `fullgraph` forbids breaks."""
     torch._dynamo.reset()
     counters.clear()
     network = network_of(SMALL, 576)
@@ -115,22 +115,22 @@ def compiled(precision: Precision) -> list[int]:
 
 
 def kept(model: Model, vocab_size: int, slots: int, scored: int) -> int:
-    """Bytes that autograd keeps for the backward pass, weights left out."""
+    """Bytes that autograd keeps for the backward pass, without the weights."""
     network = network_of(model, vocab_size)
     weights = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
-    found: dict[int, Any] = {}
+    storages: dict[int, Any] = {}
 
-    def note(tensor: torch.Tensor) -> torch.Tensor:
+    def record(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
         if storage._cdata not in weights:
-            found[storage._cdata] = storage  # held, so that no other gets its number
+            storages[storage._cdata] = storage  # the reference keeps the key unique
         return tensor
 
     inputs = mlm.to_device(batch([1024] * (slots // 1024), scored), 1024, CUDA)
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor):
         loss = mlm.loss_sum(network, inputs)
     assert loss.is_cuda
-    return sum(storage.nbytes() for storage in found.values())
+    return sum(storage.nbytes() for storage in storages.values())
 
 
 def main() -> None:
@@ -147,7 +147,7 @@ def main() -> None:
         }
     print(json.dumps(facts))
     sys.stdout.flush()
-    os._exit(0)  # the fake device's thread of autograd can't be joined
+    os._exit(0)  # autograd's thread for the fake device can't be joined
 
 
 if __name__ == "__main__":

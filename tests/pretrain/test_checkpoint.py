@@ -1,6 +1,7 @@
-"""What stays on the disk: pruning, a disk that is full, and checkpoints that are damaged or can't be read."""
+"""Checkpoints on disk: pruning, a full disk, and checkpoints that are damaged or can't be read."""
 
 import errno
+import io
 import os
 import shutil
 from pathlib import Path
@@ -10,9 +11,10 @@ import pytest
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from tests.support.kills import killed_after
 
 from anaume.errors import UserError
-from anaume.pretrain import checkpoint, loop
+from anaume.pretrain import checkpoint
 from anaume.pretrain.loop import pretrain
 from anaume.recipe import Recipe
 from anaume.run import CheckpointName, Run
@@ -22,30 +24,34 @@ def _steps(run: Run) -> list[tuple[str, int]]:
     return [(name.stage, name.step) for name in run.checkpoints()]
 
 
-def test_old_checkpoints_go_by_the_rule(tiny: Recipe, tmp_path: Path) -> None:
-    """Every fourth step, those asked for, the first, each stage's last and the run's two newest stay."""
+@pytest.mark.slow
+def test_old_checkpoints_are_pruned_by_the_rules(tiny: Recipe, tmp_path: Path) -> None:
+    """Kept: step 0, every fourth step, the listed steps, the last step of each stage, and the two newest of the run."""
     rule = {"save_every": 1, "keep_every": 4, "keep_steps": [1], "keep_last": 2, "steps": 6}
     stages = [stage.model_copy(update=rule) for stage in tiny.stage]
     run = pretrain(tiny.model_copy(update={"stage": stages}), tmp_path / "run")
     assert _steps(run) == [*(("first", s) for s in (0, 1, 4, 6)), *(("second", s) for s in (1, 4, 5, 6))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT], ids=["disk", "quota"])
-def test_a_full_disk_leaves_the_last_checkpoint_whole(
+def test_a_full_disk_leaves_the_last_checkpoint_complete(
     straight: Run, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     calls = iter(range(100))
 
     def full(tensors: Any, file: Path) -> None:
-        if next(calls) < 5:  # two whole checkpoints and half of the third
+        if next(calls) < 5:  # two complete checkpoints and half of the third
             save_file(tensors, file)
             return
         file.write_bytes(b"half")
         raise SafetensorError(f"I/O error: {os.strerror(number)} (os error {number})")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    said = rf"no space left on the disk \({os.strerror(number)}\); the last whole checkpoint is first-step-0000002"
-    with pytest.raises(UserError, match=said):
+    message = (
+        rf"no space left on the disk \({os.strerror(number)}\); the last complete checkpoint is first-step-0000002"
+    )
+    with pytest.raises(UserError, match=message):
         pretrain(tiny, tmp_path / "run")
     monkeypatch.undo()
     run = Run(tmp_path / "run")
@@ -58,7 +64,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(
         assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[1])
 
 
-def test_what_another_error_says_is_not_hidden(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_while_saving_are_raised(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> None:
         raise SafetensorError("something else")
 
@@ -80,25 +86,25 @@ def _copy(straight: Run, tmp_path: Path) -> Run:
     return Run(tmp_path / "copy")
 
 
-def _failing(number: int, file: str) -> Any:
-    def fail(*_: Any) -> None:
-        raise OSError(number, os.strerror(number), file)
-
-    return fail
-
-
-def test_what_cannot_be_read_is_not_taken_for_damaged(
+def test_an_unreadable_checkpoint_is_not_taken_for_damaged(
     straight: Run, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that doesn't answer ends the run in one line, before it has changed anything."""
+    """A disk that can't be read ends the run with one line, before anything is changed."""
     run = _copy(straight, tmp_path)
     before = run.metrics_file.read_bytes()
-    for place, function, number in (
-        (checkpoint, "sha256", errno.EIO),
-        (checkpoint, "read_state", errno.ESTALE),
-        (Path, "iterdir", errno.EACCES),
+    for place, function, name, number in (
+        (io, "open", "model.safetensors", errno.EIO),
+        (io, "open", "state.json", errno.ESTALE),
+        (Path, "iterdir", "second", errno.EACCES),
     ):
-        monkeypatch.setattr(place, function, _failing(number, "some/file"))
+        original = getattr(place, function)
+
+        def fail(path: Any, *arguments: Any, original: Any = original, name: str = name, number: int = number) -> Any:
+            if Path(path).name == name:
+                raise OSError(number, os.strerror(number), str(path))
+            return original(path, *arguments)
+
+        monkeypatch.setattr(place, function, fail)
         with pytest.raises(UserError, match=rf": cannot read it \({os.strerror(number)}\)"):
             pretrain(tiny, run.folder)
         monkeypatch.undo()
@@ -106,15 +112,14 @@ def test_what_cannot_be_read_is_not_taken_for_damaged(
         assert _steps(run) == _steps(straight)
 
 
-def test_a_run_of_damaged_checkpoints_is_not_begun_anew_unasked(straight: Run, tiny: Recipe, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_run_of_damaged_checkpoints_is_not_begun_again_by_itself(straight: Run, tiny: Recipe, tmp_path: Path) -> None:
     run = _copy(straight, tmp_path)
     before = run.metrics_file.read_bytes()
     names = run.checkpoints()[1:]
     for name in names:
         _damage(run.checkpoint(name))
-    with pytest.raises(
-        UserError, match=rf"no checkpoint is whole \({names[-1].model}, .*{names[0].model} are damaged\)"
-    ):
+    with pytest.raises(UserError, match=rf"all checkpoints are damaged \({names[-1].model}, .*{names[0].model}\)"):
         pretrain(tiny, run.folder)
     assert run.metrics_file.read_bytes() == before
     shutil.move(run.folder / "checkpoints", tmp_path / "away")
@@ -123,7 +128,7 @@ def test_a_run_of_damaged_checkpoints_is_not_begun_anew_unasked(straight: Run, t
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"sha256": {}}', None])
-def test_a_state_that_says_nothing_is_damaged(straight: Run, tmp_path: Path, content: str | None) -> None:
+def test_a_checkpoint_with_an_invalid_state_is_damaged(straight: Run, tmp_path: Path, content: str | None) -> None:
     run = _copy(straight, tmp_path)
     file = run.checkpoint(CheckpointName("second", 4)) / "state.json"
     if content is None:
@@ -135,11 +140,10 @@ def test_a_state_that_says_nothing_is_damaged(straight: Run, tmp_path: Path, con
     assert (state.stage, state.step) == ("second", 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("keep_last", "kept"), [(1, [0, 6]), (2, [0, 4, 6])])
-def test_what_a_run_went_back_from_is_not_counted(
-    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep_last: int, kept: list[int]
-) -> None:
-    """Goes on from step 4, because those of steps 10 and 11 are damaged, and dies again after the next checkpoint."""
+def test_damaged_checkpoints_are_not_counted(tiny: Recipe, tmp_path: Path, keep_last: int, kept: list[int]) -> None:
+    """The run resumes from step 4, because steps 10 and 11 are damaged, and dies after the next checkpoint."""
 
     def one_stage(**changes: int) -> Recipe:
         stage = tiny.stage[0].model_copy(update={"steps": 12, **changes})
@@ -151,17 +155,9 @@ def test_what_a_run_went_back_from_is_not_counted(
             _damage(run.checkpoint(name))
         elif name.step not in (0, 4):
             shutil.rmtree(run.checkpoint(name))
-    update, calls = loop.update, iter(range(3))
-
-    def dying(*arguments: Any) -> Any:
-        if next(calls, None) is None:
-            raise KeyboardInterrupt
-        return update(*arguments)
-
-    monkeypatch.setattr(loop, "update", dying)
-    with pytest.raises(KeyboardInterrupt):
+    with killed_after(3):
         pretrain(one_stage(save_every=2, keep_every=100, keep_last=keep_last), run.folder)
     assert [name.step for name in run.checkpoints()] == kept
     assert all(not checkpoint.damage(run.checkpoint(name)) for name in run.checkpoints())
-    aside = sorted(path.name for path in run.checkpoint(run.checkpoints()[0]).parent.glob("damaged-*"))
-    assert aside == ["damaged-step-0000010", "damaged-step-0000011"]
+    renamed = sorted(path.name for path in run.checkpoint(run.checkpoints()[0]).parent.glob("damaged-*"))
+    assert renamed == ["damaged-step-0000010", "damaged-step-0000011"]

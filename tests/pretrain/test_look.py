@@ -18,8 +18,8 @@ def test_the_lines_are_the_documents_of_the_step(straight: Run, tiny: Recipe, st
     stage = tiny.stage[0]
     read = list(islice(batches(data.plan(tiny, stage, "train")), 12))[2 * (step - 1) : 2 * step]
     lines = list(look(straight, "first", step))
-    heads = [line for line in lines if line.startswith("micro-batch")]
-    assert [line.split(":")[0] for line in heads] == [f"micro-batch {2 * (step - 1)}", f"micro-batch {2 * step - 1}"]
+    titles = [line for line in lines if line.startswith("micro-batch")]
+    assert [line.split(":")[0] for line in titles] == [f"micro-batch {2 * (step - 1)}", f"micro-batch {2 * step - 1}"]
     spans = [line.split("tokens ")[1].split(":")[0].split("-") for line in lines if line.startswith("  source")]
     lengths = [int(end) - int(begin) + 2 for begin, end in spans]
     assert lengths == [length for batch, _ in read for length in batch.text_lengths.tolist()]
@@ -29,8 +29,8 @@ def test_the_lines_are_the_documents_of_the_step(straight: Run, tiny: Recipe, st
     assert all(text[10:30].replace(" ", "") in corpus for text in texts if len(text) > 40)
 
 
-def test_a_stage_or_step_that_is_not_there(straight: Run) -> None:
-    with pytest.raises(UserError, match="--stage 'third': accepted: first, second"):
+def test_an_unknown_stage_or_step_is_an_error(straight: Run) -> None:
+    with pytest.raises(UserError, match="--stage: third: no such stage; expected one of first, second"):
         next(look(straight, "third", 1))
-    with pytest.raises(UserError, match="--step 7: accepted: 1 … 6"):
+    with pytest.raises(UserError, match="--step: 7: no step of stage first; expected 1 … 6"):
         next(look(straight, "first", 7))

@@ -1,15 +1,20 @@
-"""The loop on a tiny run: it learns, and a run killed anywhere and resumed is the run that was not killed."""
+"""The training loop on a tiny run: it learns, and a run that was killed and resumed equals one that was not."""
 
 import json
 import shutil
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
+from tests.support.kills import killed_after
 
 from anaume.batches.batch import IGNORE
 from anaume.batches.loader import batches
@@ -44,7 +49,7 @@ def _same(a: Run, b: Run) -> None:
                 np.testing.assert_array_equal(ours[key], theirs[key], err_msg=f"{name} {key}")
 
 
-def test_a_run_leaves_what_the_design_promises(straight: Run, tiny: Recipe) -> None:
+def test_a_run_has_its_checkpoints_records_and_manifest(straight: Run, tiny: Recipe) -> None:
     assert [(n.stage, n.step) for n in straight.checkpoints()] == [
         *(("first", step) for step in (0, 2, 4, 6)),
         *(("second", step) for step in (2, 4)),
@@ -69,56 +74,37 @@ def test_it_learns(straight: Run) -> None:
     assert losses[2] < losses[0] - 0.3
 
 
-class Killed(Exception):
-    """Stands for a SIGKILL: nothing in the program catches it."""
-
-
-def _die_after(monkeypatch: pytest.MonkeyPatch, updates: int) -> None:
-    """Let the loop die after so many optimizer steps, until the patch is undone."""
-    update, count = loop.update, iter(range(updates))
-
-    def dying(*args: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        if next(count, None) is None:
-            raise Killed
-        return update(*args)
-
-    monkeypatch.setattr(loop, "update", dying)
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kills"), [[1], [3], [6], [7], [9], [4, 4], [2, 5, 2]], ids=lambda kills: "then ".join(map(str, kills))
+    "kills", [[1, 3, 4, 1, 3], [6], [9], [2, 5, 2]], ids=lambda kills: " then ".join(map(str, kills))
 )
-def test_killed_and_resumed_equals_straight(
-    straight: Run, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: list[int]
-) -> None:
-    """`kills`: after how many updates each attempt dies; the last attempt finishes."""
+def test_killed_and_resumed_equals_straight(straight: Run, tiny: Recipe, tmp_path: Path, kills: list[int]) -> None:
+    """`kills`: the number of updates after which each attempt dies; one more attempt finishes.
+
+    The first attempts die before a checkpoint, between two, at the end of a stage, and in the next one.
+    """
     for kill in kills:
-        _die_after(monkeypatch, kill)
-        with pytest.raises(Killed):
+        with killed_after(kill):
             pretrain(tiny, tmp_path / "run")
-        monkeypatch.undo()
     _same(straight, pretrain(tiny, tmp_path / "run"))
 
 
-def test_bfloat16_products_learn_as_float32_and_resume_exactly(
-    straight: Run, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    half = tiny.model_copy(update={"precision": "bfloat16"})
-    whole = pretrain(half, tmp_path / "whole")
-    _die_after(monkeypatch, 4)
-    with pytest.raises(Killed):
-        pretrain(half, tmp_path / "run")
-    monkeypatch.undo()
-    _same(whole, pretrain(half, tmp_path / "run"))
+@pytest.mark.slow
+def test_bfloat16_products_learn_as_float32_and_resume_exactly(straight: Run, tiny: Recipe, tmp_path: Path) -> None:
+    bfloat16 = tiny.model_copy(update={"precision": "bfloat16"})
+    whole = pretrain(bfloat16, tmp_path / "whole")
+    with killed_after(4):
+        pretrain(bfloat16, tmp_path / "run")
+    _same(whole, pretrain(bfloat16, tmp_path / "run"))
     ours, theirs = ([line["loss"] for line in _metrics(run)] for run in (whole, straight))
-    assert ours[0] != theirs[0]  # the seeded weights are the same: validation too is in bfloat16
+    assert ours[0] != theirs[0]  # the weights are equal, so validation is in bfloat16 too
     assert ours == pytest.approx(theirs, rel=0.01)
     assert (
         load_file(whole.checkpoint(whole.checkpoints()[-1]) / "model.safetensors")["decoder.bias"].dtype == np.float32
     )
 
 
-def test_a_finished_run_has_nothing_left_to_do(straight: Run, tiny: Recipe, tmp_path: Path) -> None:
+def test_a_finished_run_is_not_changed(straight: Run, tiny: Recipe, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(straight.folder, copy)
     before = (copy / "metrics.jsonl").read_bytes()
@@ -126,24 +112,21 @@ def test_a_finished_run_has_nothing_left_to_do(straight: Run, tiny: Recipe, tmp_
     assert (copy / "metrics.jsonl").read_bytes() == before
 
 
-def test_a_resumed_run_keeps_its_tokens(
-    straight: Run, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A file that joins the corpus while the run stands still changes neither its order nor its result."""
+@pytest.mark.slow
+def test_a_resumed_run_keeps_its_tokens(straight: Run, tiny: Recipe, tmp_path: Path) -> None:
+    """A file that is added to the corpus between two attempts changes neither the order nor the result."""
     folder = tmp_path / "corpus"
     folder.mkdir()
     shutil.copy(tiny.corpus.train[0].path, folder / "b.jsonl")
     source = tiny.corpus.train[0].model_copy(update={"path": str(folder / "*.jsonl")})
     recipe = tiny.model_copy(update={"corpus": tiny.corpus.model_copy(update={"train": [source]})})
-    _die_after(monkeypatch, 3)
-    with pytest.raises(Killed):
+    with killed_after(3):
         pretrain(recipe, tmp_path / "run")
-    monkeypatch.undo()
     shutil.copy(tiny.corpus.validation[0].path, folder / "a.jsonl")
     _same(straight, pretrain(recipe, tmp_path / "run"))
 
 
-def test_a_kill_between_recipe_and_manifest_leaves_a_run(straight: Run, tiny: Recipe, tmp_path: Path) -> None:
+def test_a_run_without_a_manifest_is_resumed(straight: Run, tiny: Recipe, tmp_path: Path) -> None:
     shutil.copytree(straight.folder, tmp_path / "run", ignore=shutil.ignore_patterns("manifest.json"))
     again = pretrain(tiny, tmp_path / "run")
     assert json.loads(again.manifest_file.read_text(encoding="utf-8"))["name"] == "tiny"
@@ -154,20 +137,25 @@ def test_one_process_at_a_time(tiny: Recipe, tmp_path: Path) -> None:
         pretrain(tiny, tmp_path / "run")
 
 
-def test_a_batch_must_fall_into_equal_parts(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranks_must_share_a_batch_equally(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(UserError, match="batch_tokens = 512 on 3 processes: must be a multiple of 3 × micro_batch_to"):
+    with pytest.raises(
+        UserError, match="batch_tokens = 512: 3 processes can't share it; expected a multiple of 3 × micro_batch_to"
+    ):
         pretrain(tiny, tmp_path / "run")
 
 
-def test_a_length_that_no_document_has(tiny: Recipe, tmp_path: Path) -> None:
+def test_min_document_tokens_longer_than_every_document(tiny: Recipe, tmp_path: Path) -> None:
     stage = tiny.stage[1].model_copy(update={"min_document_tokens": 10**6})
-    with pytest.raises(UserError, match="stage 'second': min_document_tokens = 1000000; the corpus's longest"):
+    with pytest.raises(
+        UserError, match="stage 'second': min_document_tokens = 1000000: no document is as long; expected at most"
+    ):
         pretrain(tiny.model_copy(update={"stage": [tiny.stage[0], stage]}), tmp_path / "run")
     assert not (tmp_path / "run" / "recipe.toml").exists()
 
 
-def test_a_damaged_checkpoint_is_passed_over(
+@pytest.mark.slow
+def test_a_damaged_checkpoint_is_skipped(
     straight: Run, tiny: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = tmp_path / "copy"
@@ -183,8 +171,8 @@ def test_a_damaged_checkpoint_is_passed_over(
     _same(straight, pretrain(tiny, copy))
 
 
-def test_the_step_weighs_every_hidden_token_alike(straight: Run, tiny: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two micro-batches with unequal numbers of hidden tokens: loss and gradient are those of the sum over both."""
+def test_every_masked_token_has_the_same_weight(straight: Run, tiny: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loss and gradient of two micro-batches with different numbers of masked tokens are those of the sum over both."""
     stage = tiny.stage[0].model_copy(update={"gradient_clip": 1e9})
     data = prepare(tiny, straight)
     stream = batches(data.plan(tiny, tiny.stage[0], "train"))
@@ -198,20 +186,20 @@ def test_the_step_weighs_every_hidden_token_alike(straight: Run, tiny: Recipe, m
     gradients = torch.autograd.grad(expected, list(network.parameters()))
 
     steppers = optimizers(network, stage)
-    kept: list[torch.Tensor] = []
+    stepped: list[torch.Tensor] = []
     monkeypatch.setattr(
-        steppers[0], "step", lambda: kept.extend(p.grad.clone() for p in network.parameters() if p.grad is not None)
+        steppers[0], "step", lambda: stepped.extend(p.grad.clone() for p in network.parameters() if p.grad is not None)
     )
     targets = torch.tensor(float(sum(batch.targets for batch in pair)))
     objective = make_objective(network, ALONE, False, "auto")
     loss, norm = loop.update(objective, steppers, stage, 0.0, pair, targets, ALONE)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
     assert norm.item() == pytest.approx(torch.stack([g.norm() for g in gradients]).norm().item(), rel=1e-5)
-    for ours, theirs in zip(kept, gradients, strict=True):
+    for ours, theirs in zip(stepped, gradients, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-7, rtol=1e-4)
 
 
-def test_a_run_of_another_recipe_is_left_alone(straight: Run, tiny: Recipe) -> None:
+def test_a_run_of_another_recipe_is_not_changed(straight: Run, tiny: Recipe) -> None:
     before = straight.metrics_file.read_bytes()
     other = tiny.model_copy(update={"seed": 8})
     with pytest.raises(UserError, match=r"seed = 8: a run keeps this key; expected 7"):
@@ -224,14 +212,11 @@ def _changed(recipe: Recipe, first: dict[str, Any], second: dict[str, Any]) -> R
     return recipe.model_copy(update={"stage": stages})
 
 
-def test_what_changes_no_number_may_change_in_a_run(
-    straight: Run, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As after an "out of memory" in stage 2: layers computed again give the same bits, and the folder tells of it."""
-    _die_after(monkeypatch, 9)
-    with pytest.raises(Killed):
+@pytest.mark.slow
+def test_settings_that_change_no_number_may_change_in_a_run(straight: Run, tiny: Recipe, tmp_path: Path) -> None:
+    """Gradient checkpointing from stage 2 on, as after an "out of memory": equal bits, and a note in the manifest."""
+    with killed_after(9):
         pretrain(tiny, tmp_path / "run")
-    monkeypatch.undo()
     changed = _changed(tiny, {"gradient_checkpointing": True}, {"gradient_checkpointing": True, "keep_last": 1})
     run = pretrain(changed, tmp_path / "run")
     _same(straight, run)
@@ -245,37 +230,68 @@ def test_what_changes_no_number_may_change_in_a_run(
     }
 
 
-def test_a_stage_that_has_not_begun_may_change(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed in stage 1, gone on with another stage 2: the run is the one that had it from the start."""
+@pytest.mark.slow
+def test_a_stage_that_has_not_begun_may_change(tiny: Recipe, tmp_path: Path) -> None:
+    """A run killed in stage 1 and resumed with another stage 2 equals a run that had that stage from the start."""
     changed = _changed(tiny, {}, {"learning_rate": 2e-3, "name": "other", "mask_rate": 0.2})
-    _die_after(monkeypatch, 3)
-    with pytest.raises(Killed):
+    with killed_after(3):
         pretrain(tiny, tmp_path / "run")
-    monkeypatch.undo()
     _same(pretrain(changed, tmp_path / "whole"), pretrain(changed, tmp_path / "run"))
     with pytest.raises(UserError, match=r"stage.1.name = 'second': a run keeps this key; expected 'other'"):
         pretrain(tiny, tmp_path / "run")
 
 
-def test_a_stage_that_got_to_no_checkpoint_has_not_begun(
-    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its lines of the metrics are taken back, though the recipe no longer knows its name."""
+@pytest.mark.slow
+def test_a_stage_without_a_checkpoint_has_not_begun(tiny: Recipe, tmp_path: Path) -> None:
+    """Its lines are removed from the metrics, although the recipe no longer has its name."""
     changed = _changed(tiny, {}, {"name": "other"})
-    _die_after(monkeypatch, 7)
-    with pytest.raises(Killed):
+    with killed_after(7):
         pretrain(tiny, tmp_path / "run")
-    monkeypatch.undo()
     assert _metrics(Run(tmp_path / "run"))[-1]["stage"] == "second"
     run = pretrain(changed, tmp_path / "run")
     assert {line["stage"] for line in _metrics(run)} == {"first", "other"}
 
 
-def test_a_folder_that_is_no_run_is_left_alone(tiny: Recipe, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_is_not_changed(tiny: Recipe, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("important")
     with pytest.raises(UserError, match="neither empty nor a run directory"):
         pretrain(tiny, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+class Deferred:
+    """The loss and the norm of a step that runs when one of its numbers is read, as on a GPU."""
+
+    def __init__(self, step: Callable[[], Sequence[torch.Tensor]]) -> None:
+        self.step, self.seconds = step, 0.0
+        self.numbers: list[float] = []
+
+    def read(self, index: int) -> float:
+        if not self.numbers:
+            start = time.perf_counter()
+            self.numbers = [value.item() for value in self.step()]
+            self.seconds = time.perf_counter() - start
+        return self.numbers[index]
+
+
+def test_the_time_of_a_step_includes_the_wait_for_its_numbers(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update, steps = loop.update, list[Deferred]()
+
+    def deferred(*arguments: Any) -> tuple[SimpleNamespace, ...]:
+        step = Deferred(partial(update, *arguments))
+        steps.append(step)
+        return tuple(SimpleNamespace(item=partial(step.read, index)) for index in range(2))
+
+    monkeypatch.setattr(loop, "update", deferred)
+    short = tiny.model_copy(update={"stage": [tiny.stage[0].model_copy(update={"steps": 3})]})
+    pretrain(short, tmp_path / "run")
+    lines = [json.loads(line) for line in Run(tmp_path / "run").metrics_file.read_text(encoding="utf-8").splitlines()]
+    train = [line for line in lines if line["kind"] == "train"]
+    tokens = np.diff([0, *(line["tokens"] for line in train)])
+    for count, line, step in zip(tokens, train, steps, strict=True):
+        assert count / line["tokens_per_second"] >= step.seconds > 0
 
 
 def test_an_infinite_loss_stops_the_run(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,22 +302,21 @@ def test_an_infinite_loss_stops_the_run(tiny: Recipe, tmp_path: Path, monkeypatc
         pretrain(tiny, tmp_path / "run")
 
 
-def test_a_corpus_in_memory_trains_the_same_and_must_stay_the_same(
-    straight: Run, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.slow
+def test_a_corpus_in_memory_trains_as_one_on_disk_and_must_not_change(
+    straight: Run, tiny: Recipe, tmp_path: Path
 ) -> None:
     file = tmp_path / "train.jsonl"
     shutil.copy(tiny.corpus.train[0].path, file)
     source = tiny.corpus.train[0].model_copy(update={"path": str(file)})
-    held = tiny.corpus.model_copy(update={"train": [source], "in_memory": True})
-    recipe = tiny.model_copy(update={"corpus": held})
-    _die_after(monkeypatch, 3)
-    with pytest.raises(Killed):
+    in_memory = tiny.corpus.model_copy(update={"train": [source], "in_memory": True})
+    recipe = tiny.model_copy(update={"corpus": in_memory})
+    with killed_after(3):
         pretrain(recipe, tmp_path / "run")
-    monkeypatch.undo()
     assert not Run(tmp_path / "run").tokens("train").exists()
     whole = file.read_text(encoding="utf-8")
     file.write_text(whole[: len(whole) // 2].rpartition("\n")[0], encoding="utf-8")
-    with pytest.raises(UserError, match="not what it was when the run began"):
+    with pytest.raises(UserError, match="has changed since the run began"):
         pretrain(recipe, tmp_path / "run")
     file.write_text(whole, encoding="utf-8")
     _same(straight, pretrain(recipe, tmp_path / "run"))

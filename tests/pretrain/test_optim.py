@@ -26,7 +26,7 @@ def test_without_warmup_the_first_rate_is_the_peak() -> None:
     assert learning_rate(Stage(name="s", steps=10, warmup_steps=0, learning_rate=2.0), 0) == 2.0
 
 
-def test_cosine_falls_slowly_first_and_last() -> None:
+def test_cosine_falls_slowly_at_both_ends() -> None:
     stage = STAGE.model_copy(update={"schedule": "cosine", "final_learning_rate": 0.1})
     rates = [learning_rate(stage, step) for step in range(100)]
     assert rates[:11] == [learning_rate(STAGE, step) for step in range(11)]
@@ -36,7 +36,7 @@ def test_cosine_falls_slowly_first_and_last() -> None:
     assert all(a > b for a, b in pairwise(rates[10:]))
 
 
-def test_wsd_stays_and_then_falls() -> None:
+def test_wsd_is_constant_and_then_falls() -> None:
     stage = STAGE.model_copy(update={"schedule": "wsd", "decay_steps": 20})
     rates = [learning_rate(stage, step) for step in range(100)]
     assert rates[10:81] == [1.0] * 71
@@ -44,7 +44,7 @@ def test_wsd_stays_and_then_falls() -> None:
     assert rates[99] == pytest.approx(1 / 20)
 
 
-def test_decay_is_withheld_by_shape() -> None:
+def test_weight_decay_is_on_matrices_only() -> None:
     network = nn.Sequential(nn.Embedding(4, 3), nn.LayerNorm(3), nn.Linear(3, 2))
     stage = Stage(name="s", weight_decay=0.1)
     decayed, kept = optimizers(network, stage)[0].param_groups
@@ -65,7 +65,7 @@ def test_one_step_is_adamws_formula() -> None:
     torch.testing.assert_close(weight.detach(), expected)
 
 
-def test_muon_takes_the_matrices_but_the_embedding() -> None:
+def test_muon_updates_all_matrices_but_the_embedding() -> None:
     network = nn.ModuleDict({"embeddings": nn.Embedding(4, 3), "norm": nn.LayerNorm(3), "dense": nn.Linear(3, 2)})
     muon, adamw = optimizers(network, Stage(name="s", optimizer="muon"))
     assert [tuple(p.shape) for group in muon.param_groups for p in group["params"]] == [(2, 3)]

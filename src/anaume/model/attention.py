@@ -92,7 +92,7 @@ def packed_attention(
     """Attention over packed rows on the fastest path of the device. Equivalent to `reference_attention`."""
     reach = _reach(kwargs)
     if query.is_cuda and query.dtype != torch.float32:
-        return _varlen(query, key, value, attention_mask, reach, kwargs["scaling"]), None
+        return varlen_attention(query, key, value, attention_mask, reach, kwargs["scaling"]), None
     if reach is None or max(attention_mask.lengths) <= reach + 1:
         return _per_document(query, key, value, attention_mask, kwargs["scaling"]), None
     return _banded(query, key, value, attention_mask, reach, kwargs["scaling"]), None
@@ -107,8 +107,10 @@ def _reach(kwargs: dict[str, Any]) -> int | None:
     return None if window is None else int(window) - 1
 
 
-def _varlen(query: Tensor, key: Tensor, value: Tensor, layout: Layout, reach: int | None, scaling: float) -> Tensor:
-    """Attention on CUDA in half precision: torch's variable-length kernel. Not yet run on a GPU."""
+def varlen_attention(
+    query: Tensor, key: Tensor, value: Tensor, layout: Layout, reach: int | None, scaling: float
+) -> Tensor:
+    """Attention on CUDA in half precision by torch's variable-length kernel. Not yet run on a GPU."""
     from torch.nn.attention.varlen import varlen_attn
 
     window = (-1, -1) if reach is None else (reach, reach)

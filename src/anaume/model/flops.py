@@ -18,6 +18,9 @@ from anaume.recipe import Model
 if TYPE_CHECKING:  # `anaume plan` needs the arithmetic only
     import torch
 
+# Seconds of a product that only a CPU without bfloat16 instructions exceeds: it would take minutes to measure.
+SLOW_PRODUCT = 10.0
+
 
 @dataclass(frozen=True)
 class Device:
@@ -101,7 +104,8 @@ def _band_pairs(lengths: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
 def peak_flops(device: "torch.device", dtype: "torch.dtype") -> float:
     """The peak of the device in FLOP/s: the data sheet's number for bfloat16 on a known GPU, and otherwise measured.
 
-    The measurement is the fastest of five products of 2,048 × 2,048 matrices in this `dtype`.
+    The measurement is the fastest of five products of 2,048 × 2,048 matrices in this `dtype`, or of 256 × 256 matrices
+    where a large product would take longer than SLOW_PRODUCT.
     """
     import torch
 
@@ -110,13 +114,21 @@ def peak_flops(device: "torch.device", dtype: "torch.dtype") -> float:
         known = [kind.peak for kind in DEVICES.values() if kind.name in name]
         if known:
             return known[0]
-    matrix = torch.ones(2048, 2048, dtype=dtype, device=device)
+    small = _product_flops(256, device, dtype)
+    return small if 2 * 2048**3 / small > SLOW_PRODUCT else _product_flops(2048, device, dtype)
+
+
+def _product_flops(size: int, device: "torch.device", dtype: "torch.dtype") -> float:
+    """FLOP/s of the fastest of five products of size × size matrices."""
+    import torch
+
+    matrix = torch.ones(size, size, dtype=dtype, device=device)
     seconds = []
     for _ in range(5):
         start = time.perf_counter()
         (matrix @ matrix)[0, 0].item()
         seconds.append(time.perf_counter() - start)
-    return 2 * 2048**3 / min(seconds)
+    return 2 * size**3 / min(seconds)
 
 
 def warn_if_bfloat16_is_slower(device: "torch.device", dtype: "torch.dtype", peak: float) -> None:
