@@ -52,6 +52,13 @@ def test_a_damaged_checkpoint_and_damaged_tokens(run: Run, command_line: Command
     assert str(ids) in finished.out
 
 
+def test_a_folder_of_another_kind_does_not_hide_the_next(run: Run, tmp_path: Path, command_line: Command) -> None:
+    finished = command_line("verify", tmp_path / "absent", run.folder)
+    assert finished.status == 1
+    assert f"{tmp_path / 'absent'}: no token store, run or export; expected" in finished.out
+    assert f"{run.folder}: whole: " in finished.out
+
+
 def test_a_damaged_export(run: Run) -> None:
     folder = export(run, run.checkpoints()[-1], run.folder.parent / "encoder")
     weights = folder / "model.safetensors"

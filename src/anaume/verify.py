@@ -9,7 +9,6 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from anaume.errors import UserError
 from anaume.export.checkpoint import MARK
 from anaume.model.mlm import WEIGHTS
 from anaume.pretrain.checkpoint import damage
@@ -34,10 +33,8 @@ class Verification:
 def verify_folder(folder: Path, vocabulary_hash: str | None = None) -> Verification:
     """Check a folder of tokens, a run directory or an export.
 
-    `vocabulary_hash` is the expected vocabulary; None accepts any that agrees with itself.
-
-    Raises:
-        UserError: the folder is none of the three.
+    `vocabulary_hash` is the expected vocabulary; None accepts any that agrees with itself. A folder of another kind is a
+    problem like a damaged one, so that the folders after it are checked too.
     """
     if (folder / SOURCES).exists() or (folder / HEADER).exists():
         return _verify_tokens(folder, vocabulary_hash)
@@ -45,7 +42,8 @@ def verify_folder(folder: Path, vocabulary_hash: str | None = None) -> Verificat
         return _verify_run(Run(folder), vocabulary_hash)
     if (folder / MARK).is_file():
         return _verify_export(folder, vocabulary_hash)
-    raise UserError(f"{folder}: not a folder of tokens, a run or an export; expected one that anaume wrote")
+    problem = f"{folder}: no token store, run or export; expected a folder that anaume wrote"
+    return Verification("", (problem,))
 
 
 def _verify_tokens(folder: Path, vocabulary_hash: str | None) -> Verification:

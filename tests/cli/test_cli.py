@@ -58,7 +58,7 @@ def test_each_verb_has_help_with_an_example(verb: str, command_line: Command) ->
         ("eval retrieval model --documents=5", "--documents: not an option here; expected with pseudo-perplexity"),
         ("eval all run --top-k 3", "eval all: --top-k: not an option here; expected with fill-mask"),
         ("eval retrieval model --pears p", "No such option: --pears"),
-        ("verify absent", "absent: not a folder of tokens, a run or an export; expected one that anaume wrote"),
+        ("verify", "Missing argument 'FOLDER…'"),
         ("eval fill-mask model --text x", "model: "),
         ("tokenizer train x --vocab-size 10 --out out", "vocabulary size 10: too small; expected at least 364"),
         ("tokens absent*.jsonl --tokenizer absent --out out", "absent"),

@@ -323,5 +323,5 @@ def test_tokens_that_do_not_fit_are_an_error(tmp_path: Path, corpus: Source, tra
         )
     with pytest.raises(UserError, match="nowhere: no token store"):
         build([Source(tokens=str(tmp_path / "nowhere"))], trained, tmp_path / "none")
-    with pytest.raises(UserError, match="tokens, and the text is needed here"):
+    with pytest.raises(UserError, match="holds tokens, not text; expected path, hub or builtin"):
         next(documents(Source(tokens=str(two))))

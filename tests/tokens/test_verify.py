@@ -98,7 +98,7 @@ def test_a_shard_of_another_vocabulary_among_ours(tokens: Path, corpus: Source, 
 
 def test_no_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch) == 2
-    assert "anaume tokens verify: DIR is missing" in capsys.readouterr().err
+    assert "Missing argument 'FOLDER…'" in capsys.readouterr().err
     assert run(monkeypatch, tmp_path / "absent") == 1
     assert f"{tmp_path / 'absent'}: no token store" in capsys.readouterr().out
 
@@ -107,9 +107,9 @@ def test_building_needs_what_verifying_does_not(
     trained: Tokenizer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "--out", "out", verb="a.jsonl") == 2
-    assert capsys.readouterr().err == "anaume: anaume tokens: --tokenizer is missing; accepted: a folder\n"
+    assert capsys.readouterr().err == "anaume: Missing option '--tokenizer'.\n"
     assert run(monkeypatch, "--tokenizer", trained.folder, verb="a.jsonl") == 2
-    assert capsys.readouterr().err == "anaume: anaume tokens: --out is missing; accepted: a folder\n"
+    assert capsys.readouterr().err == "anaume: Missing option '--out'.\n"
 
 
 def test_the_verb_prints_the_summary(
