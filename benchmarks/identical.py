@@ -28,14 +28,16 @@ TIMES = {
 
 
 def content(path: Path) -> Any:
-    """Return what a file says, without times; for a file of another kind its bytes."""
-    if path.suffix == ".jsonl":
-        return [without_times(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
-    if path.suffix == ".json":
-        return without_times(json.loads(path.read_text(encoding="utf-8")))
+    """Return what a file says, without times; for a file that is neither JSON nor TOML its bytes."""
     if path.suffix == ".toml":
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    return path.read_bytes()
+    if path.suffix not in (".json", ".jsonl"):
+        return path.read_bytes()
+    text = path.read_text(encoding="utf-8")
+    try:
+        return without_times(json.loads(text))
+    except json.JSONDecodeError:  # one value per line, as JGLUE's files have it
+        return [without_times(json.loads(line)) for line in text.splitlines()]
 
 
 def without_times(value: Any) -> Any:

@@ -54,14 +54,14 @@ def _logits_of_padded_rows(
     for batch in batches_by_length([len(row) for row in rows], limit):
         ids, mask = pad(encoder, [rows[i] for i in batch])
         flat = _flat_positions([positions[i] for i in batch], [ids.shape[1]] * len(batch))
-        wanted = torch.tensor(flat, device=ids.device)
-        hook = decoder.register_forward_pre_hook(lambda _, x, at=wanted: x[0].flatten(0, 1)[at]) if narrow else None
+        targets = torch.tensor(flat, device=ids.device)
+        hook = decoder.register_forward_pre_hook(lambda _, x, at=targets: x[0].flatten(0, 1)[at]) if narrow else None
         try:
             with torch.inference_mode():
                 logits = encoder.model(input_ids=ids, attention_mask=mask).logits
         finally:
             if hook:
                 hook.remove()
-        logits = (logits if narrow else logits.flatten(0, 1)[wanted]).float().cpu()
+        logits = (logits if narrow else logits.flatten(0, 1)[targets]).float().cpu()
         check_numbers(encoder, logits)
         yield from zip(batch, logits.split([len(positions[i]) for i in batch]), strict=True)

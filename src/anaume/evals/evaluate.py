@@ -45,10 +45,10 @@ def evaluate_models(name: str, models: Sequence[str], options: TaskOptions, out:
     yield from _measure_baselines(evaluation, options.seed, out)
 
 
-def evaluate_run(folder: Path, given: Mapping[str, Any], out: Path | None = None) -> Path:
+def evaluate_run(folder: Path, choices: Mapping[str, Any], out: Path | None = None) -> Path:
     """Export and evaluate every kept checkpoint of a run, step 0 included, and return the folder of the records.
 
-    `given` holds options of any task by name. A task whose inputs are not given is left out. Validation and
+    `choices` holds options of any task by name. A task whose inputs are not among them is left out. Validation and
     pseudo-perplexity read the run's own validation corpus unless `texts` is given; a run on the built-in corpus brings
     its cloze questions and retrieval pairs along.
 
@@ -58,9 +58,9 @@ def evaluate_run(folder: Path, given: Mapping[str, Any], out: Path | None = None
     run = Run(folder)
     recipe = run.recipe()
     out = out or run.evals
-    given = {name: value for name, value in given.items() if value is not None}
-    given |= _builtin_inputs(run, recipe, given)
-    options = {name: task.select(given) for name, task in TASKS.items()}
+    choices = {name: value for name, value in choices.items() if value is not None}
+    choices |= _builtin_inputs(run, recipe, choices)
+    options = {name: task.select(choices) for name, task in TASKS.items()}
     selected = [task for task in TASKS.values() if not task.missing(options[task.name], run=True)]
     evaluations = {
         task.name: task.make(Request((), options[task.name], out, run)) for task in selected if not task.opens_models
@@ -146,7 +146,7 @@ def _measure_baselines(evaluation: Evaluation, seed: int, out: Path) -> Iterator
             yield save_record(baseline.measure(), out)
 
 
-def _builtin_inputs(run: Run, recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Path]:
+def _builtin_inputs(run: Run, recipe: Recipe, choices: Mapping[str, Any]) -> dict[str, Path]:
     """The built-in corpus's own questions and pairs, for a run that trained on it and whose user gives none."""
     if not any(source.builtin for source in recipe.corpus.train):
         return {}
@@ -155,4 +155,4 @@ def _builtin_inputs(run: Run, recipe: Recipe, given: Mapping[str, Any]) -> dict[
         if not folder.exists():
             with folder_atomic(folder) as temporary:
                 hakoniwa.write_tasks(temporary, recipe.seed)
-    return {name: folder / f"{name}.jsonl" for name in ("pairs", "cloze") if not given.get(name)}
+    return {name: folder / f"{name}.jsonl" for name in ("pairs", "cloze") if not choices.get(name)}

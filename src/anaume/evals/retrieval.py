@@ -207,9 +207,9 @@ def prepare(request: Request[RetrievalOptions]) -> Evaluation:
 
 def _baselines(request: Request[RetrievalOptions], path: Path, pairs: Sequence[Pair]) -> tuple[Baseline, ...]:
     """The lexical baselines. If they count tokens, the tokenizer is the run's or the first model's."""
-    seed, given = request.options.seed, request.options.unit
+    seed, common_unit = request.options.seed, request.options.unit
     model = str(request.run.tokenizer) if request.run else request.models[0]
-    tokenizer = AutoTokenizer.from_pretrained(model) if given == "tokens" else None
+    tokenizer = AutoTokenizer.from_pretrained(model) if common_unit == "tokens" else None
     of_tokenizer = {"tokenizer": str(tokenizer.name_or_path)} if tokenizer else {}
 
     def baseline(kind: Lexical, unit: Unit) -> Baseline:
@@ -220,4 +220,4 @@ def _baselines(request: Request[RetrievalOptions], path: Path, pairs: Sequence[P
             lambda: evaluate_lexical(kind, pairs, unit, tokenizer=tokenizer, data=path, seed=seed),
         )
 
-    return tuple(baseline(kind, cast(Unit, given or unit)) for kind, unit in UNITS.items())
+    return tuple(baseline(kind, cast(Unit, common_unit or unit)) for kind, unit in UNITS.items())

@@ -125,9 +125,9 @@ class Task:
         absent = [name for name in self.needs if not getattr(options, name) and name not in optional]
         return f"--{absent[0]}" if absent else ""
 
-    def select(self, given: Mapping[str, Any]) -> TaskOptions:
-        """Make the task's options for `eval all` from options by name; those of other tasks are passed over."""
-        values = {**self.each_checkpoint, **given}
+    def select(self, choices: Mapping[str, Any]) -> TaskOptions:
+        """Make the task's options for `eval all` from options by name; options of other tasks are ignored."""
+        values = {**self.each_checkpoint, **choices}
         return self.options(**{f.name: values[f.name] for f in fields(self.options) if f.name in values})
 
     def make(self, request: Request[Any]) -> Evaluation:
