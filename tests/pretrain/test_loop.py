@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -42,11 +43,15 @@ def _same(a: Run, b: Run) -> None:
     assert _metrics(a) == _metrics(b)
     assert a.checkpoints() == b.checkpoints()
     for name in a.checkpoints():
-        for file in ("model.safetensors", "optimizer.safetensors"):
-            ours, theirs = load_file(a.checkpoint(name) / file), load_file(b.checkpoint(name) / file)
-            assert ours.keys() == theirs.keys()
-            for key in ours:
-                np.testing.assert_array_equal(ours[key], theirs[key], err_msg=f"{name} {key}")
+        _same_tensors(a, b, name)
+
+
+def _same_tensors(a: Run, b: Run, name: CheckpointName) -> None:
+    for file in ("model.safetensors", "optimizer.safetensors"):
+        ours, theirs = load_file(a.checkpoint(name) / file), load_file(b.checkpoint(name) / file)
+        assert ours.keys() == theirs.keys()
+        for key in ours:
+            np.testing.assert_array_equal(ours[key], theirs[key], err_msg=f"{name} {key}")
 
 
 def test_a_run_has_its_checkpoints_records_and_manifest(straight: Run, tiny: Recipe) -> None:
@@ -102,6 +107,28 @@ def test_bfloat16_products_learn_as_float32_and_resume_exactly(straight: Run, ti
     assert (
         load_file(whole.checkpoint(whole.checkpoints()[-1]) / "model.safetensors")["decoder.bias"].dtype == np.float32
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_ends_the_run_with_a_checkpoint_that_resumes_exactly(
+    straight: Run, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    update, steps = loop.update, iter(range(1, 4))
+
+    def signalled(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        if next(steps) == 3:
+            signal.raise_signal(number)
+        return update(*arguments)
+
+    monkeypatch.setattr(loop, "update", signalled)
+    run = pretrain(tiny, tmp_path / "run")
+    monkeypatch.undo()
+    assert run.checkpoints()[-1] == CheckpointName("first", 3)
+    shutil.rmtree(run.checkpoint(CheckpointName("first", 2)))  # the next run must resume from step 3
+    pretrain(tiny, run.folder)
+    assert _metrics(run) == _metrics(straight)
+    _same_tensors(run, straight, CheckpointName("second", 4))
 
 
 def test_a_finished_run_is_not_changed(straight: Run, tiny: Recipe, tmp_path: Path) -> None:
