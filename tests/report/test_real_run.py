@@ -46,9 +46,9 @@ def row(table: Path, label: str) -> dict[str, str]:
     """Title → text of a row of a Markdown table, bold or not."""
     lines = table.read_text(encoding="utf-8").replace("**", "").replace("\\", "").splitlines()
     titles, _, *rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
-    found = [dict(zip(titles, cells, strict=True)) for cells in rows if cells[0] == label]
-    assert len(found) == 1, f"{table.name} has {len(found)} rows of {label}"
-    return found[0]
+    labelled = [dict(zip(titles, cells, strict=True)) for cells in rows if cells[0] == label]
+    assert len(labelled) == 1, f"{table.name} has {len(labelled)} rows of {label}"
+    return labelled[0]
 
 
 @pytest.mark.parametrize(
@@ -67,37 +67,37 @@ def test_each_checkpoints_figures_are_its_records(
     evaluated: Path, tables: Path, table: str, task: str, columns: dict[str, str]
 ) -> None:
     for label, model in (("first, step 0", "first-step-0000000"), ("second, step 4", LAST)):
-        made = record(evaluated, model, task)
-        found = row(tables / f"{table}.md", label)
+        content = record(evaluated, model, task)
+        cells = row(tables / f"{table}.md", label)
         for title, metric in columns.items():
-            written = float(found[title].replace(",", ""))
-            assert written == pytest.approx(made["metrics"][metric], rel=5e-4, abs=5e-4), title
-        assert found.get("n", f"{made['n']:,}") == f"{made['n']:,}"
+            written = float(cells[title].replace(",", ""))
+            assert written == pytest.approx(content["metrics"][metric], rel=5e-4, abs=5e-4), title
+        assert cells.get("n", f"{content['n']:,}") == f"{content['n']:,}"
     assert "Not measured alike" not in (tables / f"{table}.md").read_text(encoding="utf-8")
 
 
 def test_the_lexical_baselines_stand_beside_them(evaluated: Path, tables: Path) -> None:
     for label, model in (("Edit distance", "edit-distance"), ("Jaccard", "jaccard"), ("BM25", "bm25")):
-        made = record(evaluated, model, "retrieval")
-        found = row(tables / "retrieval.md", f"{label} ({made['settings']['unit']})")
-        assert found["Recall@10"] == f"{made['metrics']['recall_at_10']:.3f}"
-        assert found["n"] == "12"
+        content = record(evaluated, model, "retrieval")
+        cells = row(tables / "retrieval.md", f"{label} ({content['settings']['unit']})")
+        assert cells["Recall@10"] == f"{content['metrics']['recall_at_10']:.3f}"
+        assert cells["n"] == "12"
 
 
 def test_the_dynamics_have_all_tasks_of_a_checkpoint(evaluated: Path, tables: Path) -> None:
-    found = row(tables / "dynamics.md", "second")
+    cells = row(tables / "dynamics.md", "second")
     metrics = {task: record(evaluated, LAST, task)["metrics"] for task in ("validation", "fill-mask", "geometry")}
     tokens = record(evaluated, LAST, "validation")["checkpoint"]["tokens"]
-    assert (found["Step"], found["Tokens"]) == ("4", f"{tokens:,}")
-    assert found["Loss"] == f"{metrics['validation']['loss']:.3f}"
-    assert found["Cloze acc@5"] == f"{metrics['fill-mask']['accuracy_at_5']:.3f}"
-    assert found["Uniformity"] == f"{metrics['geometry']['uniformity']:.3f}"
+    assert (cells["Step"], cells["Tokens"]) == ("4", f"{tokens:,}")
+    assert cells["Loss"] == f"{metrics['validation']['loss']:.3f}"
+    assert cells["Cloze acc@5"] == f"{metrics['fill-mask']['accuracy_at_5']:.3f}"
+    assert cells["Uniformity"] == f"{metrics['geometry']['uniformity']:.3f}"
 
 
 def test_the_guesses_are_those_of_the_last_checkpoint(evaluated: Path, tables: Path) -> None:
     question = record(evaluated, LAST, "fill-mask")["details"][0]
-    found = row(tables / "fill-mask-top5.md", question["text"])
-    assert found["Answer"] == "、".join(question["answers"])
+    cells = row(tables / "fill-mask-top5.md", question["text"])
+    assert cells["Answer"] == "、".join(question["answers"])
     best = question["predictions"][0]
-    assert found["Guess 1"].endswith(f" ({best['probability']:.3f})")
-    assert best["text"].strip() in found["Guess 1"]
+    assert cells["Guess 1"].endswith(f" ({best['probability']:.3f})")
+    assert best["text"].strip() in cells["Guess 1"]

@@ -15,7 +15,7 @@ from anaume.report.inputs import EvaluatedModel
 SHOWN = 8  # digits of a checksum, and models in a list
 
 
-class Statement(NamedTuple):
+class AspectValue(NamedTuple):
     """What a record says of an aspect: the value that must agree, and its words in a caution (none for a checksum)."""
 
     identity: str
@@ -24,14 +24,14 @@ class Statement(NamedTuple):
 
 @dataclass(frozen=True)
 class Aspect:
-    """Something that must agree between records. `statement` gives None for a record that doesn't mention it.
+    """Something that must agree between records. `read` gives None for a record that doesn't mention it.
 
     `silence` says how such a record counts: as a value like any other ("differs"), not at all ("passes"), or as a
     value that agrees with no other, not even with another silent record ("fails").
     """
 
     name: str
-    statement: Callable[[Record], Statement | None]
+    read: Callable[[Record], AspectValue | None]
     silence: Literal["differs", "passes", "fails"] = "differs"
 
 
@@ -75,19 +75,19 @@ def caution(comparisons: Sequence[Comparison]) -> str:
 def _differences(compared: Comparison) -> list[Difference]:
     differences = []
     for aspect in compared.aspects:
-        groups: dict[Statement | None, list[str]] = {}
-        first: dict[str, Statement] = {}  # equal identities may have different words: the first record's are shown
+        groups: dict[AspectValue | None, list[str]] = {}
+        first: dict[str, AspectValue] = {}  # equal identities may have different words: the first record's are shown
         for label, record in compared.records:
-            statement = aspect.statement(record)
-            if statement is not None or aspect.silence != "passes":
-                groups.setdefault(statement and first.setdefault(statement.identity, statement), []).append(label)
+            value = aspect.read(record)
+            if value is not None or aspect.silence != "passes":
+                groups.setdefault(value and first.setdefault(value.identity, value), []).append(label)
         silent = aspect.silence == "fails" and None in groups and len(compared.records) > 1
         if len(groups) > 1 or silent:
             differences.append(Difference(aspect.name, _values(groups)))
     return differences
 
 
-def _values(groups: dict[Statement | None, list[str]]) -> str:
+def _values(groups: dict[AspectValue | None, list[str]]) -> str:
     """A phrase with each value and the models that have it; the largest group comes last, as "all others"."""
     if list(groups) == [None]:
         return "not recorded"
@@ -118,31 +118,31 @@ def _of_several_revisions(comparisons: Iterable[Comparison]) -> list[str]:
     return [label for label, names in revisions.items() if len(names) > 1]
 
 
-def content(name: str, checksum: str) -> Callable[[Record], Statement | None]:
-    """A statement on a file: its identity is the checksum, or the name where the record has no checksum."""
+def content(name: str, checksum: str) -> Callable[[Record], AspectValue | None]:
+    """A reader of a file's value: its identity is the checksum, or the name where the record has no checksum."""
 
-    def statement(record: Record) -> Statement | None:
+    def read(record: Record) -> AspectValue | None:
         file, digest = (str(record.settings.get(key) or "") for key in (name, checksum))
         if not digest:
-            return Statement(file, f"{file} (no checksum)") if file else None
-        return Statement(digest, f"{file} (SHA-256 {digest[:SHOWN]})".strip())
+            return AspectValue(file, f"{file} (no checksum)") if file else None
+        return AspectValue(digest, f"{file} (SHA-256 {digest[:SHOWN]})".strip())
 
-    return statement
+    return read
 
 
-def setting(key: str) -> Callable[[Record], Statement | None]:
-    """A statement on one of the record's settings."""
+def setting(key: str) -> Callable[[Record], AspectValue | None]:
+    """A reader of one of the record's settings."""
 
-    def statement(record: Record) -> Statement | None:
+    def read(record: Record) -> AspectValue | None:
         value = record.settings.get(key)
         words = number(value) if isinstance(value, int | float) else str(value)
-        return None if value is None else Statement(words, words)
+        return None if value is None else AspectValue(words, words)
 
-    return statement
+    return read
 
 
 DATA = Aspect("Data", content("data", "sha256"))
 TEXTS = Aspect("Texts", content("texts", "texts_sha256"))
-SEED = Aspect("Seed", lambda record: Statement(str(record.seed), str(record.seed)))
+SEED = Aspect("Seed", lambda record: AspectValue(str(record.seed), str(record.seed)))
 # Lexical baselines have no precision, and records of the first version did not mention it.
 PRECISION = Aspect("Precision", setting("precision"), silence="passes")

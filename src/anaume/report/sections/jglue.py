@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from anaume.evals.record import Record
 from anaume.formats import join_words, number, percent
-from anaume.report.comparable import PRECISION, SEED, SHOWN, Aspect, Comparison, Statement, caution
+from anaume.report.comparable import PRECISION, SEED, SHOWN, Aspect, AspectValue, Comparison, caution
 from anaume.report.draw.palette import of_series
 from anaume.report.draw.panels import Axis, Line, Panel
 from anaume.report.draw.steps import checkpoint_lines
@@ -45,22 +45,22 @@ TASKS = tuple(score.task for score in MAIN)
 TITLES = {score.task: score.title.partition(" (")[0] for score in MAIN}
 
 
-def _files(*, test: bool) -> Callable[[Record], Statement | None]:
-    """A statement on the checksums of a task's files; those of the test split matter to its own scores alone."""
+def _files(*, test: bool) -> Callable[[Record], AspectValue | None]:
+    """A reader of the checksums of a task's files; those of the test split matter to its own scores alone."""
 
-    def statement(record: Record) -> Statement | None:
+    def read(record: Record) -> AspectValue | None:
         files = {name.rpartition("/")[2]: str(digest) for name, digest in record.settings.get("files", {}).items()}
         files = {name: digest for name, digest in files.items() if test or not name.startswith("test")}
         words = ", ".join(f"{name} (SHA-256 {digest[:SHOWN]})" for name, digest in files.items())
-        return Statement(json.dumps(files, sort_keys=True), words) if files else None
+        return AspectValue(json.dumps(files, sort_keys=True), words) if files else None
 
-    return statement
+    return read
 
 
-def _grid(record: Record) -> Statement | None:
+def _grid(record: Record) -> AspectValue | None:
     rates, epochs = (sorted({*record.settings.get(key, ())}) for key in ("learning_rates", "epochs"))
     words = f"learning rate {'/'.join(map(number, rates))}, epochs {'/'.join(map(number, epochs))}"
-    return Statement(words, words) if rates else None
+    return AspectValue(words, words) if rates else None
 
 
 # The protocol may differ: a record of both protocols has the same scores as a record of one, and no table mixes them.

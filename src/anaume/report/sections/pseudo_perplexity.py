@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from anaume.evals.record import Record
-from anaume.report.comparable import PRECISION, SEED, TEXTS, Aspect, Statement, setting
+from anaume.report.comparable import PRECISION, SEED, TEXTS, Aspect, AspectValue, setting
 from anaume.report.curves import Values
 from anaume.report.draw.figures import PrintFigure
 from anaume.report.draw.palette import SERIES
@@ -22,9 +22,9 @@ TASK, METRIC, BITS = "pseudo-perplexity", "pseudo_perplexity", "bits_per_charact
 DOTS = 1800  # documents on one chart; more would cover each other and make a heavy picture
 
 
-def _drawn(record: Record) -> Statement | None:
+def _drawn(record: Record) -> AspectValue | None:
     digest = record.settings.get("drawn_sha256")
-    return Statement(str(digest)) if digest else None
+    return AspectValue(str(digest)) if digest else None
 
 
 ASPECTS = (
