@@ -4,9 +4,8 @@ import json
 import shutil
 import signal
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -286,30 +285,21 @@ def test_a_folder_that_is_not_a_run_is_not_changed(tiny: Recipe, tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-class Deferred:
-    """The loss and the norm of a step that runs when one of its numbers is read, as on a GPU."""
-
-    def __init__(self, step: Callable[[], Sequence[torch.Tensor]]) -> None:
-        self.step, self.seconds = step, 0.0
-        self.numbers: list[float] = []
-
-    def read(self, index: int) -> float:
-        if not self.numbers:
-            start = time.perf_counter()
-            self.numbers = [value.item() for value in self.step()]
-            self.seconds = time.perf_counter() - start
-        return self.numbers[index]
-
-
 def test_the_time_of_a_step_includes_the_wait_for_its_numbers(
     tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    update, steps = loop.update, list[Deferred]()
+    """Each step runs when one of its numbers is read, as on a GPU."""
+    update, waits = loop.update, list[float]()
 
     def deferred(*arguments: Any) -> tuple[SimpleNamespace, ...]:
-        step = Deferred(partial(update, *arguments))
-        steps.append(step)
-        return tuple(SimpleNamespace(item=partial(step.read, index)) for index in range(2))
+        @cache
+        def numbers() -> list[float]:
+            start = time.perf_counter()
+            values = [value.item() for value in update(*arguments)]
+            waits.append(time.perf_counter() - start)
+            return values
+
+        return tuple(SimpleNamespace(item=lambda index=index: numbers()[index]) for index in range(2))
 
     monkeypatch.setattr(loop, "update", deferred)
     short = tiny.model_copy(update={"stage": [tiny.stage[0].model_copy(update={"steps": 3})]})
@@ -317,8 +307,8 @@ def test_the_time_of_a_step_includes_the_wait_for_its_numbers(
     lines = [json.loads(line) for line in Run(tmp_path / "run").metrics_file.read_text(encoding="utf-8").splitlines()]
     train = [line for line in lines if line["kind"] == "train"]
     tokens = np.diff([0, *(line["tokens"] for line in train)])
-    for count, line, step in zip(tokens, train, steps, strict=True):
-        assert count / line["tokens_per_second"] >= step.seconds > 0
+    for count, line, wait in zip(tokens, train, waits, strict=True):
+        assert count / line["tokens_per_second"] >= wait > 0
 
 
 def test_an_infinite_loss_stops_the_run(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

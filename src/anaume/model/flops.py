@@ -114,21 +114,18 @@ def peak_flops(device: "torch.device", dtype: "torch.dtype") -> float:
         known = [kind.peak for kind in DEVICES.values() if kind.name in name]
         if known:
             return known[0]
-    small = _product_flops(256, device, dtype)
-    return small if 2 * 2048**3 / small > SLOW_PRODUCT else _product_flops(2048, device, dtype)
-
-
-def _product_flops(size: int, device: "torch.device", dtype: "torch.dtype") -> float:
-    """FLOP/s of the fastest of five products of size × size matrices."""
-    import torch
-
-    matrix = torch.ones(size, size, dtype=dtype, device=device)
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        (matrix @ matrix)[0, 0].item()
-        seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / min(seconds)
+    peak = 0.0
+    for size in (256, 2048):
+        matrix = torch.ones(size, size, dtype=dtype, device=device)
+        seconds = []
+        for _ in range(5):
+            start = time.perf_counter()
+            (matrix @ matrix)[0, 0].item()
+            seconds.append(time.perf_counter() - start)
+        peak = 2 * size**3 / min(seconds)
+        if 2 * 2048**3 / peak > SLOW_PRODUCT:
+            break
+    return peak
 
 
 def warn_if_bfloat16_is_slower(device: "torch.device", dtype: "torch.dtype", peak: float) -> None:

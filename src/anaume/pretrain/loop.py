@@ -42,19 +42,15 @@ from anaume.run import Run, describe_environment, open_run, record_start, traini
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """Everything that stays constant while this process trains a run.
-
-    `loaders`  number of processes that make batches
-    `peak`     peak of all ranks' devices in FLOP/s
-    """
+    """Everything that stays constant while this process trains a run."""
 
     recipe: Recipe
     run: Run
     data: RunData
     network: ModernBertForMaskedLM
     ranks: Ranks
-    loaders: int
-    peak: float
+    loaders: int  # processes that make batches
+    peak: float  # FLOP/s of all ranks' devices
     saver: Saver
     trackers: Trackers
     stop: StopRequest
@@ -276,10 +272,7 @@ def update(
 
 
 def _check_finite(training: TrainingRun, unchecked: Sequence[tuple[State, Tensor, Tensor]]) -> None:
-    """Raise an error at the first step whose loss or gradient norm is not finite.
-
-    `unchecked` holds the state before each step, its loss and its gradient norm.
-    """
+    """Raise an error at the first (state before the step, loss, gradient norm) whose numbers are not finite."""
     for before, loss, norm in unchecked:
         if not math.isfinite(loss.item() + norm.item()):
             position = before.position
