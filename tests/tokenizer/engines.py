@@ -1,4 +1,4 @@
-"""Tokenizer folders and models of several kinds, and awkward strings, for the tests of this room."""
+"""Tokenizer folders and models of several kinds, and awkward strings, for the tokenizer tests."""
 
 import io
 import json
@@ -54,7 +54,7 @@ AWKWARD = {
 
 @cache
 def plain(folder: Path) -> tokenizers.Tokenizer:
-    """The folder's tokenizer.json in `tokenizers`, told not to look for special tokens in a text."""
+    """Return the folder's tokenizer.json in `tokenizers`, reading special tokens in a text as ordinary characters."""
     engine = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     engine.encode_special_tokens = True
     return engine
@@ -62,12 +62,12 @@ def plain(folder: Path) -> tokenizers.Tokenizer:
 
 @cache
 def hugging_face(folder: Path) -> Any:
-    """The tokenizer that users of the folder get."""
+    """Return the folder's tokenizer as `AutoTokenizer` opens it."""
     return AutoTokenizer.from_pretrained(folder)
 
 
 def bpe_folder(folder: Path, special: list[str], config: dict[str, Any]) -> Path:
-    """A byte-level BPE decoder's folder that puts `<s>` before the text."""
+    """Write the folder of a byte-level BPE decoder, which puts `<s>` before the text."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {piece: i for i, piece in enumerate(["<s>", *alphabet, "ab"])}
     decoder = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=[("a", "b")]))
@@ -83,6 +83,7 @@ def bpe_folder(folder: Path, special: list[str], config: dict[str, Any]) -> Path
 
 
 def sentencepiece_model(path: Path, **settings: Any) -> Path:
+    """Train a small SentencePiece model into `path`; `settings` override those of the trainer."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(["これは 文です", "別の　文でした", "ＡＢ cd  ef"] * 20),
@@ -96,7 +97,7 @@ def sentencepiece_model(path: Path, **settings: Any) -> Path:
 
 
 def llm_jp_folder(shared_data: Path, folder: Path) -> Path:
-    """A folder as LLM-jp publishes it for its decoders: `<s>` before the text, "▁" by a regular expression."""
+    """Write a folder like LLM-jp's for decoders: `<s>` before the text, "▁" by a regular expression."""
     model = shared_data / "tokenizer" / "llm-jp-tokenizer-100k.ver3.0b1.model"
     proto = unigram.read(model.read_bytes(), "")
     vocabulary = [(piece.piece, piece.score) for piece in proto.pieces]

@@ -10,7 +10,6 @@ import pytest
 
 from anaume.corpus.readers import documents
 from anaume.corpus.source import Source
-from anaume.tokenizer import unigram
 from anaume.tokenizer.load import Tokenizer
 
 from .engines import AWKWARD, hugging_face, plain
@@ -20,11 +19,11 @@ SPECIAL_TEXTS = ["<s>", "</s>です", "<unk>", "<MASK>", "a<MASK|LLM-jp>b", "<PA
 
 @pytest.fixture(params=["paper", "trained"])
 def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
-    found: Tokenizer = request.getfixturevalue(request.param)
-    return found
+    fixture: Tokenizer = request.getfixturevalue(request.param)
+    return fixture
 
 
-def test_papers_tokenizer(paper: Tokenizer) -> None:
+def test_the_papers_tokenizer(paper: Tokenizer) -> None:
     auto = hugging_face(paper.folder)
     assert auto("こんにちは")["input_ids"] == [5, 39801, 6]
     assert len(auto) == paper.vocab_size == 99_574
@@ -46,7 +45,7 @@ def test_auto_tokenizer_opens_the_folder(tokenizer: Tokenizer) -> None:
     assert padded[0][-1] == tokenizer.pad_id
 
 
-def test_nothing_comes_between_a_mask_and_what_follows(tokenizer: Tokenizer) -> None:
+def test_no_prefix_follows_a_mask(tokenizer: Tokenizer) -> None:
     auto = hugging_face(tokenizer.folder)
     mask = auto.mask_token
     assert "".join(auto.tokenize(f"東京{mask}の人口")) == f"▁東京{mask}の人口"
@@ -87,15 +86,15 @@ def test_engines_agree_on_real_text(paper: Tokenizer, shared_data: Path) -> None
 
 
 def test_engines_agree_on_every_eighth_document_of_the_training_corpus(paper: Tokenizer, shared_data: Path) -> None:
-    """All of them take `tokenizers` half a minute."""
+    """One document in eight, because `tokenizers` needs half a minute for the whole corpus."""
     source = Source.model_validate({"path": str(shared_data / "corpus" / "train" / "*.jsonl.gz")})
     texts = [document.text for document in islice(documents(source), 0, None, 8)]
     assert len(texts) == 1291
     for begin in range(0, len(texts), 100):
         batch = texts[begin : begin + 100]
-        found = plain(paper.folder).encode_batch_fast(batch, add_special_tokens=False)
-        for wanted, ids in zip(found, paper.encode(batch), strict=True):
-            assert wanted.ids == ids.tolist()
+        encodings = plain(paper.folder).encode_batch_fast(batch, add_special_tokens=False)
+        for encoding, ids in zip(encodings, paper.encode(batch), strict=True):
+            assert encoding.ids == ids.tolist()
 
 
 def test_texts_are_encoded_alike_alone_and_together(tokenizer: Tokenizer) -> None:
@@ -111,24 +110,14 @@ def test_composed_and_decomposed_characters_stay_apart(tokenizer: Tokenizer) -> 
     assert composed.tolist() != decomposed.tolist()
 
 
-def test_what_no_piece_has_becomes_bytes(paper: Tokenizer) -> None:
+def test_characters_without_a_piece_become_bytes(paper: Tokenizer) -> None:
     text = "ꙮ𒀀\U0010fffe"
     (ids,) = paper.encode([text])
     assert bytes(int(i) - 8 for i in ids[1:]) == text.encode()  # ids 8 to 263 are the bytes; the first is the prefix
 
 
-def test_engines_agree_on_the_corpus_trained_on(trained: Tokenizer, corpus: Source) -> None:
+def test_engines_agree_on_the_training_corpus_of_the_tokenizer(trained: Tokenizer, corpus: Source) -> None:
     texts = [document.text for document in documents(corpus)]
     engine = plain(trained.folder)
     for text, ids in zip(texts, trained.encode(texts), strict=True):
         assert engine.encode(text, add_special_tokens=False).ids == ids.tolist()
-
-
-def test_cuts_lose_nothing_and_split_no_pair() -> None:
-    text = "あいう" * 300
-    assert unigram.cut(text, frozenset({"あい", "いう", "うあ"})) == [text]
-    cuts = unigram.cut(text, frozenset({"あい", "うあ"}))
-    assert "".join(cuts) == text
-    assert all(cut.endswith("い") for cut in cuts[:-1])
-    assert {len(cut) for cut in cuts[:-1]} == {194, 192}
-    assert unigram.cut("", frozenset()) == [""]

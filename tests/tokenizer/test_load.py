@@ -20,9 +20,9 @@ def test_special_pieces_that_a_model_finds_in_raw_text_are_left_out(tmp_path: Pa
     engine = tokenizers.Tokenizer(models.Unigram(list(dict(vocabulary).items()), 0, False))
     engine.add_special_tokens(names)
     engine.save(str(tmp_path / "tokenizer.json"))
-    found = load_tokenizer(tmp_path)
-    assert [found.vocab_size, found.unk_id] == [12, None]
-    pieces = [engine.id_to_token(int(i)) for i in found.encode(["a<mask>b"])[0]]
+    tokenizer = load_tokenizer(tmp_path)
+    assert [tokenizer.vocab_size, tokenizer.unk_id] == [12, None]
+    pieces = [engine.id_to_token(int(i)) for i in tokenizer.encode(["a<mask>b"])[0]]
     assert pieces == ["a", "b"]
 
 
@@ -37,11 +37,11 @@ def test_a_sentencepiece_model_of_another_tokenizer_is_refused(trained: Tokenize
 def test_heavy_libraries_are_not_imported() -> None:
     heavy = ("torch", "transformers", "datasets", "pyarrow", "fsspec", "datatrove", "ray")
     code = f"import sys, anaume.tokens.build; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "[]"
 
 
-def test_a_damaged_folder(tmp_path: Path) -> None:
+def test_a_damaged_tokenizer_json(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{broken")
     with pytest.raises(UserError, match=r"tokenizer\.json: not a tokenizer"):
         load_tokenizer(tmp_path)

@@ -1,4 +1,4 @@
-"""Training a vocabulary: its layout, determinism, and sizes that a corpus does not give."""
+"""Training a vocabulary: its layout, determinism, and sizes that do not suit the corpus."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_layout_of_a_trained_vocabulary(trained: Tokenizer) -> None:
     assert trained.special_ids == tuple(range(8))
     pieces = [engine.id_to_token(int(i)) for i in trained.encode(["東京都の人口について述べる。1945年"])[0]]
     assert pieces[0] == "▁"
-    assert "▁東" not in pieces  # words are learnt without the mark of a text's start
+    assert "▁東" not in pieces  # Words are learnt without the dummy prefix.
     assert "京都" in pieces
     assert pieces[-5:] == ["1", "9", "4", "5", "年"]
 
@@ -52,15 +52,13 @@ def test_training_reads_all_files_of_a_source(tmp_path: Path) -> None:
         (380, r"vocabulary size 380: too small; expected more than 4\d\d for this corpus"),
     ],
 )
-def test_vocabulary_sizes_that_the_corpus_does_not_give(
-    corpus: Source, tmp_path: Path, size: int, message: str
-) -> None:
+def test_vocabulary_sizes_too_small_for_the_corpus(corpus: Source, tmp_path: Path, size: int, message: str) -> None:
     with pytest.raises(UserError, match=message):
         train_tokenizer([corpus], size, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_corpus_that_gives_fewer_pieces_says_so(
+def test_a_corpus_with_too_few_pieces_gives_a_smaller_vocabulary_and_a_message(
     corpus: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train_tokenizer([corpus], 50_000, tmp_path / "out")

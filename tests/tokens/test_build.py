@@ -325,3 +325,4 @@ def test_tokens_that_do_not_fit_are_an_error(tmp_path: Path, corpus: Source, tra
         build([Source(tokens=str(tmp_path / "nowhere"))], trained, tmp_path / "none")
     with pytest.raises(UserError, match="holds tokens, not text; expected path, hub or builtin"):
         next(documents(Source(tokens=str(two))))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "two"]

@@ -98,18 +98,22 @@ def test_a_shard_of_another_vocabulary_among_ours(tokens: Path, corpus: Source, 
 
 def test_no_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch) == 2
-    assert "Missing argument 'FOLDER…'" in capsys.readouterr().err
+    assert capsys.readouterr().err == "anaume: Missing argument 'FOLDER…'.\n"
     assert run(monkeypatch, tmp_path / "absent") == 1
-    assert f"{tmp_path / 'absent'}: no token store" in capsys.readouterr().out
+    (problem,) = capsys.readouterr().out.splitlines()
+    assert problem.startswith(f"{tmp_path / 'absent'}: no token store, run or export; expected ")
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_building_needs_what_verifying_does_not(
-    trained: Tokenizer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_building_requires_a_tokenizer_and_a_folder(
+    trained: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     assert run(monkeypatch, "--out", "out", verb="a.jsonl") == 2
     assert capsys.readouterr().err == "anaume: Missing option '--tokenizer'.\n"
     assert run(monkeypatch, "--tokenizer", trained.folder, verb="a.jsonl") == 2
     assert capsys.readouterr().err == "anaume: Missing option '--out'.\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_verb_prints_the_summary(

@@ -1,4 +1,4 @@
-"""An existing tokenizer, most often of a decoder → the tokenizer folder of an encoder.
+"""An existing tokenizer, usually a decoder's → the tokenizer folder of an encoder.
 
 The vocabulary keeps its pieces and their ids. Two things change: a text becomes `<cls> A <sep>` instead of the
 decoder's `<s> A`, and a SentencePiece Unigram model, or a Hugging Face folder made from one, gets the form that
@@ -22,8 +22,8 @@ def adapt_tokenizer(source: str, out: Path) -> None:
     `source`: a SentencePiece .model file, a Hugging Face tokenizer folder, or the id of one on the Hub.
 
     Raises:
-        UserError: `source` is none of these, lacks a mask, pad, cls or sep piece, or is a .model of another type than
-            Unigram; or `out` holds other files than a tokenizer's.
+        UserError: `source` is none of these, lacks a mask, pad, cls or sep piece, or is a .model file whose type is not
+            Unigram; or `out` contains a file that is not a tokenizer's.
     """
     folders.check_out(out)
     path = Path(source).expanduser()
@@ -36,19 +36,22 @@ def adapt_tokenizer(source: str, out: Path) -> None:
         if model.exists():
             write_unigram(unigram.read(model.read_bytes(), str(model)), str(model), out)
             return
-    raise UserError(f"tokenizer {source}: no {folders.TOKENIZER} in it; expected a folder with one")
+    raise UserError(
+        f"tokenizer {source}: contains no {folders.TOKENIZER}; "
+        f"expected a folder that contains it, {folders.SENTENCEPIECE} or tokenizer.model"
+    )
 
 
 def write_unigram(proto: Proto, place: str, out: Path) -> None:
-    """Write the tokenizer folder of a SentencePiece Unigram model; the spelling of its pieces shows their roles.
+    """Write the tokenizer folder of a SentencePiece Unigram model, finding the special pieces by their spelling.
 
-    `place` begins the message of an error. `proto` is changed.
+    Error messages begin with `place`. `proto` is modified.
 
     Raises:
         UserError: The model lacks a mask, pad, cls or sep piece.
     """
     if tuple(piece.piece for piece in proto.pieces[: len(_LLM_JP_PIECES)]) == _LLM_JP_PIECES:
-        for piece in proto.pieces[3 : len(_LLM_JP_PIECES)]:  # LLM-jp's folders on the Hub spell them so.
+        for piece in proto.pieces[3 : len(_LLM_JP_PIECES)]:  # LLM-jp's folders on the Hub use this spelling.
             piece.piece = f"{piece.piece[:-1]}|LLM-jp>"
     pieces = [piece.piece for piece in proto.pieces]
     names = folders.roles_by_spelling(pieces)

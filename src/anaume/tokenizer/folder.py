@@ -2,7 +2,7 @@
 
 tokenizer.json          the `tokenizers` library's file: text → <cls> A <sep>, two texts → <cls> A <sep> B <sep>
 tokenizer_config.json   names of the special tokens; the model's inputs have no token_type_ids
-sentencepiece.model     encodes corpora, faster; present only if it gives the same ids (see unigram.py)
+sentencepiece.model     encodes corpora faster; present only if it gives the same ids (see unigram.py)
 
 A special token has a role ("mask", "pad", "cls", "sep", "unk", "bos", "eos") and a name, its spelling.
 """
@@ -23,13 +23,13 @@ ROLES = ("mask", "pad", "cls", "sep")  # the special tokens that an encoder need
 
 _ALL_ROLES = (*ROLES, "unk", "bos", "eos")
 _POSITIONS = 8192  # tokens; the longest input that the model supports
-# `pretrain` notes in the last file where a run's tokenizer came from.
+# `pretrain` writes origin.json, which names the source of a run's tokenizer.
 _KNOWN_FILES = (TOKENIZER, CONFIG, SENTENCEPIECE, "origin.json")
 _SPELLING = re.compile(r"[<\[](mask|pad|cls|sep)(\|[^>\]]*)?[>\]]", re.IGNORECASE)
 
 
 def roles_by_spelling(names: Iterable[str]) -> dict[str, str]:
-    """Return role → the first name that is spelled like it: `<MASK>`, `[MASK]`, `<mask|LLM-jp>`, …"""
+    """Return role → first name with the spelling of that role: `<MASK>`, `[MASK]`, `<mask|LLM-jp>`, …"""
     names_of_roles: dict[str, str] = {}
     for name in names:
         if match := _SPELLING.fullmatch(name):
@@ -52,10 +52,10 @@ def need_roles(roles: dict[str, str], place: str) -> None:
 
 
 def check_out(out: Path) -> None:
-    """Check that `out` does not exist, or is a folder that holds only files of a tokenizer.
+    """Check that `out` does not exist, or is a folder that contains only files of a tokenizer.
 
     Raises:
-        UserError: `out` is a file or holds another file, which would be lost.
+        UserError: `out` is a file, or contains another file, which writing would delete.
     """
     if out.is_dir():
         foreign = sorted(file.name for file in out.iterdir() if file.name not in _KNOWN_FILES)
@@ -66,7 +66,7 @@ def check_out(out: Path) -> None:
 
 
 def write(tokenizer: Tokenizer, names: dict[str, str], sentencepiece_model: bytes | None, out: Path) -> None:
-    """Write the tokenizer folder `out`, replacing an older one. `tokenizer` is changed.
+    """Write the tokenizer folder `out`, replacing an older one. `tokenizer` is modified.
 
     `names`: role → name of its special token; all of `ROLES`, and optionally "unk", "bos" and "eos".
     `sentencepiece_model`: content of sentencepiece.model, or None if it would not give the same ids.
@@ -81,7 +81,7 @@ def write(tokenizer: Tokenizer, names: dict[str, str], sentencepiece_model: byte
         [AddedToken(name, normalized=False, special=True) for name in dict.fromkeys(names.values())]
     )
     cls, sep = names["cls"], names["sep"]
-    if tokenizer.encode("").tokens != [cls, sep]:  # An encoder's tokenizer keeps its own form of pairs.
+    if tokenizer.encode("").tokens != [cls, sep]:  # A tokenizer that already puts cls and sep keeps its form of pairs.
         tokenizer.post_processor = processors.TemplateProcessing(
             single=[f"{cls}:0", "$A:0", f"{sep}:0"],
             pair=[f"{cls}:0", "$A:0", f"{sep}:0", "$B:0", f"{sep}:0"],
@@ -112,13 +112,15 @@ def read_tokenizer_json(folder: Path) -> Tokenizer:
     try:
         return Tokenizer.from_file(str(folder / TOKENIZER))
     except Exception as error:  # The library raises no narrower class.
-        raise UserError(f"{folder / TOKENIZER}: not a tokenizer ({' '.join(str(error).split())})") from error
+        reason = " ".join(str(error).split())
+        message = f"{folder / TOKENIZER}: not a tokenizer ({reason}); expected a file of the `tokenizers` library"
+        raise UserError(message) from error
 
 
 def read_names(folder: Path, tokenizer: Tokenizer) -> dict[str, str]:
     """Return role → name of the special tokens of a Hugging Face tokenizer folder.
 
-    The folder's configuration files name them; a role of `ROLES` that they do not name is found by spelling.
+    The folder's configuration files name them; the spelling identifies those of `ROLES` that the files do not name.
     """
     names = {}
     for file in ("special_tokens_map.json", CONFIG):

@@ -12,7 +12,7 @@ def local_folder(source: str) -> Path:
     """Return `source` if it is a folder; otherwise the cached download of the Hub repository with that id.
 
     Raises:
-        UserError: `source` is neither, or the Hub cannot be reached.
+        UserError: `source` is neither a folder nor a repository on the Hub, or the Hub cannot be reached.
     """
     folder = Path(source).expanduser()
     if folder.is_dir():
@@ -28,4 +28,6 @@ def local_folder(source: str) -> Path:
         return Path(snapshot_download(source, allow_patterns=_FILES))
     except (OSError, ValueError) as error:  # No such repository, or the Hub is out of reach and nothing is cached.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"tokenizer {source}: no such folder, and the Hub does not give it: {reason}") from error
+        raise UserError(
+            f"tokenizer {source}: neither a folder nor available on the Hub ({reason}); expected a folder or a Hub id"
+        ) from error

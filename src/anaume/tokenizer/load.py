@@ -27,7 +27,7 @@ Encode = Callable[[list[str]], list[Ids]]
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """A tokenizer of an encoder. Another process that gets it by pickle opens the folder again.
+    """A tokenizer of an encoder. Unpickling it in another process opens the folder again.
 
     `folder`           folder of its files, which `AutoTokenizer` opens
     `vocab_size`       number of ids; the ids are 0 … vocab_size - 1
@@ -50,7 +50,7 @@ class Tokenizer:
     _encode: Encode = field(repr=False, compare=False)
 
     def encode(self, texts: list[str]) -> list[Ids]:
-        """Return the ids of each text, without cls and sep. One core is used."""
+        """Return the ids of each text, without cls and sep, using one core."""
         return self._encode(texts)
 
     def __reduce__(self) -> tuple[Callable[[Path], "Tokenizer"], tuple[Path]]:
@@ -58,7 +58,7 @@ class Tokenizer:
 
 
 def load_tokenizer(path: Path | str) -> Tokenizer:
-    """Open a tokenizer folder, or the id of one on the Hub.
+    """Open a tokenizer folder, or the tokenizer with the Hub id `path`.
 
     Raises:
         UserError: The folder does not exist, has no tokenizer.json, or lacks a mask, cls, sep or pad token.
@@ -66,7 +66,7 @@ def load_tokenizer(path: Path | str) -> Tokenizer:
     folder = local_folder(str(path))
     file = folder / folders.TOKENIZER
     if not file.exists():
-        raise UserError(f"tokenizer {path}: no {folders.TOKENIZER} in it; expected a folder with one")
+        raise UserError(f"tokenizer {path}: contains no {folders.TOKENIZER}; expected a folder that contains it")
     fast = folders.read_tokenizer_json(folder)
     names = folders.read_names(folder, fast)
     folders.need_roles(names, f"tokenizer {path}")
@@ -96,7 +96,7 @@ def load_tokenizer(path: Path | str) -> Tokenizer:
 
 
 def _pieces(vocabulary: dict[str, int]) -> list[str]:
-    """Return the piece of each id; "" for an id without one."""
+    """Return the piece of each id; "" for an id without a piece."""
     pieces = [""] * (max(vocabulary.values()) + 1)
     for piece, index in vocabulary.items():
         pieces[index] = piece
@@ -120,7 +120,7 @@ def _sentencepiece_encoder(model: Path, pieces: list[str]) -> Encode:
     inner_pairs = unigram.inner_pairs(proto)
 
     def encode(texts: list[str]) -> list[Ids]:
-        # All texts share two calls, because for texts of one sentence a call takes longer than its work.
+        # All texts share two calls, because a call's overhead exceeds the time to encode a text of one sentence.
         cuts_of_texts = [unigram.cut(text, inner_pairs) for text in texts]
         first_ids = first.encode_as_numpy([head for head, *_ in cuts_of_texts], num_threads=1)
         further_cuts = [cut for _, *rest in cuts_of_texts for cut in rest]

@@ -1,4 +1,4 @@
-"""A tokenizer → the surface of each of its ids: the UTF-8 bytes that the id stands for, none for a special id.
+"""A tokenizer → the surface of each of its ids: the UTF-8 bytes of its text, empty for a special id.
 
 The surfaces of a document's ids, joined, are its text, with SentencePiece's dummy prefix as a space before it.
 """
@@ -19,7 +19,7 @@ _CLOSING_BRACKETS = '」』）】〉》”’")]'.encode()
 
 
 def surfaces(tokenizer: Tokenizer) -> list[bytes]:
-    """Return the surface of each id: from the pieces of a SentencePiece model, or from the decoder of another one."""
+    """Return the surface of each id: from the pieces of a SentencePiece model; by decoding for another model."""
     fast = folder.read_tokenizer_json(tokenizer.folder)
     special_ids = set(tokenizer.special_ids)
     pieces = [fast.id_to_token(i) or "" for i in range(tokenizer.vocab_size)]
@@ -36,7 +36,7 @@ def _surface_of_piece(piece: str) -> bytes:
 
 
 def end_sentences(surfaces: Sequence[bytes]) -> NDArray[np.bool_]:
-    """Return (vocabulary,) whether each surface, without closing brackets, ends a sentence or a line.
+    """Return a (vocabulary,) array: True for a surface that ends a sentence or a line, ignoring closing brackets.
 
     The Latin full stop does not count, because it also occurs in numbers and names.
     """

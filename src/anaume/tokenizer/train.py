@@ -31,7 +31,7 @@ SMALLEST = 3 + len(SPECIAL) + 256 + len(string.printable)
 _KANJI_KATAKANA, _HIRAGANA = "一-鿿㐀-䶿々〆ヶァ-ヺー", "ぁ-ゖゝゞ"
 _RUN = re.compile(rf"[{_KANJI_KATAKANA}]+|[{_HIRAGANA}]+|[^{_KANJI_KATAKANA}{_HIRAGANA}\n]+")
 _LONGEST_RUN = 1000  # characters; SentencePiece drops sentences of more than 4,192 bytes
-_THREADS = 4  # Fixed, because the sums of expected counts depend on it: every machine trains the same vocabulary.
+_THREADS = 4  # The sums of expected counts depend on it; a fixed number gives one vocabulary on every machine.
 
 
 def train_tokenizer(sources: Sequence[Source], vocab_size: int, out: Path, *, max_characters: int = 10_000_000) -> None:
@@ -43,7 +43,7 @@ def train_tokenizer(sources: Sequence[Source], vocab_size: int, out: Path, *, ma
 
     Raises:
         UserError: The corpus cannot be read (see `corpus.readers`), `vocab_size` is too small for its characters, or
-            `out` holds other files than a tokenizer's.
+            `out` contains a file that is not a tokenizer's.
     """
     folders.check_out(out)
     if vocab_size < SMALLEST:

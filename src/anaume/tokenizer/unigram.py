@@ -1,9 +1,9 @@
 """A SentencePiece Unigram model → a `tokenizers` model that gives the same ids, ties included; and back.
 
 Both libraries look for the segmentation with the highest sum of scores. SentencePiece adds in float32, where the sums
-of a text of 100,000 characters have steps of 0.06: in one long document of ten it takes other pieces than `tokenizers`,
-which adds in float64, and rounding noise decides real ties (`0`+`00` against `00`+`0`). Two measures make both sums
-exact, and therefore the ids equal:
+of a text of 100,000 characters have steps of 0.06. For one in ten long documents it chooses other pieces than
+`tokenizers`, which adds in float64, and rounding noise decides real ties (`0`+`00` against `00`+`0`). Two measures make
+both sums exact, and therefore the ids equal:
 
 - Scores are multiples of 1/512 (`GRID`). Over 7 million tokens of Japanese this changed 7 lines of 404,000.
 - SentencePiece gets a text in cuts of about 200 characters (`cut`), and no piece of the vocabulary can span the place
@@ -36,10 +36,10 @@ _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6  #
 
 
 def read(content: bytes, place: str) -> Proto:
-    """Parse the content of a SentencePiece .model file; `place` begins the message of an error.
+    """Parse the content of a SentencePiece .model file; error messages begin with `place`.
 
     Raises:
-        UserError: The content is no SentencePiece model, or one of another type than Unigram.
+        UserError: The content is not a SentencePiece model, or its type is not Unigram.
     """
     proto = protobuf.ModelProto()
     try:
@@ -70,7 +70,7 @@ def is_exact(proto: Proto) -> bool:
 
 
 def prepare(proto: Proto, special: Iterable[int]) -> None:
-    """Round the scores of `proto` to `GRID`, and make the ids `special` control pieces, which no text becomes."""
+    """Round the scores of `proto` to `GRID` and make the ids `special` control pieces, which encoding never returns."""
     for piece in proto.pieces:
         piece.score = round(piece.score * GRID) / GRID
     for index in special:
@@ -103,7 +103,7 @@ def _set_spaces(tokenizer: Tokenizer, spec: Any) -> None:
     """Set the handling of spaces and of the dummy prefix, and its inverse in the decoder, as in SentencePiece's `spec`.
 
     A single Metaspace step would put no prefix before a text that begins with a space. After the normaliser no space is
-    left, so the first step always puts one at the start of the text, and the second turns it into `SPACE`.
+    left, so the first step always puts a space at the start of the text, and the second turns it into `SPACE`.
     """
     steps: list[Any] = [normalizers.Replace(" ", SPACE)]
     if spec.remove_extra_whitespaces:
@@ -195,7 +195,7 @@ def _only_puts_prefix_and_spaces(normalizer: Any) -> bool:
     if len(steps) != 2 or steps[1].get("content") != SPACE:
         return False
     first, second = steps
-    start_of_text = {"Regex": r"(?<!\n)^"}  # LLM-jp's spelling, because ^ alone is the start of each line.
+    start_of_text = {"Regex": r"(?<!\n)^"}  # LLM-jp's form, because ^ alone matches at every line.
     puts_prefix = first == {"type": "Prepend", "prepend": SPACE} or (
         first.get("content") == SPACE and first.get("pattern") == start_of_text
     )

@@ -1,4 +1,4 @@
-"""A tokenizer → what batches need to know of its ids: which ones are ordinary, and what text each stands for."""
+"""A tokenizer → properties of its ids that batches use: ordinary ids, text of each id, ends of sentences."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,10 +23,10 @@ class Vocabulary:
 
     @cached_property
     def surfaces(self) -> list[bytes]:
-        """UTF-8 bytes of text of each id; empty for special ids."""
+        """UTF-8 text of each id; empty for special ids."""
         return surfaces(self.tokenizer)
 
     @cached_property
     def ends_sentence(self) -> NDArray[np.bool_]:
-        """(vocabulary,) True for ids that end a sentence or a line, after which a document is best split."""
+        """(vocabulary,) True for ids that end a sentence or a line, the preferred places to split a document."""
         return end_sentences(self.surfaces)
