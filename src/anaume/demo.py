@@ -25,7 +25,7 @@ FIGURES = (
     ("miniature JNLI, fine-tuned, accuracy", "jnli", "accuracy", "{:.1%}"),
     ("miniature JCoLA, fine-tuned, accuracy", "jcola", "accuracy", "{:.1%}"),
 )
-# One training per task and checkpoint, and few masked positions: minutes in all.
+# One training per task and checkpoint, and few masked positions, so that the demo takes minutes.
 AMOUNTS = {"positions": 10, "learning_rates": "1e-3", "epochs": "3", "seeds": 1}
 
 

@@ -9,7 +9,7 @@ from anaume.cli.arguments import Out
 
 
 def demo(out: Out = Path("demo")) -> None:
-    """Run the whole pipeline on the built-in corpus, in about five minutes: text to an evaluated, exported encoder.
+    """Run the whole pipeline on the built-in corpus, in some minutes: from text to an evaluated, exported encoder.
 
     Example: anaume demo --out demo
     """
