@@ -86,3 +86,25 @@ def test_report_reads_records_only() -> None:
     names = {name for file in (SOURCE / "report").rglob("*.py") for name in _imports(file)}
     evals = {".".join(name.split(".")[:3]) for name in names if name.startswith("anaume.evals")}
     assert evals <= {"anaume.evals.record"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=NAMES)
+def test_a_file_has_one_job(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert text.count("\n") <= 350
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 60, f"{node.name} does not fit on a screen"
+
+
+def test_a_floor_has_a_dozen_files() -> None:
+    floors = {file.parent for file in FILES}
+    sizes = {str(floor.relative_to(SOURCE)): len(list(floor.glob("*.py"))) for floor in floors}
+    assert {name: size for name, size in sizes.items() if size > 12} == {}
+
+
+def test_no_two_classes_share_a_name() -> None:
+    """One word has one meaning in the whole package."""
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in FILES]
+    names = [node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    assert {name for name in names if names.count(name) > 1} == set()
