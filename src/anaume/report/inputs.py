@@ -141,7 +141,7 @@ def _read_run(run: Run) -> ReportInput:
         recipe_text=recipe_text,
         recipe=recipe,
         manifest=manifest,
-        summary=_read_object(run.tokens("train") / "summary.json", "a summary"),
+        summary=_read_object(run.tokens_summary("train"), "a summary"),
         last_lines=last_lines(run.metrics_file, list(train)) if train else {},
     )
     return _with_models(entry, _read_records(run.evals))
