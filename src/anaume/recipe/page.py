@@ -31,6 +31,7 @@ resolved recipe, with every default written out.
     name = "stage1"
     length = 1024
     steps = 10_000
+    warmup_steps = 500
 
 A resumed run may change the keys marked \\*, because training computes the same numbers with any value of them
 (`compile`: but for rounding). It may also change everything in the stages that it has not begun.
