@@ -20,8 +20,6 @@ from anaume.tokenizer.adapt import adapt_tokenizer
 from anaume.tokenizer.load import Tokenizer, load_tokenizer
 from anaume.tokenizer.train import train_tokenizer
 
-pytest_plugins = ["tests.support.models"]
-
 # Tests multiply tiny matrices: a second thread would only wait for the first. Read by torch, which isn't loaded yet.
 os.environ["OMP_NUM_THREADS"] = "1"
 # A name that is no folder is looked up in the Hub's cache alone: a test neither waits for a network nor depends on one.
@@ -89,6 +87,12 @@ def sentence(chance: random.Random) -> str:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the fixtures of models, whose imports take seconds, but not in xdist's controller, which runs no tests."""
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        config.pluginmanager.import_plugin("tests.support.models")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests that need a trained run as slow."""
     for item in items:
@@ -135,7 +139,7 @@ def shared_data() -> Path:
     """The folder of real corpora and of the paper's tokenizer; the test is skipped where it is absent."""
     folder = Path(__file__).parents[2] / "shared" / "data"
     if not folder.is_dir():
-        pytest.skip(f"needs {folder}")
+        pytest.skip("needs the real corpora and the paper's tokenizer in ../shared/data")
     return folder
 
 

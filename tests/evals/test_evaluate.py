@@ -24,6 +24,7 @@ from anaume.evals.tasks import (
 from anaume.export.checkpoint import export
 from anaume.run import CheckpointName, Run
 
+FEW = {"tokens": 500, "documents": 2, "positions": 2}
 OF_EACH_CHECKPOINT = [name for name in TASKS if name != "jglue"]
 
 
@@ -105,7 +106,7 @@ def test_other_amounts_are_measured_anew(evaluated: Run, inputs: dict[str, Any],
 
 def test_a_run_on_files_without_inputs_gets_its_validation(straight: Run, tmp_path: Path) -> None:
     shutil.copytree(straight.folder, tmp_path / "run")
-    evaluate_run(tmp_path / "run", {})
+    evaluate_run(tmp_path / "run", FEW)
     names = {path.name for path in (tmp_path / "run" / "evals").rglob("*.json")}
     assert names == {"validation.json", "pseudo-perplexity.json"}
 
@@ -209,7 +210,7 @@ def test_a_checkpoint_that_training_prunes_meanwhile(
         return export(run, name, out)
 
     monkeypatch.setattr(evaluate, "export", pruning)
-    evaluate_run(run.folder, {})
+    evaluate_run(run.folder, FEW)
     assert f"{names[1].model}: pruned meanwhile, left out" in capsys.readouterr().err
     assert {path.parent.name for path in run.evals.rglob("*.json")} == {name.model for name in names} - {names[1].model}
 
