@@ -79,8 +79,7 @@ def _add_task(app: typer.Typer, task: Task) -> None:
             return
         if out is None:
             raise UserError(f"eval {task.name}: --out is missing; expected the folder for the records")
-        if missing := task.missing(options):
-            raise UserError(f"eval {task.name}: {missing} is missing")
+        task.require_inputs(options)
         from anaume.evals.evaluate import evaluate_models
 
         for path in evaluate_models(task.name, models, options, out):

@@ -32,8 +32,7 @@ def evaluate_models(name: str, models: Sequence[str], options: TaskOptions, out:
     if name not in TASKS:
         raise UserError(f"task {name!r}: unknown; expected {', '.join(TASKS)}, all")
     task = TASKS[name]
-    if missing := task.missing(options):
-        raise UserError(f"eval {name}: {missing} is missing")
+    task.require_inputs(options)
     check_names(models)
     if not task.opens_models:
         for model in models:

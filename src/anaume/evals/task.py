@@ -10,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from anaume.errors import UserError
+
 if TYPE_CHECKING:
     from anaume.encoder.load import Encoder
     from anaume.evals.record import Record
@@ -120,10 +122,20 @@ class Task:
     display: tuple[str, str] | None = None
 
     def missing(self, options: TaskOptions, *, run: bool = False) -> str:
-        """Return the first needed option that is not given, for example "--pairs"; empty if there is none."""
+        """Return the name of the first needed option that is not given, for example "pairs"; empty if there is none."""
         optional = {"texts"} if run and self.own_texts else set()
         absent = [name for name in self.needs if not getattr(options, name) and name not in optional]
-        return f"--{absent[0]}" if absent else ""
+        return absent[0] if absent else ""
+
+    def require_inputs(self, options: TaskOptions) -> None:
+        """Refuse options that lack an input of the task.
+
+        Raises:
+            UserError: names the option and what it expects.
+        """
+        if name := self.missing(options):
+            expected = self.options.__dataclass_fields__[name].metadata["help"]
+            raise UserError(f"eval {self.name}: --{name} is missing; expected {expected}")
 
     def select(self, choices: Mapping[str, Any]) -> TaskOptions:
         """Make the task's options for `eval all` from options by name; options of other tasks are ignored."""
