@@ -13,7 +13,7 @@ from typing import Any
 
 
 def sync(path: Path) -> None:
-    """Flush a file or folder to disk, so that its content is there before a later rename is."""
+    """Flush a file or folder to disk, so that its content is there before a later rename."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

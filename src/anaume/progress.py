@@ -47,7 +47,7 @@ def tokens_bar(total_bytes: int) -> Iterator[Callable[[int, int], None]]:
 
 
 class TrainingProgress:
-    """Step, loss, tokens per second, MFU and the time left of a stage: a bar on a terminal, else a line now and then.
+    """Step, loss, tokens per second, MFU and time left of a stage: a bar on a terminal, or a line every few seconds.
 
     `first_step` is the step that training resumes from. `quiet` silences all ranks but the main one.
     """

@@ -57,12 +57,12 @@ class Run:
 
     @property
     def manifest_file(self) -> Path:
-        """What the run was made with: versions, machine, data, number of parameters."""
+        """Versions, machine, data and number of parameters of the run."""
         return self.folder / "manifest.json"
 
     @property
     def network_file(self) -> Path:
-        """The configuration of the network as training began with it."""
+        """The configuration with which the network was built."""
         return self.folder / "network.json"
 
     @property
@@ -72,7 +72,7 @@ class Run:
 
     @property
     def main_files(self) -> tuple[Path, ...]:
-        """The files by any of which a folder is recognised as a run, or as the remains of one, to report on."""
+        """The files that mark a run: the report reads a folder that has at least one of them."""
         return self.recipe_file, self.manifest_file, self.metrics_file
 
     @property
@@ -163,7 +163,7 @@ def _folder_entries(folder: Path) -> list[str]:
 
 
 def open_run(folder: Path, recipe: Recipe) -> Run:
-    """The run that `recipe` makes or continues in `folder`, which is absent, empty, or a run that may have this recipe.
+    """The run that `recipe` begins or continues in `folder`, which is absent, empty, or a run that accepts the recipe.
 
     Raises:
         UserError: the folder holds something else, or a run whose recipe differs in a key that a run may not change.
@@ -181,7 +181,7 @@ def open_run(folder: Path, recipe: Recipe) -> Run:
 
 
 def _foreign_files(folder: Path) -> list[Path]:
-    """The entries of a folder that are not left behind by the preparation of a run."""
+    """The entries of a folder, except those that an interrupted preparation of a run leaves behind."""
     return [path for path in folder.iterdir() if path.name not in ("tokenizer", "tokens") and path.name[0] != "."]
 
 

@@ -18,7 +18,7 @@ from anaume.tokens import build
 from anaume.tokens.job import SOURCES
 from anaume.tokens.store import HEADER
 
-# Characters of a vocabulary's hash that tell two vocabularies apart for a reader.
+# Number of characters of a vocabulary's hash that are printed.
 SHOWN = 12
 
 
@@ -33,8 +33,8 @@ class Verification:
 def verify_folder(folder: Path, vocabulary_hash: str | None = None) -> Verification:
     """Check a folder of tokens, a run directory or an export.
 
-    `vocabulary_hash` is the expected vocabulary; None accepts any that agrees with itself. A folder of another kind is
-    a problem like a damaged one, so that the folders after it are checked too.
+    `vocabulary_hash` is the expected vocabulary; None accepts any that agrees with itself. A folder of another kind
+    gives a problem and no error, so that the folders after it are checked too.
     """
     if (folder / SOURCES).exists() or (folder / HEADER).exists():
         return _verify_tokens(folder, vocabulary_hash)

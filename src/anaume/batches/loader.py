@@ -49,7 +49,7 @@ def position_of(table: dict[str, Any]) -> Position:
 
 @dataclass(frozen=True)
 class Share:
-    """The batches that one process makes: every `ranks`-th one, and of those every `workers`-th one."""
+    """The batches of one process: its rank takes every `ranks`-th batch, and the workers of the rank take turns."""
 
     rank: int = 0
     ranks: int = 1
@@ -57,7 +57,7 @@ class Share:
     workers: int = 1
 
     def takes(self, number: int) -> bool:
-        """Whether this process makes the batch of this number, counted from the position where reading began."""
+        """Whether this process makes batch `number`, counted from 0 at the position where reading began."""
         return number % self.ranks == self.rank and number // self.ranks % self.workers == self.worker
 
 
@@ -92,25 +92,25 @@ def _walk(plan: BatchPlan, position: Position, share: Share) -> Iterator[tuple[P
         np.array(counts or (0,) * size, np.int64)
         for counts, size in ((position.source_tokens, len(plan.stores)), (position.length_tokens, len(BIN_NAMES)))
     ]
-    at, number, empty_windows = position, 0, 0
+    start, number, empty_windows = position, 0, 0
     while True:
-        window = pack_window(plan, at.epoch, at.window)
+        window = pack_window(plan, start.epoch, start.window)
         empty_windows = 0 if window.rows else empty_windows + 1
         if empty_windows == plan.windows:
             raise UserError(f"min_document_tokens = {plan.min_document_tokens}: no document of the corpus is that long")
-        next_window = (at.epoch, at.window + 1) if at.window + 1 < plan.windows else (at.epoch + 1, 0)
-        rows = range(at.row, len(window.rows))
-        texts = read_rows(plan, window, [row for row in rows if share.takes(number + row - at.row)])
-        counts = [np.cumsum(table[at.row :], axis=0) for table in tokens_read(plan, window)]
+        next_window = (start.epoch, start.window + 1) if start.window + 1 < plan.windows else (start.epoch + 1, 0)
+        rows = range(start.row, len(window.rows))
+        texts = read_rows(plan, window, [row for row in rows if share.takes(number + row - start.row)])
+        counts = [np.cumsum(table[start.row :], axis=0) for table in tokens_read(plan, window)]
         for offset, row in enumerate(rows):
-            random = np.random.default_rng((plan.seed, 2, at.epoch, at.window, row))
-            batch = _assemble(plan, texts[row], at.batches + offset, random) if row in texts else None
+            random = np.random.default_rng((plan.seed, 2, start.epoch, start.window, row))
+            batch = _assemble(plan, texts[row], start.batches + offset, random) if row in texts else None
             tokens = (tuple((t + c[offset]).tolist()) for t, c in zip(totals, counts, strict=True))
-            next_row = (*next_window, 0) if row + 1 == len(window.rows) else (at.epoch, at.window, row + 1)
-            yield batch, Position(*next_row, at.batches + offset + 1, *tokens)
+            next_row = (*next_window, 0) if row + 1 == len(window.rows) else (start.epoch, start.window, row + 1)
+            yield batch, Position(*next_row, start.batches + offset + 1, *tokens)
         totals = [t + c[-1] if len(c) else t for t, c in zip(totals, counts, strict=True)]
         number += len(rows)
-        at = replace(at, epoch=next_window[0], window=next_window[1], row=0, batches=at.batches + len(rows))
+        start = replace(start, epoch=next_window[0], window=next_window[1], row=0, batches=start.batches + len(rows))
 
 
 def _assemble(
@@ -151,7 +151,7 @@ def _segments(pieces: NDArray[np.int64], slots: NDArray[np.int64], size: int, le
 def _unit_starts(
     plan: BatchPlan, texts: Sequence[NDArray[np.uint32]], random: np.random.Generator
 ) -> NDArray[np.bool_] | None:
-    """Whether a masking unit begins at each token, (tokens,); a unit stays in its piece. None: every token is one."""
+    """Whether a masking unit begins at each token, (tokens,); no unit spans two pieces. None: each token is a unit."""
     if plan.masking.unit == "token":
         return None
     if plan.masking.unit == "word":

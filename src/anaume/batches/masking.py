@@ -24,7 +24,7 @@ class Masking:
     `rate`          fraction of the tokens that are selected; it changes linearly to `final_rate` over `batches` batches
     `mask_share`    fraction of the selected tokens replaced by [MASK]
     `random_share`  fraction of the selected tokens replaced by a random token; the rest keep their token
-    `unit`          what is selected as a whole: a token, a word (by MeCab), or a span
+    `unit`          a token, a word (by MeCab), or a span; each unit is selected as a whole
     `span_length`   mean length of a span in tokens; lengths follow a geometric distribution
     """
 
@@ -37,7 +37,7 @@ class Masking:
     span_length: float = 3.0
 
     def rate_at(self, batch: int) -> float:
-        """The fraction of tokens to select in the stage's batch of this number, counted from 0."""
+        """The fraction of tokens to select in batch `batch` of the stage, counted from 0."""
         return self.rate + (self.final_rate - self.rate) * min(1.0, batch / self.batches)
 
     def slots(self, size: int) -> int:

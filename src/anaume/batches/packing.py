@@ -34,8 +34,8 @@ class Pieces:
 def cut(lengths: Integers, length: int, documents: Literal["split", "truncate"], stops: Stops | None = None) -> Pieces:
     """Cut documents of these lengths (tokens) into pieces of at most `length` slots; an empty document has no piece.
 
-    `stops(i, capacity)` returns the ends of the pieces of document i, which is longer than `capacity` tokens. None
-    fills every piece but a document's last.
+    `stops(i, capacity)` returns the ends of the pieces of document i, which is longer than `capacity` tokens. With
+    None every piece is full, except the last one of a document.
     """
     capacity = length - SPECIALS
     if documents == "truncate":
@@ -62,13 +62,13 @@ def sentence_stops(ids: NDArray[np.uint32], capacity: int, ends_sentence: NDArra
     A piece ends with the last sentence that ends in its last eighth, and otherwise when it is full.
     `ends_sentence`, (vocabulary,), marks the ids that end a sentence.
     """
-    stops, at = [], 0
-    while len(ids) - at > capacity:
-        full = at + capacity
+    stops, start = [], 0
+    while len(ids) - start > capacity:
+        full = start + capacity
         last_eighth = full - capacity // 8
         ends = np.flatnonzero(ends_sentence[ids[last_eighth:full]])
-        at = last_eighth + int(ends[-1]) + 1 if len(ends) else full
-        stops.append(at)
+        start = last_eighth + int(ends[-1]) + 1 if len(ends) else full
+        stops.append(start)
     return [*stops, len(ids)]
 
 

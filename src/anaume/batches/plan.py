@@ -18,7 +18,7 @@ from anaume.tokenizer.vocabulary import Vocabulary
 
 # Rows that a window should fill: enough for tight packing, and few enough to pack quickly.
 WINDOW_ROWS = 256
-# Documents in the sample from which a stage estimates the lengths of the corpus's documents.
+# Number of documents whose lengths a stage reads to estimate the lengths of the whole corpus.
 SAMPLE = 1 << 16
 
 
@@ -60,7 +60,7 @@ class BatchPlan:
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The tokenizer's ids by use."""
+        """Properties of the tokenizer's ids."""
         return Vocabulary(self.tokenizer)
 
     def lengths_of(self, source: NDArray[np.int64], document: NDArray[np.int64]) -> NDArray[np.int64]:

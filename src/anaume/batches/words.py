@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from anaume.errors import UserError
 
-# Half of a character at the border of a piece, and NUL, at which MeCab stops reading. Each stands for one byte.
+# A byte of a character cut at the border of a piece, or NUL, at which MeCab stops reading.
 _UNREADABLE = re.compile("[\udc80-\udcff\0]")
 
 
@@ -36,9 +36,9 @@ def word_starts(ids: Sequence[int] | NDArray[Any], surfaces: Sequence[bytes]) ->
     """
     of_ids = [surfaces[i] for i in ids]
     text = _UNREADABLE.sub("?", b"".join(of_ids).decode(errors="surrogateescape"))
-    begins, at = {0}, 0
+    begins, offset = {0}, 0
     for node in _tagger().parseToNodeList(text):
-        begins.add(at)
-        at += len((node.white_space + node.surface).encode())
+        begins.add(offset)
+        offset += len((node.white_space + node.surface).encode())
     offsets = np.cumsum([0, *map(len, of_ids)])[:-1]
     return np.isin(offsets, list(begins))

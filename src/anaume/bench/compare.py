@@ -1,8 +1,8 @@
 """`anaume bench`: this machine, anaume beside the loop that a user of Hugging Face's libraries would write.
 
-Comes in: a recipe with one stage. Goes out: a table, and the steps one by one as JSON. The rule: both sides read the
-same documents in the same order and take an optimizer step per micro-batch, and only text counts, not padding. The
-sides take turns, each time in a process of its own, so that each has its own peak of memory; before and after its
+Comes in: a recipe with one stage. Goes out: a table, and every step as JSON. The rule: both sides read the same
+documents in the same order and take an optimizer step per micro-batch, and only text counts, not padding. The sides
+take turns, each time in a process of its own, so that each has its own peak of memory; before and after its
 steps the process measures the speed of the machine at that moment.
 """
 
@@ -65,7 +65,7 @@ def measure_in_child(job: BenchJob) -> Round:
     command = [sys.executable, "-m", "anaume.bench.process", json.dumps(asdict(job))]
     child = subprocess.run(command, check=False)
     if child.returncode:
-        advice = "its memory was probably not enough" if child.returncode < 0 else "its own message stands above"
+        advice = "its memory was probably not enough" if child.returncode < 0 else "see its message above"
         raise UserError(
             f"{SIDES[job.side]}: ended with status {child.returncode}: {advice}; expected fewer --rows than {job.rows}"
             " (of the padded loop) or a smaller micro_batch_tokens (of anaume), if memory ran out"

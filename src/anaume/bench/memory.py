@@ -1,4 +1,4 @@
-"""Peak memory of this process; without torch, unless the memory is a GPU's."""
+"""Peak memory of this process. torch is imported only for the memory of a GPU."""
 
 import re
 import resource

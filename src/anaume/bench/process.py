@@ -37,7 +37,7 @@ from anaume.run import Run
 from anaume.tokenizer.load import load_tokenizer
 from anaume.tokens.build import open_stores
 
-# Least number of timed steps. The step before them is not timed, because it makes the optimizer's moments.
+# Least number of timed steps. One step before them is not timed, because it creates the optimizer's moments.
 FEWEST = 2
 
 
@@ -157,7 +157,7 @@ def measure(job: BenchJob) -> Round:
 
 def main() -> None:
     """Measure the side that the job on the command line names, and write its `Round`."""
-    logging.set_verbosity_error()  # the libraries advise against padding, and this loop is there to pad
+    logging.set_verbosity_error()  # the libraries advise against padding, but this loop pads on purpose
     job = BenchJob(**json.loads(sys.argv[1]))
     write_json(Path(job.out), asdict(measure(job)))
 

@@ -58,5 +58,5 @@ class Round:
 
     @property
     def flops_per_second(self) -> float:
-        """Operations per second that the text needs."""
+        """Operations per second over all steps, counting only those that the text needs."""
         return sum(step.flops for step in self.steps) / sum(step.seconds for step in self.steps)

@@ -35,7 +35,7 @@ def summarize(recipe: Recipe, vocab_size: int, rows: int, rounds: Sequence[Round
 
 
 def _summarize_side(rounds: Sequence[Round]) -> dict[str, Any]:
-    """Medians over the rounds; memory is the highest one, and MFU the share of the highest peak of all rounds."""
+    """Medians over the rounds. Memory is the highest of all rounds, and MFU a share of the highest peak of all."""
     peaks = [peak for measured in rounds for peak in measured.peaks]
     steps = [step for measured in rounds for step in measured.steps]
     return {

@@ -1,6 +1,6 @@
 """The command line: one file per group of verbs, one function per verb.
 
-Everything that a verb needs is imported inside its function, so that `--help` and most mistakes take a moment only.
+Everything that a verb needs is imported inside its function, so that `--help` and most errors appear at once.
 """
 
 import os

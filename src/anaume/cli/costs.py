@@ -19,10 +19,10 @@ def plan(
     document_tokens: Annotated[float | None, typer.Option(min=1, help="mean tokens of a document (1,000)")] = None,
     padding: Annotated[
         str,
-        typer.Option(help="instead: fraction of padding with one document per row; one number, or one for each stage"),
+        typer.Option(help="share of padding in one-document rows, in place of --document-tokens; one, or one a stage"),
     ] = "",
     vocab_size: Annotated[
-        int, typer.Option(min=0, show_default=False, help="entries of the tokenizer, where they can't be looked up")
+        int, typer.Option(min=0, show_default=False, help="entries of the tokenizer, if its size is not known")
     ] = 0,
     changes: Changes = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
@@ -68,19 +68,19 @@ def bench(
     corpus: Annotated[str, typer.Option(help="a glob of files, in place of the recipe's corpus")] = "",
     tokenizer: Annotated[str, typer.Option(help="a folder or .model file, in place of the recipe's")] = "",
     stage: Annotated[str, typer.Option(help="stage of the recipe; by default the first one")] = "",
-    length: Annotated[int, typer.Option(min=0, show_default=False, help="tokens, in place of the stage's")] = 0,
-    layers: Annotated[int, typer.Option(min=0, show_default=False, help="in place of the model's")] = 0,
+    length: Annotated[int, typer.Option(min=0, show_default=False, help="tokens, in place of the stage's length")] = 0,
+    layers: Annotated[int, typer.Option(min=0, show_default=False, help="layers, in place of the model's")] = 0,
     hidden: Annotated[
-        int, typer.Option(min=0, show_default=False, help="in place of the model's, in ModernBERT's proportions")
+        int, typer.Option(min=0, show_default=False, help="width, in place of the model's; other widths follow")
     ] = 0,
     rows: Annotated[
         int,
         typer.Option(
-            min=0, show_default=False, help="documents per micro-batch of the padded loop; by default as many slots"
+            min=0, show_default=False, help="documents per batch of the padded loop; by default as many slots as anaume"
         ),
     ] = 0,
-    seconds: Annotated[float, typer.Option(min=0, help="for each side in each round")] = 5.0,
-    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    seconds: Annotated[float, typer.Option(min=0, help="seconds for each side in each round")] = 5.0,
+    rounds: Annotated[int, typer.Option(min=1, help="measurements of each side")] = 3,
     changes: Changes = None,
     out: Annotated[Path | None, typer.Option(help="file for the results, JSON")] = None,
 ) -> None:

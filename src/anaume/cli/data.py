@@ -39,7 +39,7 @@ def tokens(
     tokenizer: Annotated[Path, typer.Option(help="a tokenizer folder")],
     out: Out,
     workers: Annotated[int, typer.Option(min=1, help="processes, or a cluster's tasks, at a time")] = 1,
-    executor: Annotated[Literal["local", "slurm", "ray"], typer.Option(help="who runs them")] = "local",
+    executor: Annotated[Literal["local", "slurm", "ray"], typer.Option(help="where the tasks run")] = "local",
     slurm: Annotated[
         list[str] | None,
         typer.Option(
@@ -82,7 +82,7 @@ def verify(
     folders: Annotated[list[Path], typer.Argument(metavar="FOLDER…", help="folders of tokens, runs, exports")],
     tokenizer: Annotated[Path | None, typer.Option(help="tokenizer folder whose vocabulary is expected")] = None,
 ) -> None:
-    """Check that folders of tokens, runs and exports are whole, and of which vocabulary; exit status 1 if any is not.
+    """Check that folders of tokens, runs and exports are whole and have one vocabulary; exit status 1 if one does not.
 
     Example: anaume verify tokens runs/small my-encoder --tokenizer tokenizer
     """

@@ -22,7 +22,7 @@ Runs = Annotated[list[Path], typer.Argument(metavar="RUN…", help="run director
 
 
 class Tasks(TyperGroup):
-    """The group of commands, which names the accepted tasks when it meets another word."""
+    """The group of commands. An unknown task is an error that names the known ones."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command of a task.
@@ -36,7 +36,7 @@ class Tasks(TyperGroup):
 
 
 class TaskCommand(TyperCommand):
-    """A command that says to which task an option belongs which it doesn't have itself."""
+    """A command that refuses an option of another task and names the tasks that have it."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         """Parse the words of the command line.
@@ -127,7 +127,7 @@ def _parameter(field: "Field[Any]", default: Any, tasks: Sequence[str] = ()) -> 
     """Declare a field of a task's options as an option of the command line."""
     assert default is not MISSING
     owners = f" ({', '.join(tasks)})" if tasks and len(tasks) < len(TASKS) else ""
-    spelling = [f"--{field.name.replace('_', '-')}"]  # said in full, or a switch would get a --no-… beside it
+    spelling = [f"--{field.name.replace('_', '-')}"]  # without a spelling, typer would add --no-… to a switch
     option = typer.Option(*spelling, help=field.metadata["help"] + owners, min=field.metadata["minimum"])
     return _argument(field.name, Annotated[field.type, option], default)
 

@@ -1,4 +1,4 @@
-"""The unit that a corpus is made of."""
+"""Document, the unit of a corpus."""
 
 from dataclasses import dataclass
 

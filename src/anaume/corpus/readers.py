@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 class Part:
     """The unit of reading: files of a source that are read in sequence. `files` is empty for hub and builtin.
 
-    `name` identifies the part among the parts of its source, and stays if the folder is moved or gains files.
+    `name` identifies the part within its source, and does not change if the folder is moved or gains files.
     """
 
     source: Source
@@ -118,7 +118,7 @@ def _parts_of_file(source: Source, file: File) -> list[Part]:
 
 
 def documents(source: Source) -> Iterator[Document]:
-    """Yield the documents of a source: files sorted by name, then the `.txt` files, one document each.
+    """Yield the documents of a source, by file name. The `.txt` files, one document each, come last.
 
     Raises:
         UserError: The source holds tokens or no document, or `parts` or `read` refuses it.

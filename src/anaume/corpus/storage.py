@@ -34,7 +34,7 @@ class File:
 
     `name`     path or URL
     `below`    path relative to the last folder of the glob before its first wildcard
-    `size`     bytes of the whole file when it was listed; 0 if a server does not tell
+    `size`     bytes of the whole file when it was listed; 0 if the server does not say
     `version`  changes with the content: modification time in ns, or the remote file system's version ("" for none)
     `begin`    first byte of the range
     `end`      first byte after the range

@@ -1,1 +1,1 @@
-"""Any Hugging Face encoder through one door: open it, tokenize texts, get hidden states, embeddings or logits."""
+"""Any Hugging Face encoder: open it, tokenize texts, get hidden states, embeddings or logits."""

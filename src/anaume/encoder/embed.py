@@ -11,7 +11,7 @@ from anaume.encoder.states import check_numbers, hidden_states
 from anaume.encoder.tokenize import tokenize
 from anaume.progress import bar
 
-# Texts whose ids are held at a time: the ids of a million texts would not fit in memory as Python integers.
+# Number of texts tokenized at a time: the ids of a million texts would not fit in memory as Python integers.
 TEXTS_AT_ONCE = 16_384
 
 
@@ -26,7 +26,7 @@ class Embeddings:
 def embed_counted(encoder: Encoder, texts: Sequence[str], *, batch_tokens: int = 8192) -> Embeddings:
     """Return the mean of the last hidden states over all tokens of each text, special tokens included.
 
-    The paper's retrieval (section 4.3) and sentence-transformers' mean pooling compute the same.
+    This is the mean pooling of the paper's retrieval (section 4.3) and of sentence-transformers.
     """
     vectors = torch.empty(len(texts), encoder.model.config.hidden_size)
     truncated = 0

@@ -81,7 +81,7 @@ def open_tokenizer(path_or_id: str, *, masked_lm: bool) -> Any:
 
 @contextmanager
 def _one_line_errors(path_or_id: str) -> Iterator[None]:
-    """Turn what transformers raises when it can't open something into one line."""
+    """Turn transformers' errors about a model that it can't open into one line."""
     try:
         yield
     except (OSError, ValueError, ImportError, SafetensorError) as error:
@@ -91,7 +91,7 @@ def _one_line_errors(path_or_id: str) -> Iterator[None]:
 
 @contextmanager
 def quiet_transformers(*, bars: bool) -> Iterator[None]:
-    """Silence transformers' table of unused weights within the block; `load_encoder` checks what matters of it."""
+    """Silence transformers' table of unused and missing weights within the block; `load_encoder` checks the latter."""
     verbosity, bars_enabled = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     if not bars:
@@ -109,7 +109,7 @@ def _max_length(tokenizer: Any, model: Any) -> int:
     positions = getattr(model.config, "max_position_embeddings", None)
     if positions and positions > 0:
         table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
-        # RoBERTa and its family count positions from behind the padding index: 514 rows hold 512 tokens.
+        # RoBERTa and its family begin to count positions after the padding index: 514 rows hold 512 tokens.
         padding = table.padding_idx if isinstance(table, nn.Embedding) else None
         limits.append(positions if padding is None else positions - padding - 1)
     return min(limits)

@@ -1,4 +1,4 @@
-"""Rows of token ids and positions in them → logits at these positions only."""
+"""Rows of token ids, and positions in the rows → logits at these positions only."""
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
@@ -47,7 +47,7 @@ def _flat_positions(positions: Sequence[Sequence[int]], lengths: Sequence[int]) 
 def _logits_of_padded_rows(
     encoder: Encoder, rows: Sequence[Sequence[int]], positions: Sequence[Sequence[int]], batch_tokens: int
 ) -> Iterator[tuple[int, Tensor]]:
-    """Logits from padded rows. If the model's last module is linear, it receives the wanted positions only."""
+    """Logits from padded rows. If the model's last module is linear, it receives only the rows' `positions`."""
     decoder = encoder.model.get_output_embeddings()
     narrow = isinstance(decoder, nn.Linear)
     limit = batch_tokens if narrow else min(batch_tokens, FULL_LOGITS_TOKENS)
@@ -55,7 +55,7 @@ def _logits_of_padded_rows(
         ids, mask = pad(encoder, [rows[i] for i in batch])
         flat = _flat_positions([positions[i] for i in batch], [ids.shape[1]] * len(batch))
         targets = torch.tensor(flat, device=ids.device)
-        hook = decoder.register_forward_pre_hook(lambda _, x, at=targets: x[0].flatten(0, 1)[at]) if narrow else None
+        hook = decoder.register_forward_pre_hook(lambda _, x, i=targets: x[0].flatten(0, 1)[i]) if narrow else None
         try:
             with torch.inference_mode():
                 logits = encoder.model(input_ids=ids, attention_mask=mask).logits

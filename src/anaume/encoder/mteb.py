@@ -4,9 +4,9 @@
     from anaume.encoder.mteb import MtebEncoder
     mteb.evaluate(MtebEncoder("my-encoder"), mteb.get_benchmark("JMTEB(v2)").tasks)
 
-`SentenceTransformer("my-encoder")` works there too and gives equal scores. But mteb gives every model in a local folder
-one name, so the results that it cached for the first would answer for a second. This class names the model and its
-weights, adds prefixes, and embeds without padding. The rule: embeddings are those of `encoder.embed`.
+`SentenceTransformer("my-encoder")` works there too and gives equal scores. But mteb gives all
+models in local folders one name, so it would return the cached results of one model for another. This class names the
+model and its weights, adds prefixes, and embeds without padding. The rule: embeddings are those of `encoder.embed`.
 """
 
 from typing import Unpack

@@ -52,8 +52,8 @@ def batches_by_length(lengths: Sequence[int], batch_tokens: int, *, packed: bool
 def hidden_states(encoder: Encoder, rows: Sequence[Sequence[int]], *, batch_tokens: int) -> Iterator[HiddenStates]:
     """Run the network without its head over rows of ids, in batches that begin with the longest rows.
 
-    Packed and padded rows give the same numbers. Token types are not passed: every model that has them takes zeros
-    then, and a tokenizer returns zeros for a single text.
+    Packed and padded rows give the same numbers. Token types are not passed: models that have them then use
+    zeros, which a tokenizer would also return for a single text.
     """
     packed = isinstance(encoder.model.base_model, ModernBertModel)
     run = _states_of_packed_rows if packed else _states_of_padded_rows
@@ -79,14 +79,14 @@ def _states_of_padded_rows(encoder: Encoder, rows: Sequence[Sequence[int]]) -> T
 def pad(encoder: Encoder, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     """Return ids and attention mask of padded rows, both (rows, longest) int64 on the encoder's device."""
     longest = max(len(row) for row in rows)
-    padding = encoder.tokenizer.pad_token_id or 0  # never attended to, so any id serves where there is none
+    padding = encoder.tokenizer.pad_token_id or 0  # nothing attends to padding, so any id will do
     ids = torch.tensor([[*row, *[padding] * (longest - len(row))] for row in rows])
     mask = torch.arange(longest)[None, :] < torch.tensor([len(row) for row in rows])[:, None]
     return ids.to(encoder.device), mask.long().to(encoder.device)
 
 
 def check_numbers(encoder: Encoder, outputs: Tensor) -> None:
-    """Refuse NaN. NaN compares with nothing, so each metric would turn it into another number, some of them into 1.
+    """Refuse NaN. Every comparison with NaN is false, so metrics would turn it into ordinary numbers, even into 1.
 
     Raises:
         UserError: names the model.

@@ -17,8 +17,8 @@ from anaume.errors import UserError
 from anaume.evals.inputs.cloze import PLACEHOLDER
 from anaume.tokenizer.unigram import SPACE
 
-# Texts to encode a continuation behind; their tokens are cut off again. A private-use character is in no vocabulary, so
-# nothing merges with it. The others serve where it would become an unknown token.
+# A continuation is encoded after one of these texts, whose tokens are then cut off. A private-use character is in no
+# vocabulary, so nothing merges with it. The others are for tokenizers that turn it into an unknown token.
 SENTINELS = ("\ue000", "。", "、", "の", "ア", "a", "1", "-")
 
 
@@ -39,14 +39,14 @@ def plain_ids(tokenizer: Any, text: str) -> list[int]:
 
 @lru_cache(maxsize=16)
 def marks_spaces(tokenizer: Any) -> bool:
-    """Return whether the tokenizer writes "▁" for a space, as SentencePiece does. Only then can a "▁" be too many."""
+    """Return whether the tokenizer writes "▁" for a space, as SentencePiece does; other tokenizers add no "▁"."""
     return any(SPACE in piece for piece in tokenizer.convert_ids_to_tokens(plain_ids(tokenizer, "あ あ")))
 
 
 def continuation_ids(tokenizer: Any, text: str) -> list[int]:
     """Encode a text as the continuation of a word, without the "▁" that a text of its own would get.
 
-    The text is encoded behind a sentinel, whose tokens are cut off. This is exact if no token spans the boundary,
+    The text is encoded after a sentinel, whose tokens are cut off. This is exact if no token spans the boundary,
     because the best segmentation of the whole then consists of those of its two parts.
 
     Raises:
@@ -77,7 +77,7 @@ def naive(encoder: Encoder, text: str, counts: Sequence[int]) -> MaskedRow:
 
 
 def careful(encoder: Encoder, text: str, counts: Sequence[int], lead: Sequence[int] = ()) -> MaskedRow:
-    """Encode `text` with `counts[i]` masks for the i-th placeholder, and without any "▁" that the text does not have.
+    """Encode `text` with `counts[i]` masks for the i-th placeholder, and add no "▁" that the text does not have.
 
     A space before a blank belongs to the word in the blank ("is [MASK]" hides "▁Paris"), so it is dropped. `lead` are
     ids to keep before the first mask, see `answer_ids`.

@@ -86,7 +86,7 @@ class Checkpoint:
     tokens: int
 
     def place(self, record: Record) -> Record:
-        """Note in a record which checkpoint it is of."""
+        """Return the record with the name, stage, step and tokens of this checkpoint."""
         checkpoint = {"stage": self.name.stage, "step": self.name.step, "tokens": self.tokens}
         return replace(record, model=self.name.model, checkpoint=checkpoint)
 
@@ -126,7 +126,7 @@ def _measure(evaluation: Evaluation, subject: Subject) -> Iterator[Record]:
 
 
 def _provenance(of_inputs: Mapping[str, Any], subject: Subject) -> dict[str, Any]:
-    """Provenance of a record: the inputs', with the weights and the number format."""
+    """Provenance of a record: its inputs, the weights and the number format."""
     return {**of_inputs, "revision": revision_of(subject.path), "precision": PRECISION}
 
 
@@ -146,7 +146,7 @@ def _measure_baselines(evaluation: Evaluation, seed: int, out: Path) -> Iterator
 
 
 def _builtin_inputs(run: Run, recipe: Recipe, choices: Mapping[str, Any]) -> dict[str, Path]:
-    """The built-in corpus's own questions and pairs, for a run that trained on it and whose user gives none."""
+    """The built-in corpus's questions and pairs for a run that trained on it, unless the user gives others."""
     if not any(source.builtin for source in recipe.corpus.train):
         return {}
     folder = run.tasks

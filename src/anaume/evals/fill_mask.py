@@ -58,7 +58,7 @@ class Prediction:
 class _Attempt:
     """One answer to one question in one variant ("" or "naive_").
 
-    `targets`  for each mask the ids that are right there; None if the vocabulary lacks a part of the answer
+    `targets`  for each mask the ids that are right; None if the vocabulary lacks a part of the answer
     `shown`    whether its predictions go into the record's details
     """
 
@@ -79,7 +79,7 @@ def predict(encoder: Encoder, text: str, k: int = 5) -> list[Prediction]:
 
 
 def predict_variants(encoder: Encoder, text: str, k: int = 5) -> dict[str, list[Prediction]]:
-    """Return the k most probable fillings of the careful row as "" and, if the naive row differs, its own as "naive_".
+    """Return variant → its k most probable fillings: "" is the careful row, "naive_" the naive row if it differs.
 
     Raises:
         UserError: no [MASK] in the text, or blanks too far apart for the model.
@@ -129,7 +129,7 @@ def evaluate(
     batch_tokens: int = 8192,
     seed: int = 0,
 ) -> Record:
-    """Score cloze questions: accuracy_at_1, accuracy_at_5, mrr (over the whole vocabulary), and naive_… of each.
+    """Score cloze questions: accuracy_at_1, accuracy_at_5, mrr (over the whole vocabulary), each also as naive_….
 
     `data` is the file of the questions, which the record names. Each row of `details` holds a question's text and
     answers, the k most probable fillings (of as many masks as its first answer has tokens) and its rank. The rank is

@@ -107,12 +107,12 @@ def draw_texts(random: np.random.Generator, texts: Iterable[str], count: int, or
 
 
 def different_pairs(random: np.random.Generator, pairs: int, count: int) -> tuple[Tensor, Tensor]:
-    """Draw `count` pairs, or all if there are fewer, among 2 × `pairs` texts: the queries, then the positives.
+    """Draw `count` pairs (or all, if there are fewer) of 2 × `pairs` texts: first the queries, then the positives.
 
     No pair is drawn twice, and none is a positive pair. Returns the indices of the first and of the second texts.
     """
-    # With the texts in a circle, a text's partner is half way round. Every other text is nearer on one of the two ways,
-    # so counting forward by 1 to pairs − 1 steps from each text gives each pair once.
+    # With the texts in a circle, the two texts of a positive pair lie opposite each other. For any other two texts, one
+    # is 1 to pairs − 1 steps ahead of the other, so these steps from each text give each pair once.
     texts = 2 * pairs
     total = texts * (pairs - 1)
     numbers = torch.from_numpy(random.choice(total, min(count, total), replace=False, shuffle=False))

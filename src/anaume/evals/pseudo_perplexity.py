@@ -188,10 +188,10 @@ def masked_losses(encoder: Encoder, ids: Tensor, places: Tensor, *, batch_tokens
         states = masked_states(model.model, device_ids, device_places, mask_id, batch_tokens=batch_tokens)
         targets = device_ids[device_places]
         with torch.inference_mode():
-            for at in torch.arange(len(places)).split(LOGITS_AT_ONCE):
-                logits = model.decoder(model.head(states[at])).float()
+            for part in torch.arange(len(places)).split(LOGITS_AT_ONCE):
+                logits = model.decoder(model.head(states[part])).float()
                 check_numbers(encoder, logits)
-                losses[at] = F.cross_entropy(logits, targets[at], reduction="none").cpu()
+                losses[part] = F.cross_entropy(logits, targets[part], reduction="none").cpu()
         return losses
     copies = ids.repeat(len(places), 1)
     copies[torch.arange(len(places)), places] = mask_id

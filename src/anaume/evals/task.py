@@ -38,10 +38,10 @@ Options = TypeVar("Options", bound=TaskOptions)
 
 @dataclass(frozen=True)
 class Request(Generic[Options]):
-    """A user's wish to evaluate models on a task.
+    """The models, options and folder of an evaluation of one task.
 
     `models`  folders or Hub ids
-    `out`     folder of the records; what a task keeps for later calls lies there too, in names that begin with a dot
+    `out`     folder of the records, and of the files that a task keeps for later calls (their names begin with a dot)
     `run`     the run whose checkpoints the models are: its own validation corpus stands in for texts that are not given
     """
 
@@ -82,7 +82,7 @@ class Evaluation:
 
     `measure`     measures a model; JGLUE gives several records, most tasks one
     `provenance`  settings that identify the inputs by checksums. Two records of equal provenance, weights and seed hold
-                  equal numbers, so the second is not measured. None: the task itself knows what it has done before.
+                  equal numbers, so the second is not measured. None: the task itself skips what it has measured before.
     `baselines`   pseudo-models to measure beside the models
     """
 

@@ -139,5 +139,5 @@ TASKS = {
 
 
 def owners_of(name: str) -> list[str]:
-    """Return the names of the tasks that have an option, given by its field's name."""
+    """Return the names of the tasks whose options have the field `name`."""
     return [task.name for task in TASKS.values() if name in task.options.__dataclass_fields__]

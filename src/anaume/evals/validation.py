@@ -46,7 +46,7 @@ Floats = NDArray[np.float64]
 
 
 def tokenizer_of(encoder: Encoder, path_or_id: str) -> Tokenizer:
-    """Return a model's tokenizer for building token stores. Without a tokenizer.json (MeCab), transformers' own runs.
+    """Return a model's tokenizer for building token stores. Without a tokenizer.json (MeCab), transformers encodes.
 
     Raises:
         UserError: the tokenizer has no mask, cls, sep or pad token.

@@ -46,7 +46,7 @@ def export(run: Run, name: CheckpointName, out: Path, average: int = 1) -> Path:
     recipe = run.recipe()
     stage = next(stage for stage in recipe.stage if stage.name == name.stage)
     network = _network(run, of_stage[-average:], recipe, stage)
-    logging.disable_progress_bar()  # a single shard is written
+    logging.disable_progress_bar()  # one file needs no bar
     with folder_atomic(out) as temporary:
         network.save_pretrained(temporary)
         _change(temporary / "config.json", _older_spelling(recipe, network))

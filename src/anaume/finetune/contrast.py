@@ -1,6 +1,6 @@
 """Supervised contrastive fine-tuning: an encoder and labelled pairs of texts → a folder of a sentence encoder.
 
-Training of this kind sets ruri apart from the other rows of the paper's Table 4 and Figure 3. The pairs come from
+ruri is trained in this way, unlike the other models of the paper's Table 4 and Figure 3. The pairs come from
 JGLUE's JNLI and JSTS, or from JSON lines of `query`, `positive`. The folder opens in sentence-transformers and in
 `anaume eval`, and has no masked-LM head. The rule: a record of the training data is written into the folder.
 """

@@ -32,9 +32,9 @@ class Example:
 
 @dataclass(frozen=True)
 class Head:
-    """What a task asks of a network: the kind of prediction, and for "classes" the number of classes.
+    """The head that a task needs: the kind of prediction, and for "classes" the number of classes.
 
-    `task` is the name that error messages give.
+    `task` is its name in error messages.
     """
 
     task: str

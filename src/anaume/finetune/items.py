@@ -21,7 +21,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What the network learns from at a time.
+    """The unit that the network is trained on.
 
     `rows`    a single row; for a choice, one row per choice
     `target`  the similarity, or the number of the class or choice; for a span, its first and last token in the row
@@ -70,7 +70,7 @@ def _has_types(tokenizer: Any) -> bool:
 
 
 def _rows(tokenizer: Any, texts: Sequence[tuple[str, ...]], max_length: int) -> tuple[list[Row], int]:
-    """Encode texts or pairs of texts; the second value is the number of those that were cut."""
+    """Encode texts or pairs of texts; return the rows and the number of those that were cut."""
     sides = [list(side) for side in zip(*texts, strict=True)]
     encoded = tokenizer(*sides, verbose=False)
     ids: list[list[int]] = encoded["input_ids"]

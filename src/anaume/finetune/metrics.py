@@ -1,4 +1,4 @@
-"""Predictions and labels → numbers.
+"""Predictions and labels → scores.
 
 Where a measure is not defined (a constant or non-finite prediction has no correlation) it is 0, so that a training that
 diverged ranks last.

@@ -1,7 +1,7 @@
 """An encoder with a task's head: rows of ids → logits → loss.
 
-ModernBERT takes the examples of a batch end to end in one packed row; any other model takes them padded to the longest
-one. The heads are transformers' own. The rule: the network equals transformers' ForSequenceClassification,
+ModernBERT reads the examples of a batch end to end in one packed row; other models read them padded to the longest.
+The heads are transformers' own. The rule: the network equals transformers' ForSequenceClassification,
 ForMultipleChoice or ForQuestionAnswering on the same batches. Packing, and the embedding table cut to the ids that the
 task uses, change nothing but the time.
 """
@@ -67,7 +67,7 @@ class UsedEmbedding(nn.Module):
         self.lookup: Tensor
         used = torch.from_numpy(ids).to(table.weight.device)
         self.weight = nn.Parameter(table.weight.detach()[used].clone())
-        lookup = torch.full((table.num_embeddings,), -1, device=used.device)  # −1 is no row: asking for it fails
+        lookup = torch.full((table.num_embeddings,), -1, device=used.device)  # −1 is no row, so looking it up fails
         lookup[used] = torch.arange(len(used), device=used.device)
         self.register_buffer("lookup", lookup, persistent=False)
         padding = -1 if table.padding_idx is None else int(lookup[table.padding_idx])

@@ -121,8 +121,8 @@ def _characters(tokenizer: Any, texts: list[str]) -> list[tuple[list[int], Chara
 def align(tokens: Sequence[str], text: str) -> Characters:
     """Return each token's characters in the text, for a tokenizer without offsets (BERT's with MeCab).
 
-    Both are compared in NFKC form and lower case, to which such tokenizers normalise. A token must follow the one
-    before it. A token that does not (an unknown word) stands for everything up to the next token that is found.
+    Tokens and text are compared in NFKC form and lower case, as such tokenizers normalise. A token must directly follow
+    the one before it. One that does not (an unknown word) gets all characters up to the next token that is found.
     """
     origin = [i for i, character in enumerate(text) for _ in _folded(character)]  # index in `folded` → index in `text`
     folded = "".join(_folded(character) for character in text)
@@ -130,9 +130,9 @@ def align(tokens: Sequence[str], text: str) -> Characters:
     place, lost = 0, False
     for token in tokens:
         surface = _folded(token).removeprefix("##")
-        at = folded.find(surface, place) if surface else -1
-        lost = at < 0 or (not lost and bool(folded[place:at].strip()))
-        spans.append((place, -1) if lost else (at, at + len(surface)))
+        start = folded.find(surface, place) if surface else -1
+        lost = start < 0 or (not lost and bool(folded[place:start].strip()))
+        spans.append((place, -1) if lost else (start, start + len(surface)))
         place = spans[-1][0] if lost else spans[-1][1]
     origin.append(len(text))
     next_start = len(folded)

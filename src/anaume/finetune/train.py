@@ -20,8 +20,8 @@ from anaume.finetune.examples import Head, Kind
 from anaume.finetune.items import Encoded, Item
 from anaume.finetune.network import build_network, logits, loss_of, use_only
 
-# Examples per batch, as in the paper (section 4.1). The rest is what JGLUE's scripts use: the defaults of transformers'
-# Trainer, and a tenth of the steps to warm up. Their weight decay is 0, which makes `UsedEmbedding` exact.
+# Examples per batch, as in the paper (section 4.1). The other values are those of JGLUE's scripts: the defaults of
+# transformers' Trainer, and a warm-up of a tenth of the steps. Weight decay is 0, which makes `UsedEmbedding` exact.
 BATCH = 32
 WARMUP = 0.1
 BETAS, EPSILON, CLIP = (0.9, 0.999), 1e-8, 1.0
@@ -30,7 +30,7 @@ PREDICT_TOKENS = 8_192
 
 @dataclass(frozen=True)
 class Settings:
-    """What may differ between two trainings on the same items."""
+    """The hyperparameters that a grid of trainings varies."""
 
     learning_rate: float
     epochs: int

@@ -26,7 +26,7 @@ REFERENCE = "anaume_reference"
 
 # Queries per block in local layers. With windows of ±64 a block of 128 queries attends to 256 keys.
 BLOCK = 128
-# Scores that a global layer holds at a time in bfloat16 on a CPU: 16 MB, about the size of the cache.
+# Attention scores that a global layer computes at a time in bfloat16 on a CPU: 16 MB, about the size of the cache.
 SCORES = 1 << 23
 
 
@@ -76,7 +76,7 @@ def packed_rows(model: PreTrainedModel) -> Iterator[None]:
 def reference_attention(
     _module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Layout, **kwargs: Any
 ) -> tuple[Tensor, None]:
-    """Plain masked attention: slow and short, the reference of the tests."""
+    """Attention as one masked product: slow, but short enough to check by eye. Tests compare the fast paths with it."""
     documents = attention_mask.document_of
     allowed = documents[:, None] == documents[None, :]
     if (reach := _reach(kwargs)) is not None:
@@ -149,7 +149,7 @@ def _per_document(query: Tensor, key: Tensor, value: Tensor, layout: Layout, sca
 
 
 class _DocumentAttention(torch.autograd.Function):
-    """Attention within whole documents in bfloat16 on a CPU: a part of the queries at a time against all keys.
+    """Attention within whole documents in bfloat16 on a CPU: some queries at a time against all keys.
 
     Query (already scaled), key and value are (documents × H, L, D) each. torch's own function reaches a third of the
     speed of a plain product here. The backward pass recomputes the softmax, so the memory kept grows with L and not
@@ -179,7 +179,7 @@ class _DocumentAttention(torch.autograd.Function):
 
 
 def _parts(query: Tensor) -> Iterator[slice]:
-    """Slices of the queries, (documents × H, L, D): each has about SCORES scores against all L keys."""
+    """Slices of the queries, (documents × H, L, D), each with about SCORES scores against all L keys."""
     documents, length, _ = query.shape
     size = max(BLOCK, SCORES // (documents * length))
     return (slice(start, start + size) for start in range(0, length, size))
@@ -191,9 +191,10 @@ def _through_softmax(gradient: Tensor, shares: Tensor) -> Tensor:
 
 
 def _banded(query: Tensor, key: Tensor, value: Tensor, layout: Layout, reach: int, scaling: float) -> Tensor:
-    """Attention of local layers on a CPU or in float32: blocks of B queries against the K = B + 2 × halo keys around.
+    """Attention of local layers on a CPU or in float32, in blocks of B queries.
 
-    The mask excludes keys out of reach and keys of other documents.
+    The keys of a block are its own and a halo on each side: K = B + 2 × halo. The mask excludes keys out of reach and
+    keys of other documents.
     """
     halo = _halo(reach)
     tokens = query.shape[2]
@@ -213,7 +214,7 @@ class _BlockAttention(torch.autograd.Function):
     """Attention of many small blocks in bfloat16 on a CPU: batched products over all blocks at once.
 
     Query (already scaled) is (H, N, B, D), key and value are (H, N, K, D), and the additive mask is (1, N, B, K);
-    the result is (H, N, B, D). torch's own function takes one block after the other and three times as long.
+    the result is (H, N, B, D). torch's own function computes the blocks one by one, which takes three times as long.
     """
 
     @staticmethod

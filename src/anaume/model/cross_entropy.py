@@ -3,8 +3,8 @@
 With 99,574 entries the logits of a micro-batch of 8,192 tokens take a gigabyte, and their gradient takes another. This
 module computes the logits in tiles of some rows by some entries, and uses each tile while it is in the cache. The
 softmax is the online one: sums are rescaled when a larger logit appears (Milakov and Gimelshein, arXiv 1805.02867). The
-forward pass also computes the gradients, and the backward pass only scales them. The idea is that of "Cut your losses"
-(arXiv 2411.09009), without its kernels.
+forward pass also computes the gradients, and the backward pass only scales them. The idea comes from "Cut your
+losses" (arXiv 2411.09009); its kernels are not used.
 
 A tile has the dtype of the rows; sums over tiles and over blocks are float32.
 

@@ -18,7 +18,7 @@ from anaume.recipe import Model
 if TYPE_CHECKING:  # `anaume plan` needs the arithmetic only
     import torch
 
-# Seconds of a product that only a CPU without bfloat16 instructions exceeds: it would take minutes to measure.
+# A large product is not timed if it would take more seconds than this, as on a CPU without bfloat16 instructions.
 SLOW_PRODUCT = 10.0
 
 
@@ -52,7 +52,7 @@ DEVICES = {
 
 @dataclass(frozen=True)
 class Flops:
-    """Operations of a forward and a backward pass by part; `head` is everything behind the last layer."""
+    """Operations of a forward and a backward pass by part; `head` is everything after the last layer."""
 
     matrices: float
     global_attention: float

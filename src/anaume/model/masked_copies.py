@@ -29,7 +29,7 @@ from anaume.model.attention import layout_of, packed_rows
 
 GLOBAL = "full_attention"
 QUERIES_AT_ONCE = 256  # in layer 0: 256 × 8,192 scores of a head in float64 take 16 MB
-LEAST = 1e-9  # float64 has 16 digits; a result divided by this keeps 7
+LEAST = 1e-9  # smallest divisor: float64 has 16 digits, and a result divided by this keeps 7
 
 Rope = tuple[Tensor, Tensor]  # cosines and sines, (tokens, D) each
 
@@ -60,7 +60,7 @@ def supports(model: ModernBertModel) -> bool:
 def masked_states(model: ModernBertModel, ids: Tensor, places: Tensor, mask_id: int, *, batch_tokens: int) -> Tensor:
     """The last hidden state at each place of the document with that place masked: ids (n,), places (P,) → (P, C).
 
-    The copies in memory at a time have at most `batch_tokens` tokens, or are one copy.
+    A batch has as many copies as fit into `batch_tokens` tokens, and at least one.
     """
     layers: Any = model.layers
     kinds = [layer.attention_type for layer in layers]
@@ -129,9 +129,9 @@ def _first_layer(
 ) -> Tensor:
     """Layer 0 of each copy, by correcting the attention of the unmasked document: (c, n, C) → (c, n, C).
 
-    A token's attention gave the share a to the token that is now masked, whose value is v. The mask has the weight b
-    in the same units and the value u. The new result is (result − a v + b u) / (1 − a + b), in float64. It is computed
-    from scratch where the divisor is below LEAST or above its inverse, and for the masks, whose query is another one.
+    A token's attention gave the share a to the token that is now masked, whose value is v. The mask has the weight b,
+    by the same denominator, and the value u. The new result is (result − a v + b u) / (1 − a + b), in float64. It is
+    computed from scratch where the divisor is below LEAST or above its inverse, and at the masks with their own query.
     """
     copy = torch.arange(len(copies), device=copies.device)
     query, key, value = _project_in_double(layer, copies[copy, places], (rope[0][places], rope[1][places]))

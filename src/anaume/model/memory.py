@@ -34,8 +34,8 @@ def parameters(model: Model, vocab_size: int) -> Parameters:
     """Numbers of weights of a recipe's model."""
     hidden = model.hidden
     per_layer = 4 * hidden**2 + 3 * hidden * model.intermediate
-    # Two norms per layer, except that layer 0 has no attention norm; one each of embeddings, last layer and head. The
-    # only bias is the decoder's.
+    # Each layer has two norms, but layer 0 lacks the attention norm; the embeddings, the last layer and the head have
+    # one each. The only bias is the decoder's.
     norms = 2 * model.layers + 2
     return Parameters(vocab_size * hidden, model.layers * per_layer + hidden**2, norms * hidden + vocab_size)
 

@@ -108,7 +108,7 @@ def config(model: Model, tokenizer: Tokenizer, vocab_size: int) -> ModernBertCon
 def build(
     model: Model, tokenizer: Tokenizer, seed: int, device: torch.device = CPU, kept: Path | None = None
 ) -> ModernBertForMaskedLM:
-    """A network on `device` with seeded weights or those of `model.init`; the vocabulary padded to a multiple of 64.
+    """A network on `device` with seeded weights or those of `model.init`. Its vocabulary is padded to a multiple of 64.
 
     `kept` is a file that `keep_config` wrote. If it exists, the network is built from it with seeded weights, and
     `init` is not opened: the caller loads the weights of a checkpoint. Older runs do not have the file.
@@ -206,16 +206,16 @@ def set_gradient_checkpointing(network: ModernBertForMaskedLM, on: bool) -> None
 
 
 def scored_states(network: ModernBertForMaskedLM, inputs: ModelInputs) -> Tensor:
-    """The decoder's input at the scored slots, (M, hidden). The head therefore costs 30 % of that of a whole row."""
+    """The decoder's input at the scored slots, (M, hidden). The head skips all other slots (70 %)."""
     states = packed_states(network.model, inputs.input_ids, inputs.position_ids, inputs.layout)
     scored: Tensor = network.head(states.index_select(0, inputs.scored))
     return scored
 
 
 def product_dtype(device: torch.device, precision: Precision = "auto") -> torch.dtype:
-    """The dtype of matrix products: that of `precision`, or for "auto" bfloat16 on CUDA and float32 elsewhere."""
-    half = device.type == "cuda" if precision == "auto" else precision == "bfloat16"
-    return torch.bfloat16 if half else torch.float32
+    """The dtype of matrix products in this precision; "auto" is bfloat16 on CUDA and float32 elsewhere."""
+    in_bfloat16 = device.type == "cuda" if precision == "auto" else precision == "bfloat16"
+    return torch.bfloat16 if in_bfloat16 else torch.float32
 
 
 def mixed_precision(device: torch.device, precision: Precision = "auto") -> torch.autocast:
@@ -245,12 +245,12 @@ def scores(network: ModernBertForMaskedLM, inputs: ModelInputs, precision: Preci
 
 
 def weights_of(network: nn.Module) -> dict[str, Tensor]:
-    """The parameters by name, tied ones once, as a checkpoint stores them."""
+    """The parameters by name, as a checkpoint stores them; tied parameters appear once."""
     return {name: parameter.detach() for name, parameter in network.named_parameters()}
 
 
 def load_weights(network: nn.Module, files: Sequence[Path]) -> None:
-    """Load the mean of the weights in `files`, each with the content of `weights_of`, onto the network's device."""
+    """Set the weights to the mean of those in `files`, each of which holds the content of `weights_of`."""
     with torch.no_grad():
         for number, file in enumerate(files):
             weights = load_file(file)

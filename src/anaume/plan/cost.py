@@ -38,8 +38,8 @@ def plan(
 ) -> Plan:
     """Cost of a recipe on `gpus` GPUs of the kind `device`. `mfu` and `padding` hold one number, or one per stage.
 
-    `mfu` is the share of the peak that goes into the arithmetic of a way, which includes padding and unneeded logits
-    where the way has them. `padding` is the share of a padded row that holds no text; it replaces `document_tokens`.
+    `mfu` is the share of the peak at which the arithmetic of a way runs, its padding and unneeded logits included.
+    `padding` is the share of a padded row that holds no text; it replaces `document_tokens`.
 
     Raises:
         UserError: an unknown device; a batch that can't be divided among the GPUs; a number out of its range.
@@ -148,7 +148,7 @@ def _flops_per_slot(model: Model, vocab_size: int, pieces: PieceLengths, scored:
 
 
 def _disk(recipe: Recipe, stages: Sequence[StagePlan]) -> Disk:
-    """Disk that the checkpoints take: weights and moments; the run's first checkpoint has no moments yet."""
+    """Disk that the checkpoints take: weights and moments, but no moments in the run's first one."""
     count, stays, passes = 1, stages[0].memory["weights"], 0
     for stage, stage_plan in zip(recipe.stage, stages, strict=True):
         size = sum(part for name, part in stage_plan.memory.items() if name == "weights" or "moment" in name)

@@ -14,7 +14,7 @@ from anaume.batches.packing import cut
 from anaume.errors import UserError
 from anaume.recipe import Stage
 
-# Documents from which the lengths of pieces are computed, and the number of pieces above which there are fewer.
+# Number of documents to cut into pieces; fewer if they would make more than _MOST_PIECES pieces.
 _SAMPLE = 1 << 16
 _MOST_PIECES = 1e7
 

@@ -51,7 +51,7 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class Disk:
-    """Number and bytes of the checkpoints that stay, and most bytes of those that later ones replace (`passes`)."""
+    """Checkpoints that stay, their bytes, and the most bytes at a time of those that are removed later (`passes`)."""
 
     checkpoints: int
     stays: int

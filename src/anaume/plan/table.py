@@ -59,7 +59,7 @@ def _costs(plan: Plan, stage: StagePlan) -> Table:
     table.add_row("slots a second on each GPU", *(f"{way.slots / way.seconds / plan.gpus:,.0f}" for way in ways))
     table.add_row(f"time at {stage.mfu:.1%} of the peak", *(_time(way.seconds) for way in ways), style="bold")
     table.add_row("GPU-hours", *(_hours(way.gpu_hours) for way in ways))
-    table.add_row("of the first column's", *(f"{way.seconds / first.seconds:.0%}" for way in ways))
+    table.add_row("share of the first column", *(f"{way.seconds / first.seconds:.0%}" for way in ways))
     return table
 
 
@@ -76,7 +76,7 @@ def _total(plan: Plan) -> Table:
     seconds = [sum(way.seconds for way in ways) for ways in columns]
     table.add_row("time", *map(_time, seconds), style="bold")
     table.add_row("GPU-hours", *(_hours(sum(way.gpu_hours for way in ways)) for ways in columns))
-    table.add_row("of the first column's", *(f"{value / seconds[0]:.0%}" for value in seconds))
+    table.add_row("share of the first column", *(f"{value / seconds[0]:.0%}" for value in seconds))
     return table
 
 

@@ -28,7 +28,7 @@ from anaume.recipe import Recipe
 from anaume.run import STATE, CheckpointName, Run
 
 OPTIMIZER = "optimizer.safetensors"
-# The disk is full, or the quota of the user is.
+# Error numbers of a full disk and of an exhausted quota.
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # Prefix of a damaged checkpoint's name. The run ignores the folder; its owner may inspect or remove it.
 DAMAGED_PREFIX = "damaged-"
@@ -113,7 +113,7 @@ def _save(tensors: dict[str, Tensor], file: Path) -> None:
 def prune(run: Run, recipe: Recipe) -> None:
     """Remove the checkpoints that no rule of their stage keeps: `keep_every`, `keep_steps` and `keep_last`.
 
-    The last checkpoint counts as the newest, because `set_aside` removes those after the point of a resume.
+    The last checkpoint in the order of training is the newest: a resume renames those after its point (`set_aside`).
     """
     names = run.checkpoints()
     stages = {stage.name: stage for stage in recipe.stage}
@@ -128,7 +128,7 @@ def prune(run: Run, recipe: Recipe) -> None:
 
 
 def latest(run: Run) -> State | None:
-    """The state of the last undamaged checkpoint after step 0, None without one. Damaged ones are reported and skipped.
+    """The state of the last undamaged checkpoint after step 0, or None. Damaged checkpoints are reported and skipped.
 
     Raises:
         UserError: all checkpoints after step 0 are damaged; or one can't be read, so that its condition is unknown.

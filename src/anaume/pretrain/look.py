@@ -1,4 +1,4 @@
-"""A run, a stage and an optimizer step → the text that the step read, as lines to find a bad batch."""
+"""A run, a stage and an optimizer step → lines that show the text of the step, to find a bad batch."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ SHOWN_CHARACTERS = 60
 def look(run: Run, stage_name: str, step: int) -> Iterator[str]:
     """A line for each micro-batch and each piece that step `step` of a stage read, before masking.
 
-    Steps are counted from 1. The position of the step follows from the nearest checkpoint before it.
+    Steps are counted from 1. The search begins at the nearest checkpoint before the step.
 
     Raises:
         UserError: the run has no such stage or step.

@@ -117,7 +117,7 @@ def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks
     peak = peak_flops(ranks.device, dtype) * ranks.count
     if ranks.is_main:
         warn_if_bfloat16_is_slower(ranks.device, dtype, peak / ranks.count)
-    with process_group(ranks), StopRequest() as stop:  # not earlier: there is nothing to save yet
+    with process_group(ranks), StopRequest() as stop:  # until here a signal ends the process: there is nothing to save
         last = ranks.broadcast(last)
         network = network or _network(recipe, run, data, ranks, last)
         with Saver(run, recipe) as saver, Trackers(recipe, run, ranks, last) as trackers:
@@ -126,7 +126,7 @@ def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks
 
 
 def _network(recipe: Recipe, run: Run, data: RunData, ranks: Ranks, last: State | None) -> ModernBertForMaskedLM:
-    """The network with the weights of the checkpoint `last`, or before training."""
+    """The network with the weights of the checkpoint `last`, or with its initial weights if that is None."""
     kept = run.network_file if last else None
     network = mlm.build(recipe.model, data.tokenizer, recipe.seed, ranks.device, kept)
     network.train()
@@ -201,7 +201,7 @@ def _train_stage(training: TrainingRun, stage: Stage, state: State) -> State:
             if logs or validates or saves or ranks.device.type == "cpu":
                 _check_finite(training, unchecked)
                 unchecked.clear()
-            # A GPU runs behind the host: the time of its queued steps is complete at each line of the log.
+            # A GPU runs behind the host. The check above waits for it, so the time is right at each line of the log.
             meter.add(time.perf_counter() - start, tokens, _flops(training, micro_batches) * ranks.count)
             if logs:
                 record = _train_record(stage, state, tokens, loss, norm, rate, meter.rates(training.peak))
@@ -219,8 +219,8 @@ def _train_stage(training: TrainingRun, stage: Stage, state: State) -> State:
 def _targets_and_stop(training: TrainingRun, micro_batches: Sequence[PackedBatch]) -> tuple[Tensor, Callable[[], bool]]:
     """Number of tokens to predict on all ranks, (), and a function that returns whether any rank must stop.
 
-    One sum over the ranks holds both. Its copy to the host begins before the step, so that the function does not wait
-    for the step: a GPU has this step queued while the host waits for the step before.
+    One sum over the ranks holds both. Its copy to the host begins before the step, so that the function waits for the
+    previous step only: a GPU already has this step in its queue.
     """
     ranks, stop = training.ranks, training.stop
     targets_and_stop = [sum(batch.targets for batch in micro_batches), bool(stop.signal)]

@@ -35,7 +35,7 @@ def rewind(file: Path, stages: Sequence[str], last: CheckpointName | None) -> No
 
 @dataclass
 class Meter:
-    """Work since the last line: seconds of training without validation and checkpoints, real tokens and FLOPs."""
+    """Work since the last line: seconds of training steps (no validation, no checkpoints), real tokens and FLOPs."""
 
     seconds: float = 0.0
     tokens: int = 0

@@ -43,7 +43,7 @@ def make_objective(network: ModernBertForMaskedLM, ranks: Ranks, compiled: bool,
     """The objective of a stage, whose gradients are averaged over all ranks on the last micro-batch of a step.
 
     `compiled` takes effect only on a GPU in bfloat16. Other attention paths read the documents' lengths as Python
-    integers, so that each row would be a graph of its own.
+    integers, so that each row would need its own graph.
     """
     one_graph = ranks.device.type == "cuda" and product_dtype(ranks.device, precision) == torch.bfloat16
     objective = Objective(network, compiled and one_graph, precision)

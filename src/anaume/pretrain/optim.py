@@ -43,7 +43,7 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 
 
 class Float32Muon(Muon):
-    """Muon with the products of its orthogonalisation in float32; torch's Muon has them in bfloat16 on every device."""
+    """Muon with the products of its orthogonalisation in float32; torch's Muon always uses bfloat16."""
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -68,7 +68,7 @@ def orthogonalise(matrix: Tensor, group: dict[str, Any]) -> Tensor:
     """
     a, b, c = group["ns_coefficients"]
     wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    wide = wide / wide.norm().clamp(min=group["eps"])  # the largest singular value is at most 1 then
+    wide = wide / wide.norm().clamp(min=group["eps"])  # now the largest singular value is at most 1
     for _ in range(group["ns_steps"]):
         gram = wide @ wide.T
         wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)

@@ -1,7 +1,7 @@
 """The processes that train together: rank, world size and device of this process, and sums over all ranks.
 
 `torchrun` and `accelerate launch` set the environment variables RANK, WORLD_SIZE and LOCAL_RANK. Without them a run is
-a single process. Gradients are not summed here but by torch's DistributedDataParallel.
+a single process. torch's DistributedDataParallel sums the gradients.
 """
 
 import os

@@ -40,7 +40,7 @@ def shielded() -> Iterator[None]:
     mask holds from the first instruction of a new process; a handler would only be set after seconds of imports.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    # The tracker would start with the first process and unblock SIGTERM: it starts here, and SIGTERM is blocked again.
+    # Starting multiprocessing's resource tracker unblocks SIGTERM, so it starts here, and SIGTERM is blocked again.
     resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:

@@ -9,7 +9,7 @@ from anaume.pretrain.ranks import Ranks
 from anaume.recipe import Recipe, flat
 from anaume.run import Run, run_id
 
-# Keys of a record that are lists or identify the record.
+# Keys that are not sent: they are lists or identify the record.
 _NOT_CURVES = {"kind", "stage", "step", "source_tokens", "length_tokens"}
 
 
@@ -29,7 +29,7 @@ class Trackers:
         from accelerate import PartialState
         from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
-        PartialState(cpu=ranks.device.type == "cpu")  # the trackers read their process from it
+        PartialState(cpu=ranks.device.type == "cpu")  # the trackers ask it whether this is the main process
         config, name = dict(flat(recipe)), run_id(run)
         options: dict[str, dict[str, Any]] = {
             "tensorboard": {

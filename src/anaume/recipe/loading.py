@@ -44,7 +44,7 @@ def parse(table: dict[str, Any], place: str) -> Recipe:
 
 
 def _apply_change(table: dict[str, Any], change: str) -> None:
-    """Set a key of `table`. An origin of a source or a way to a tokenizer replaces the alternatives to it."""
+    """Set a key of `table`. A new origin of a source, or of the tokenizer, replaces the old one and its options."""
     path, equals, text = change.partition("=")
     if not equals or not path:
         raise UserError(f"--set {change}: not a change; expected key=value, such as stage.0.steps=100")

@@ -16,7 +16,7 @@ SHOWN = 8  # digits of a checksum, and models in a list
 
 
 class AspectValue(NamedTuple):
-    """What a record says of an aspect: the value that must agree, and its words in a caution (none for a checksum)."""
+    """A record's value of an aspect: `identity` must agree, and `words` name it in a caution (empty for a checksum)."""
 
     identity: str
     words: str = ""
@@ -119,7 +119,7 @@ def _of_several_revisions(comparisons: Iterable[Comparison]) -> list[str]:
 
 
 def content(name: str, checksum: str) -> Callable[[Record], AspectValue | None]:
-    """A reader of a file's value: its identity is the checksum, or the name where the record has no checksum."""
+    """A function that reads from a record which file it used, by checksum, or by name if the checksum is missing."""
 
     def read(record: Record) -> AspectValue | None:
         file, digest = (str(record.settings.get(key) or "") for key in (name, checksum))
@@ -131,7 +131,7 @@ def content(name: str, checksum: str) -> Callable[[Record], AspectValue | None]:
 
 
 def setting(key: str) -> Callable[[Record], AspectValue | None]:
-    """A reader of one of the record's settings."""
+    """A function that reads the setting `key` of a record."""
 
     def read(record: Record) -> AspectValue | None:
         value = record.settings.get(key)

@@ -38,7 +38,7 @@ POINTS = 2000  # of one curve; a chart of 1,400 pixels shows no more
 def read_metrics(path: Path) -> dict[tuple[str, str], Curve]:
     """Read metrics.jsonl as (kind, stage) → curve, in the order in which stages first appear.
 
-    Of two lines of one step, which a resumed run may have written, the later one counts. A last line that was cut off
+    A resumed run may have written two lines for one step; the later one counts. A last line that was cut off
     and lines of other kinds are skipped.
 
     Raises:
@@ -66,7 +66,7 @@ def read_metrics(path: Path) -> dict[tuple[str, str], Curve]:
 
 
 def last_lines(path: Path, stages: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The last "train" line of each of the stages, whose counts cover all that the stage has read."""
+    """Stage → its last "train" line, which counts everything that the stage has read."""
     last: dict[str, dict[str, Any]] = {}
     for line in reversed(path.read_bytes().splitlines()):
         if len(last) == len(stages):
@@ -74,7 +74,7 @@ def last_lines(path: Path, stages: Sequence[str]) -> dict[str, dict[str, Any]]:
         try:
             row = json.loads(line)
         except ValueError:
-            continue  # an empty line, or a last one that was cut off
+            continue  # an empty line, or a last line that was cut off
         if row["kind"] == "train":
             last.setdefault(str(row["stage"]), row)
     return {stage: last[stage] for stage in stages if stage in last}
@@ -90,7 +90,7 @@ def _parse(line: bytes) -> tuple[str, str, list[float]]:
 
 
 def _latest(columns: dict[str, "array[float]"]) -> Curve:
-    """The columns sorted by step; of lines with one step the one written last is kept."""
+    """The columns sorted by step. Of several lines for one step, the line written last is kept."""
     curve = {field: np.array(column) for field, column in columns.items()}
     backwards = curve["step"][::-1]
     keep = len(backwards) - 1 - np.unique(backwards, return_index=True)[1]

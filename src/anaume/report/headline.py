@@ -44,7 +44,7 @@ def _result(figure: KeyFigure, run: ReportInput) -> Fact:
 
 
 def subtitle(inputs: Sequence[ReportInput]) -> str:
-    """The subject of the page in one line."""
+    """The line under the title that says what the page is about."""
     if len(inputs) > 1:
         return f"{len(inputs)} sources compared"
     (entry,) = inputs

@@ -1,7 +1,7 @@
 """Run directories and folders of evaluation records → one `ReportInput` each.
 
 The report computes no result: other commands write records, and the report reads them. Every input is read before
-anything is written, so that a wrong path leaves no half a report behind.
+anything is written, so that a wrong path leaves no unfinished report behind.
 """
 
 import json
@@ -214,7 +214,7 @@ def _with_models(entry: ReportInput, records: list[Record]) -> ReportInput:
 
 
 def _place(records: list[Record]) -> dict[str, Any]:
-    """The stage, step and tokens of a checkpoint, from the first record that has them: those of JGLUE don't."""
+    """The stage, step and tokens of a checkpoint, from the first record that has them; JGLUE's records don't."""
     return next((record.checkpoint for record in records if record.checkpoint.get("stage")), {})
 
 
@@ -246,7 +246,7 @@ def _distinct(names: list[str]) -> list[str]:
 
 
 def _without_repeated_models(inputs: list[ReportInput]) -> list[ReportInput]:
-    """Drop a model that an earlier input has with equal records, as the lexical baselines of two runs on one corpus."""
+    """Drop models that an earlier input has with equal records, such as the baselines of two runs on one corpus."""
     kept: list[ReportInput] = []
     for entry in inputs:
         earlier = [model for other in kept for model in other.others]

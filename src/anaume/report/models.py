@@ -31,7 +31,7 @@ def heading(inputs: Sequence[ReportInput], model: EvaluatedModel) -> str:
 def series(inputs: Sequence[ReportInput]) -> list[tuple[EvaluatedModel, str, str]]:
     """The models on charts, each with the role (colour) and the marker that it has on all of them.
 
-    Step 0 is left out, because its loss of 10 would press all other lines together, and so are the lexical baselines.
+    Lexical baselines are left out, and so is step 0, because its loss of 10 would press all other lines together.
     """
     models = [m for m in compared(inputs) if not m.baseline and not (m.stage and m.step == 0)]
     return [(model, *of_series(number)) for number, model in enumerate(models)]

@@ -50,7 +50,7 @@ class Score:
 class DynamicsColumns:
     """A section's columns in the table of training dynamics of one run, and what must agree between their records.
 
-    `always` keeps the columns, before those of other sections, also where no checkpoint has a value.
+    `always` shows the columns even if no checkpoint has a value, and puts them before those of other sections.
     """
 
     scores: tuple[Score, ...] = ()
@@ -70,15 +70,15 @@ class KeyFigure:
 class Section:
     """A section of the page. Only `id`, `title` and `content` are required.
 
-    `absent`          what the page says where the content is empty; without it the section is left out then
+    `absent`          text where the content is empty; a section without this text is then left out
     `needs_run`       whether the section is left out where no input is a run
     `figure`          name of the files in figures/, without number and suffix
-    `tasks`           tasks of the records that the section shows; all others stand under "Other tasks"
+    `tasks`           tasks that the section shows; tasks of no section appear under "Other tasks"
     `rank`            place of the section's task in the summaries, lowest first
     `key_figures`     results at the head of the page
     `dynamics`        columns in the table of training dynamics
     `steps`           panels over the checkpoints of a run, for the training charts; one without lines is left out
-    `steps_in_print`  whether these panels come first, and stand in the paper's Figure 1, too
+    `steps_in_print`  whether these panels come first, and are also part of the print figure of training
     """
 
     id: str

@@ -17,9 +17,7 @@ TEX = str.maketrans(
         "–": "--",
         "±": r"$\pm$",
         "\n": " ",
-        **{
-            character: f"{{{character}}}" for character in "[]*"
-        },  # behind the end of a row they would be read as its options
+        **{character: f"{{{character}}}" for character in "[]*"},  # LaTeX reads them as options after the end of a row
         **{character: "\\" + character for character in "&%$#_{}"},
     }
 )
@@ -77,7 +75,7 @@ def file_stem(text: str) -> str:
 
 
 def strongest(cells: Sequence[Cell], values: Sequence[float | None], *, lowest: bool = False) -> list[Cell]:
-    """The cells, those with the best value made strong; a column with one finite value stays as it is."""
+    """The cells, with the best value made strong; a column with fewer than two finite values stays as it is."""
     present = [value for value in values if value is not None and isfinite(value)]
     if len(present) < 2:
         return list(cells)

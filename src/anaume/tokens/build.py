@@ -3,7 +3,7 @@
     sources ─ begin ─► parts ─► shard tasks ─ run ─► shards ─ finish ─► one store per source, and a summary
                      (job.py)                (shard.py)    (job.py)    (store.py, summary.py)
 
-`run` is local.py (this machine) or cluster.py (Slurm, Ray). A build that is repeated makes the missing shards only.
+`run` is local.py (this machine) or cluster.py (Slurm, Ray). A repeated build makes only the missing shards.
 """
 
 from collections.abc import Callable, Sequence

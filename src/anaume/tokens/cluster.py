@@ -154,7 +154,7 @@ def submit_to_slurm(job: TokenJob, tokenizer: Tokenizer, workers: int, options: 
         job_name="anaume-tokens-summary",
         logging_dir=str(logs / "summary"),
         depends=array,
-        run_on_dependency_fail=True,  # it then reports what failed
+        run_on_dependency_fail=True,  # so that it reports what failed
         **common_options,
     )
     try:
@@ -186,7 +186,7 @@ def _sbatch_options(options: Sequence[str]) -> dict[str, str]:
 
 
 def _new_log_folder(job: TokenJob) -> Path:
-    """A folder of this launch alone, because queued jobs of an earlier launch still read theirs."""
+    """A new folder for each launch, because queued jobs of an earlier launch still use their own."""
     return job.out.resolve() / "logs" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S.%f")
 
 

@@ -1,4 +1,4 @@
-"""Sources → shard tasks → stores: the start and the end of a build, which don't depend on who makes the shards.
+"""Sources → shard tasks → stores: the start and the end of a build, whatever runs the tasks in between.
 
     OUT/sources.json           the sources and the vocabulary that the folder belongs to
     OUT/source-0/PART/         one shard for each part of the first source
@@ -55,7 +55,7 @@ def begin(sources: Sequence[Source], tokenizer: Tokenizer, out: Path) -> TokenJo
     """
     start_time = time.time()
     for source in sources:
-        _existing_shards(source, tokenizer.vocabulary_hash)  # an error is raised before hours of work
+        _existing_shards(source, tokenizer.vocabulary_hash)  # raises its errors before hours of work
     tasks = tuple(
         tuple(ShardTask(part, store_folder(out, index) / part.name) for part in parts(source))
         for index, source in enumerate(sources)

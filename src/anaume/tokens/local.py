@@ -97,7 +97,7 @@ def _make_shards(
 
 
 def _fetch_and_add(counter: Any, amount: int) -> int:
-    """Add to a counter that processes share; return its value before."""
+    """Add to a counter that processes share, and return its previous value."""
     with counter.get_lock():
         before = int(counter.value)
         counter.value += amount

@@ -11,7 +11,7 @@ from anaume.tokens.store import Header, Integers, Store
 QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 BIN, HISTOGRAM_END = 128, 8192  # tokens; the paper's Figure 5 ends at the longest length it trains on
 
-_LONGEST = 1 << 20  # tokens; a bound on the lengths that are counted bounds the memory
+_LONGEST = 1 << 20  # tokens; longer documents are counted as of this length, to bound the memory
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Summary(Counts):
     `length_quantiles`: quantiles of the document length in tokens; keys are the fractions ("0.5").
     `length_histogram`: number of documents longer than `low` and not longer than `high` tokens, in equal bins; `high`
     of the last bin is None.
-    `seconds`, `encoded_tokens`, `tokens_per_second`: those of this run, without the shards that were whole before it;
+    `seconds`, `encoded_tokens`, `tokens_per_second`: work of this run, without the shards that were whole before it;
     `seconds` includes the wait in a cluster's queue.
     """
 
@@ -78,14 +78,14 @@ def count_lengths(stores: Sequence[Store]) -> Integers:
 
 
 def length_quantiles(documents: Integers) -> dict[str, int]:
-    """Quantiles of the document length in tokens; keys are the fractions. `documents` is as of `count_lengths`."""
+    """Quantiles of the document length in tokens; keys are the fractions. `documents` comes from `count_lengths`."""
     cumulative = np.cumsum(documents)
     ranks = [max(1, int(np.ceil(fraction * cumulative[-1]))) for fraction in QUANTILES]
     return {f"{q:g}": int(np.searchsorted(cumulative, rank)) for q, rank in zip(QUANTILES, ranks, strict=True)}
 
 
 def length_histogram(documents: Integers) -> list[dict[str, int | None]]:
-    """Number of documents per bin of their length, (low, high]; `documents` is as of `count_lengths`."""
+    """Number of documents per bin of their length, (low, high]; `documents` comes from `count_lengths`."""
     bins = range(0, HISTOGRAM_END, BIN)
     rows: list[dict[str, int | None]] = [
         {"low": low, "high": low + BIN, "documents": int(documents[low + 1 : low + BIN + 1].sum())} for low in bins

@@ -115,7 +115,7 @@ def _agree(left: Card, right: Card, facts: int) -> bool:
 
 
 def theme(deck: Deck, random: Random, phrases: Phrases) -> Article:
-    """Four to seven rows that share a value (or all, if fewer do), after a sentence that introduces them."""
+    """A sentence that introduces a group, then sentences on four to seven of its rows (or on all, if it has fewer)."""
     group = pick(random, deck.groups)
     members = random.sample(group.members, min(4 + int(random.random() * 4), len(group.members)))
     lead = pick(random, group.leads)
@@ -152,8 +152,8 @@ def dialogue(deck: Deck, random: Random, phrases: Phrases) -> Article:
 def sheets(deck: Deck, random: Random, phrases: Phrases) -> Article:
     """Data sheets of up to six related rows, and a closing sentence.
 
-    The marks around a value make it a piece of a Unigram vocabulary. In running text the same words surround a value
-    again and again, and pieces that reach across the word's end would take all its occurrences.
+    The marks around a value make it a piece of a Unigram vocabulary. In running text a value has the same neighbours
+    again and again, and pieces that join value and neighbour would leave no occurrence of the value alone.
     """
     cards = company(deck, random, 6)
     cards = cards[: max(2 + int(random.random() * 4), 6 // len(cards[0].sheet))]

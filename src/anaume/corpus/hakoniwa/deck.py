@@ -88,7 +88,7 @@ def pick(random: Random, items: Sequence[T]) -> T:
 
 @cache
 def deck(split: Split, register: Register) -> Deck:
-    """The deck of a split in a register; it is made once."""
+    """The deck of a split in a register, made once per process."""
     cards = tuple(
         tuple(_card(number, topic, row, split, register) for row in topic.rows) for number, topic in enumerate(topics())
     )

@@ -1,4 +1,4 @@
-"""Cloze questions, for the fill-mask task: JSON lines → texts with one blank and the words that are right there."""
+"""Cloze questions, for the fill-mask task: JSON lines → texts with one blank and the right words for it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ PLACEHOLDER = "[MASK]"
 
 @dataclass(frozen=True, slots=True)
 class Cloze:
-    """A text with one [MASK], and the words that are right there."""
+    """A text with one [MASK], and the words that are right in its place."""
 
     text: str
     answers: tuple[str, ...]

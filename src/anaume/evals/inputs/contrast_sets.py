@@ -42,7 +42,7 @@ def read_sets(nli: Path | None = None, sts: Path | None = None, pairs: Path | No
 
 
 def from_nli(examples: Sequence[Example], classes: Sequence[str]) -> dict[str, Columns]:
-    """Return rows of a premise and a hypothesis that it entails, and of these with one that contradicts it.
+    """Return pairs of a premise and an entailed hypothesis, and triplets with a contradicting hypothesis too.
 
     Supervised SimCSE (Gao and others 2021, section 4) trains on such triplets. In JNLI, hardly any premise has both, so
     premises without a contradiction form a set of their own, whose only negatives are the other rows of a batch.

@@ -23,7 +23,7 @@ from anaume.files import write_atomic
 LANGUAGES = ("ar", "bn", "de", "en", "es", "fa", "fi", "fr", "hi", "id", "ja", "ko", "ru", "sw", "te", "th", "yo", "zh")
 SPLITS = ("train", "dev")  # the test sets are published without qrels
 TOPICS, CORPUS = "miracl/miracl", "miracl/miracl-corpus"  # data sets on the Hub
-# Fraction of the positive passages that the corpus may lack. If more are missing, a part of the corpus is.
+# Fraction of the positive passages that the corpus may lack. If it lacks more, a part of the corpus is missing.
 MAX_ABSENT = 0.01
 
 

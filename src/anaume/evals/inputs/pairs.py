@@ -8,7 +8,7 @@ from anaume.corpus.rows import read_rows, text_of
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A query and its right answer. `title`, of the answer's page, and `source`, of both texts, may be empty."""
+    """A query and its right answer. `title` (of the answer's page) and `source` (of both texts) may be empty."""
 
     query: str
     positive: str

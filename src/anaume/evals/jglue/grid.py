@@ -139,7 +139,7 @@ def _print_forecast(experiments: Sequence[Experiment], grid: Grid, out: Path) ->
 
 
 def _planned_trials(experiment: Experiment, grid: Grid, out: Path) -> list[Trial]:
-    """Return all trials behind a record, each once. Settings not selected yet are taken to be the longest."""
+    """Return all trials behind a record, each once. Before settings are selected, the longest ones stand for them."""
     settings, trials = grid.settings(), []
     if grid.protocol != "paper":
         trials = protocols.selection_trials(settings)
@@ -173,7 +173,7 @@ def evaluate(experiment: Experiment, grid: Grid, out: Path) -> Record:
 
 def _record(experiment: Experiment, grid: Grid, outcomes: Sequence[Outcome]) -> Record:
     groups = [group for outcome in outcomes for group in outcome.groups]
-    example = groups[-1].contents[0]  # a trial on the whole training split; sizes and settings are equal in all of them
+    example = groups[-1].contents[0]  # a trial on the whole training split; all of these have equal sizes
     device = torch.device(experiment.identity["device"])
     settings = {
         "data": experiment.data.resolve().name,
@@ -210,7 +210,7 @@ def _record(experiment: Experiment, grid: Grid, outcomes: Sequence[Outcome]) -> 
 def prepare_task(request: Request[JglueOptions]) -> Evaluation:
     """Read the tasks' files, open the models and forecast the time; see `prepare`.
 
-    The files of the grid's cells tell what has been trained, so that a record is always made again from them.
+    A record is always made anew from the trials' files, which tell what has been trained.
 
     Raises:
         UserError: see `parse` and `prepare`.
@@ -229,6 +229,6 @@ def prepare_task(request: Request[JglueOptions]) -> Evaluation:
     experiments = prepare(request.models, options.data, request.out, grid, fetch=options.fetch)
 
     def measure(subject: Subject) -> Iterator[Record]:
-        return (evaluate(each, grid, request.out) for each in experiments if each.model == subject.path)
+        return (evaluate(item, grid, request.out) for item in experiments if item.model == subject.path)
 
     return Evaluation(measure)

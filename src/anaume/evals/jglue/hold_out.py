@@ -19,8 +19,8 @@ def hold_out(task: JglueTask, examples: Sequence[Example], seed: int) -> dict[st
     """Split examples into "train" and "held_out", which is a tenth of them, equal for every model.
 
     Pairs that share a sentence stay together, because JNLI has most of its pairs in both directions and JSTS has many
-    sentences in several pairs. Questions on one article stay together too. Choices bind nothing, because many
-    questions have the same ones.
+    sentences in several pairs. Questions on one article stay together too. Questions may
+    share choices, because many have the same ones.
 
     Raises:
         UserError: nothing would be left to train on.
@@ -43,7 +43,7 @@ def hold_out(task: JglueTask, examples: Sequence[Example], seed: int) -> dict[st
 
 
 def _binding_texts(task: JglueTask, example: Example) -> tuple[str, ...]:
-    """Return the texts that no two examples on different sides may share."""
+    """Return the texts of an example that no example on the other side may have."""
     if task.kind == "span":
         return (example.group,)
     return example.texts[:1] if task.kind == "choice" else example.texts

@@ -121,7 +121,7 @@ def _run_in_pool(
 
 @dataclass(frozen=True)
 class _Worker:
-    """The device of a pool's process, and its way to count steps."""
+    """The device of a process of the pool, and the function that counts its steps."""
 
     device: torch.device
     advance: Advance

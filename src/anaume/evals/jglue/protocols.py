@@ -3,7 +3,7 @@
 `held-out` trains each settings of the grid on nine tenths of the training split and scores it on the last tenth. The
 best settings are trained on the whole training split with several seeds; the mean over the seeds is reported.
 `paper` trains each settings on the whole training split and reports the best score on validation (arXiv 2504.15544,
-section 4.1): one number of 36, selected by the data on which it is reported.
+section 4.1): the best of 36 numbers, selected on the data on which it is reported.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,7 +54,7 @@ class TrialGroup:
         ]
 
     def best(self, metric: str) -> int:
-        """Return the index of the trial with the highest score; of equal scores the first."""
+        """Return the index of the trial with the highest score; the first of equal ones."""
         return int(np.argmax([scores[metric] for scores in self.scores]))
 
 
@@ -68,12 +68,12 @@ class Outcome:
 
 
 def selection_trials(settings: Sequence[Settings]) -> list[Trial]:
-    """Return the trials that settings are selected by, each without its held-out tenth; none if there is no choice."""
+    """Return the trials that select the settings, each with a held-out tenth; none if there is only one choice."""
     return [Trial(s, split_seed=s.seed) for s in settings] if len(settings) > 1 else []
 
 
 def repeated_trials(selected: Settings, seeds: int) -> list[Trial]:
-    """Return the selected settings with consecutive seeds, on the whole training split."""
+    """Return trials of the selected settings on the whole training split, with consecutive seeds."""
     return [Trial(replace(selected, seed=selected.seed + i)) for i in range(seeds)]
 
 
@@ -104,7 +104,7 @@ def run_paper(settings: Sequence[Settings], metric: str, run: RunTrials) -> Outc
 
 
 def _mean_and_deviation(scores: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Return the mean of each metric and, of two trials or more, `METRIC_std`, the sample standard deviation."""
+    """Return the mean of each metric and, for two or more trials, `METRIC_std`, the sample standard deviation."""
     summary = {}
     for name in scores[0]:
         values = [trial_scores[name] for trial_scores in scores]

@@ -12,7 +12,7 @@ from typing import Any
 from anaume.errors import UserError
 from anaume.finetune.examples import Head, Kind
 
-# Subfolders in which the repositories keep the folders of the tasks.
+# Subfolders of the repositories that hold the folders of the tasks.
 LAYOUTS = ("", "datasets", "data")
 # SHA-256 of the published files: yahoojapan/JGLUE at commit 6f071c0, osekilab/JCoLA at 736d9ee. For a file that is not
 # listed (JSQuAD's training split, JCommonsenseQA's test split), `fetch` records the checksum of what it downloads.
@@ -114,7 +114,7 @@ def tasks_in(data: Path) -> list[JglueTask]:
 
 
 def find_folder(task: JglueTask, data: Path) -> Path | None:
-    """Return the folder of the task's files below `data`: of several versions of MARC-ja the last, of none None."""
+    """Return the folder of the task's files below `data`, or None. The last version of MARC-ja counts."""
     for layout in LAYOUTS:
         if folders := sorted(path for path in (data / layout).glob(task.folder) if path.is_dir()):
             return folders[-1]

@@ -52,7 +52,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Trial:
-    """One training. With a `split_seed`, a tenth of the training split is held out and scored instead of the others."""
+    """One training. With a `split_seed`, a tenth of the training split is held out, and only this tenth is scored."""
 
     settings: Settings
     split_seed: int | None = None

@@ -3,7 +3,7 @@
 Units of the corpus (units.py) → a sparse matrix of weights, computed once; units of queries and a slice of the corpus →
 their scores. The rule: statistics are those of the whole corpus, so no score depends on how the corpus is sliced.
 
-Libraries don't serve here: bm25s and rank-bm25 give the ten best entries, or all scores of one query at a time. Ranks
+No library fits: bm25s and rank-bm25 give the ten best entries, or all scores of one query at a time. Ranks
 need blocks of scores in float64 in which entries of equal units score exactly alike: one sparse product.
 """
 

@@ -23,7 +23,7 @@ Unit = Literal["characters", "bigrams", "trigrams", "tokens"]
 Similarities = NDArray[np.float64]
 
 GRAM = {"characters": 1, "bigrams": 2, "trigrams": 3}
-TEXTS_AT_ONCE = 16_384  # a tokenizer's own objects for a million texts would take much more memory than their ids
+TEXTS_AT_ONCE = 16_384  # the tokenizer's results for a million texts would take much more memory than the ids
 CODE_POINT_BITS = 21  # Unicode ends at 0x10FFFF, so three characters fit in 63 bits, and n-grams need no vocabulary
 
 

@@ -1,1 +1,1 @@
-"""Panels, which say what is drawn, and the two that draw them: plotly on the page, matplotlib for print."""
+"""Panels say what is drawn. plotly draws them on the page, and matplotlib draws them for print."""

@@ -70,7 +70,7 @@ def render(name: str, figures: Sequence[PrintFigure | None]) -> dict[str, bytes]
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The figures' settings inside the context, the former ones after it: importing matplotlib_fontja sets a font."""
+    """Use the figures' settings within this block. Afterwards matplotlib has its former settings and font again."""
     with matplotlib.rc_context():
         import matplotlib_fontja  # noqa: F401  registers IPAexGothic
 

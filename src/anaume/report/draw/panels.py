@@ -20,7 +20,7 @@ class Line:
     """One series, in the colour of its role.
 
     `style`   "faint" for raw values, "clear" for smoothed ones, "points" where every value is marked, "dots" for many
-              values without order, "bars" for a histogram: x has the edges of its bins, one more than y
+              values without order, "bars" for a histogram, where x has one more value than y: the bins' edges
     `labels`  texts beside the points; empty ones are left out
     """
 
@@ -51,8 +51,8 @@ class Axis:
     span: tuple[float, float] | None = None
 
 
-# (limit, numbers): an axis whose highest value is less than `limit` times the lowest has these numbers in every power
-# of ten.
+# (limit, digits): an axis whose highest value is less than `limit` times the lowest is marked at these digits in every
+# power of ten.
 ROUND = ((5, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7)), (50, (1, 1.5, 2, 3, 5, 7)), (500, (1, 2, 5)), (np.inf, (1,)))
 STEPS = Axis("Step", form=",d", tick="~s")
 FROM_ZERO = Axis(from_zero=True)

@@ -44,7 +44,7 @@ def curve_over_stages(
     field: str,
     change: Callable[[Values], Values] = lambda values: values,
 ) -> tuple[Values, Values]:
-    """(points,) steps and values of a field over all stages, changed, then thinned, with a gap between two stages."""
+    """(points,) steps and values of a field over all stages, after `change` and thinning, with gaps between stages."""
     stages = [(run.offset(stage), curves[stage]) for stage in run.stages if stage in curves]
     total = sum(len(curve["step"]) for _, curve in stages)
     xs: list[Values] = []

@@ -1,7 +1,7 @@
 """The sections of the page: one file per section, which holds all that the report says about its task.
 
 To add an evaluation, write one file here and put its section into `PAGE`; nothing else changes. The file defines a
-`Section` (see `anaume.report.section`) with what the task has of these:
+`Section` (see `anaume.report.section`) with the parts that the task has:
 
     tables, panels and print figures          `content`
     what must agree between records           its aspects, handed to the tables and to `task_columns`

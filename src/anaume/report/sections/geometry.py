@@ -49,7 +49,7 @@ def similarities(page: Page) -> Content:
 
 
 def plane_table(inputs: Sequence[ReportInput]) -> Table | None:
-    """Alignment and uniformity of every checkpoint and model; neither has a best value, because collapse is aligned."""
+    """Alignment and uniformity of every model. None is marked as best: a collapsed model is perfectly aligned."""
     caption = (
         "Alignment, the mean squared distance of pairs that belong together, and uniformity, log mean exp(-2 d²) over "
         "random pairs, or over all pairs of their texts. Lower is better in both; a model that puts all texts in one "
@@ -75,7 +75,7 @@ def plane(inputs: Sequence[ReportInput]) -> Panel | None:
     styles = {id(model): (role, marker) for model, role, marker in series(inputs)}
     lines: list[Line] = []
     for entry in inputs:
-        # A line below those of the stages, which joins the last checkpoint of a stage to the first of the next.
+        # This line is drawn first, and joins the last checkpoint of each stage to the first one of the next.
         lines.append(Line("", "plain", "clear", *_points(entry.checkpoints)))
         for stage, end in {model.stage: model for model in entry.checkpoints}.items():
             role, marker = styles.get(id(end), ("plain", "circle"))
@@ -102,7 +102,7 @@ def plane(inputs: Sequence[ReportInput]) -> Panel | None:
 
 
 def histograms(inputs: Sequence[ReportInput]) -> tuple[Panel, ...]:
-    """A histogram of positive and random cosines for each model compared, all over the cosines that any of them has."""
+    """A histogram of positive and random cosines for each model compared, on one axis that holds all cosines."""
     binned = [(model, rows) for model in compared(inputs) if (rows := _bins(model))]
     filled = [row for _, rows in binned for row in rows if row["positive"] or row["random"]]
     if not filled:

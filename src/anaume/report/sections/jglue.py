@@ -46,7 +46,7 @@ TITLES = {score.task: score.title.partition(" (")[0] for score in MAIN}
 
 
 def _files(*, test: bool) -> Callable[[Record], AspectValue | None]:
-    """A reader of the checksums of a task's files; those of the test split matter to its own scores alone."""
+    """A function that reads the checksums of a task's files from a record, those of the test split only if `test`."""
 
     def read(record: Record) -> AspectValue | None:
         files = {name.rpartition("/")[2]: str(digest) for name, digest in record.settings.get("files", {}).items()}
@@ -84,7 +84,7 @@ def tables(inputs: Sequence[ReportInput]) -> tuple[Table, ...]:
 
 
 def over_checkpoints(run: ReportInput) -> list[Score]:
-    """The main score of each task that a checkpoint has; under the paper's protocol where no fair one was measured."""
+    """The main score of each task, if a checkpoint has it: the fair one, or else that of the paper's protocol."""
     scores = []
     for fair, best_cell in zip(MAIN, _as_in_the_paper(MAIN), strict=True):
         for score in (fair, replace(best_cell, title=f"{best_cell.title}, best cell")):
@@ -121,7 +121,7 @@ def _table(
     *,
     averaged: Sequence[Score] = (),
 ) -> Table | None:
-    """The models that have one of the scores × the scores that one of them has, and the average of `averaged`."""
+    """Models × scores, without models and scores that have no value, and the average of `averaged`."""
     models = [model for model in models if _has_any(model, scores)]
     if not models:
         return None
@@ -167,7 +167,7 @@ def _fair(compared: Sequence[Comparison]) -> str:
 
 
 def _selection(compared: Sequence[Comparison]) -> str:
-    """How learning rate and epochs were selected; a grid of one cell holds nothing out."""
+    """How learning rate and epochs were selected; nothing is held out for a grid of one cell."""
     set_beforehand: dict[str, list[str]] = {}
     for comparison in compared:
         for label, record in comparison.records:

@@ -68,7 +68,7 @@ def length_panel(inputs: Sequence[ReportInput]) -> Panel | None:
 
 
 def step_lines(run: ReportInput, field: str) -> tuple[Line, ...]:
-    """A field as measured during training; from the records of the checkpoints where no metrics were kept."""
+    """A field as measured during training, or from the checkpoints' records where no metrics were kept."""
     x, y = curve_over_stages(run, run.validation, field)
     if len(x):
         return (Line("validation", "validation", "points", x, y),)
@@ -76,7 +76,7 @@ def step_lines(run: ReportInput, field: str) -> tuple[Line, ...]:
 
 
 def step_points(run: ReportInput, metric: str) -> list[tuple[int, float]]:
-    """(step, value) from the records of the checkpoints; as measured during training where there are none."""
+    """(step, value) from the records of the checkpoints, or as measured during training where there are none."""
     return run.over_checkpoints(TASK, metric) or [
         (run.offset(stage) + int(step), float(value))
         for stage in run.stages

@@ -1,7 +1,7 @@
 """Retrieval pairs: two paragraphs on the same row that have few words in common.
 
-The query names some columns and the positive others, and each has a register of its own, so that a lexical search
-finds little and a model has to know the facts.
+The query and the positive name different columns in different registers, so that a lexical search finds little and a
+model has to know the facts.
 """
 
 from collections import Counter
@@ -45,4 +45,4 @@ def _pair(topic: Topic, row: TableRow, random: Random) -> list[ParagraphPair]:
 
 def bigrams(text: str) -> set[str]:
     """The set of all pairs of neighbouring characters."""
-    return {text[at : at + 2] for at in range(len(text) - 1)}
+    return {text[start : start + 2] for start in range(len(text) - 1)}

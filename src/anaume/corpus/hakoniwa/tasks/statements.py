@@ -1,4 +1,4 @@
-"""Statements, from which sentence pairs are made: held-out sentences about a row, one for each column.
+"""Statements: held-out sentences about a row, one for each column. Sentence pairs are made of them.
 
 Comes in: topics. Goes out: statements, and the rows of the training and of the validation split, which share none.
 """

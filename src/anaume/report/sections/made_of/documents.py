@@ -87,7 +87,7 @@ def _histogram(run: ReportInput) -> list[dict[str, Any]]:
 
 
 def _bin(row: dict[str, Any]) -> int:
-    """The index in `BINS` of the bin that holds this narrower one."""
+    """The index in `BINS` of the bin that contains this row of the histogram."""
     return bisect_left(LENGTH_BINS, row["low"] + 1)
 
 

@@ -43,7 +43,7 @@ def lengths_read(run: ReportInput, suffix: str = "") -> Table | None:
 
 
 def _rows(run: ReportInput, field: str, names: Sequence[str], targets: Mapping[str, Sequence[str]]) -> list[list[str]]:
-    """Rows of stage, name, target, tokens and share of the stage's tokens; names without tokens or target have none.
+    """Rows of stage, name, target, tokens and share of the stage's tokens. A row has tokens or a target or both.
 
     `field` of a stage's last line counts the tokens of each of `names`; `targets` has the recipe's texts by stage.
     """
