@@ -114,7 +114,7 @@ def read_inputs(paths: Sequence[Path]) -> tuple[ReportInput, ...]:
 
 def _read(folder: Path) -> ReportInput:
     run = Run(folder)
-    run_files = (run.recipe_file, run.manifest_file, run.metrics_file)
+    run_files = run.main_files
     if any(file.is_file() for file in run_files):
         return _read_run(run)
     records = _read_records(folder) if folder.is_dir() else []
