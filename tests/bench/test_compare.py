@@ -33,7 +33,7 @@ def test_both_sides_run_in_processes(selected: Recipe, tmp_path: Path, capfd: py
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "message"),
-    [("exit 1", "ended with status 1: its own message"), ("kill -KILL $$", "ended with status -9: its memory")],
+    [("exit 1", "ended with status 1: see its message"), ("kill -KILL $$", "ended with status -9: its memory")],
 )
 def test_a_side_that_fails_is_one_line(
     script: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
