@@ -35,7 +35,7 @@ def optimizers(network: nn.Module, stage: Stage) -> list[Optimizer]:
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for bfloat16 products; without them a product takes 100 times as long."""
+    """Whether the device has bfloat16 instructions; without them a large product takes hundreds of times as long."""
     if device.type != "cpu":
         return True
     capabilities = torch.cpu.get_capabilities()
