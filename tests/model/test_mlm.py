@@ -191,9 +191,9 @@ def test_a_kept_configuration_replaces_the_checkpoint(trained: Tokenizer, tmp_pa
     _save(trained, tmp_path / "model", norm_eps=1e-3)
     model = SMALL.model_copy(update={"init": str(tmp_path / "model")})
     network = mlm.build(model, trained, 0)
-    mlm.keep_config(network, tmp_path / mlm.NETWORK)
+    mlm.keep_config(network, tmp_path / "network.json")
     shutil.rmtree(tmp_path / "model")
-    again = mlm.build(model, trained, 0, kept=tmp_path / mlm.NETWORK)
+    again = mlm.build(model, trained, 0, kept=tmp_path / "network.json")
     assert again.config.to_dict() == network.config.to_dict()
     assert {n: p.shape for n, p in again.named_parameters()} == {n: p.shape for n, p in network.named_parameters()}
     with pytest.raises(UserError, match="not a Hugging Face model"):

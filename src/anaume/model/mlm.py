@@ -30,8 +30,6 @@ from anaume.tokenizer.load import Tokenizer
 CPU = torch.device("cpu")
 # The file of a checkpoint or an export that holds the weights.
 WEIGHTS = "model.safetensors"
-# The file of a run that holds the configuration with which the network was built.
-NETWORK = "network.json"
 # The bias of a padding row. Its probability is then exactly 0 in float32 and bfloat16, and the loss is unchanged.
 PADDING_BIAS = -1e4
 # Settings in which a checkpoint to continue from must agree with the recipe.
