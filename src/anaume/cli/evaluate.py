@@ -72,10 +72,10 @@ def _add_task(app: typer.Typer, task: Task) -> None:
 
     def command(models: Sequence[str], out: Path | None, **values: Any) -> None:
         options = task.options(**values)
-        if task.display and values[task.display[0]]:
+        if task.display and values[task.display_options[0]]:
             from anaume.evals.task import imported
 
-            imported(task.display[1])(models, options)
+            imported(task.display)(models, options)
             return
         if out is None:
             raise UserError(f"eval {task.name}: --out is missing; expected the folder for the records")
@@ -106,7 +106,7 @@ def _add_all(app: typer.Typer) -> None:
     amounts: dict[str, int] = {}
     for task in TASKS.values():
         for field in fields(task.options):
-            if field.name not in _displayed(task):
+            if field.name not in task.display_options:
                 by_name.setdefault(field.name, field)
         amounts |= task.each_checkpoint
     declared = [_parameter(field, amounts.get(name, field.default), owners_of(name)) for name, field in by_name.items()]
@@ -116,11 +116,6 @@ def _add_all(app: typer.Typer) -> None:
     app.command(ALL, cls=TaskCommand, help=f"{about}\n\nExample: anaume eval all runs/small --pairs pairs.jsonl")(
         command
     )
-
-
-def _displayed(task: Task) -> set[str]:
-    """Options that only matter for what a task prints to the terminal."""
-    return {task.display[0], "top_k"} if task.display else set()
 
 
 def _parameter(field: "Field[Any]", default: Any, tasks: Sequence[str] = ()) -> inspect.Parameter:

@@ -105,8 +105,8 @@ class Task:
     `own_texts`        whether a run's own validation corpus may stand in for `--texts`
     `each_checkpoint`  smaller amounts for `eval all`, which measures many checkpoints: minutes instead of hours
     `opens_models`     whether `prepare` opens the models itself; `eval all` then exports the checkpoints first
-    `display`          ("OPTION", "MODULE:FUNCTION"): when this option is given, FUNCTION(models, options) prints to the
-                       terminal, and no record is made
+    `display`          "MODULE:FUNCTION" that prints to the terminal, as FUNCTION(models, options), and makes no record
+    `display_options`  options that concern `display` only; it is called when the first of them is given
     """
 
     name: str
@@ -119,7 +119,8 @@ class Task:
     own_texts: bool = False
     opens_models: bool = False
     each_checkpoint: Mapping[str, int] = field(default_factory=dict)
-    display: tuple[str, str] | None = None
+    display: str = ""
+    display_options: tuple[str, ...] = ()
 
     def missing(self, options: TaskOptions, *, run: bool = False) -> str:
         """Return the name of the first needed option that is not given, for example "pairs"; empty if there is none."""

@@ -94,7 +94,8 @@ TASKS = {
             FillMaskOptions,
             needs=("cloze",),
             prepare="anaume.evals.fill_mask:prepare",
-            display=("text", "anaume.evals.fill_mask:display"),
+            display="anaume.evals.fill_mask:display",
+            display_options=("text", "top_k"),
         ),
         Task(
             "pseudo-perplexity",
