@@ -1,8 +1,9 @@
+import os
 from pathlib import Path
 
 import pytest
 
-from anaume.files import folder_atomic, write_atomic, write_json
+from anaume.files import cached_sha256, folder_atomic, sha256, write_atomic, write_json
 
 
 def _break(target: Path) -> None:
@@ -42,3 +43,14 @@ def test_files_are_replaced_whole(tmp_path: Path) -> None:
     write_json(tmp_path / "a" / "json", {"県": 1})
     assert (tmp_path / "a" / "json").read_text(encoding="utf-8") == '{\n  "県": 1\n}\n'
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["file", "json"]
+
+
+def test_a_cached_checksum_follows_the_content(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    checksums = []
+    for time, content in ((1, b"one"), (2, b"two"), (2, b"three")):
+        file.write_bytes(content)
+        os.utime(file, ns=(time, time))
+        checksums.append(cached_sha256(file))
+        assert checksums[-1] == sha256(file)
+    assert len({*checksums}) == 3

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from anaume.errors import UserError
-from anaume.files import sha256
+from anaume.files import cached_sha256
 
 PIECE = 256 << 20  # bytes; a larger file is read in pieces of at most this size
 
@@ -81,7 +81,7 @@ def files(pattern: str) -> list[File]:
 
 def fingerprint(file: File) -> str:
     """Return a string that changes with the content: a local file's SHA-256, a remote file's size and version."""
-    return f"{file.size} {file.version}" if _is_remote(file.name) else sha256(Path(file.name))
+    return f"{file.size} {file.version}" if _is_remote(file.name) else cached_sha256(Path(file.name))
 
 
 def pieces(file: File) -> list[File]:

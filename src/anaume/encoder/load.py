@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
 from anaume.errors import UserError
-from anaume.files import sha256
+from anaume.files import cached_sha256
 
 # The files on which a model's numbers depend; its README does not count.
 MODEL_FILES = ("config.json", "*.safetensors", "*.bin", "*.model", "vocab*", "tokenizer*", "special_tokens_map.json")
@@ -140,11 +139,5 @@ def revision_of(path_or_id: str) -> str:
         assert file
         return Path(file).parent.name
     files = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()})
-    lines = [f"{path.name} {_sha256_of(path, path.stat().st_size, path.stat().st_mtime_ns)}\n" for path in files]
+    lines = [f"{path.name} {cached_sha256(path)}\n" for path in files]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-@lru_cache(maxsize=1024)
-def _sha256_of(path: Path, _size: int, _modified_ns: int) -> str:
-    """Checksum of a file, computed once per size and time of change: `eval all` asks for each weight file often."""
-    return sha256(path)

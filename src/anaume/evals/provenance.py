@@ -11,7 +11,7 @@ from pathlib import Path
 from anaume.corpus import storage
 from anaume.corpus.readers import documents, parse_source, parts
 from anaume.errors import UserError
-from anaume.files import sha256
+from anaume.files import cached_sha256
 from anaume.run import Run
 from anaume.tokenizer.load import load_tokenizer
 from anaume.tokens.build import open_stores
@@ -31,7 +31,7 @@ def data_settings(path: Path | None) -> dict[str, str]:
         return {}
     if not path.is_file():
         raise UserError(f"{path}: no such file; expected JSON lines")
-    return {"data": path.name, "sha256": sha256(path)}
+    return {"data": path.name, "sha256": cached_sha256(path)}
 
 
 def texts_settings(pattern: str) -> dict[str, str]:
