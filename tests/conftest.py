@@ -20,6 +20,8 @@ from anaume.tokenizer.adapt import adapt_tokenizer
 from anaume.tokenizer.load import Tokenizer, load_tokenizer
 from anaume.tokenizer.train import train_tokenizer
 
+# Before a folder's own conftest imports it, which comes first when pytest is called with that folder.
+pytest.register_assert_rewrite("tests.support.models")
 # Tests multiply tiny matrices: a second thread would only wait for the first. Read by torch, which isn't loaded yet.
 os.environ["OMP_NUM_THREADS"] = "1"
 # A name that is no folder is looked up in the Hub's cache alone: a test neither waits for a network nor depends on one.
