@@ -67,6 +67,17 @@ def test_a_damaged_export(run: Run) -> None:
     assert problem.startswith(f"{weights}: can't be read")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [("config.json", "{", "not a model's configuration"), ("tokenizer.json", "{", "not a tokenizer")],
+)
+def test_a_damaged_file_of_an_export_is_a_problem(run: Run, name: str, content: str, message: str) -> None:
+    folder = export(run, run.checkpoints()[-1], run.folder.parent / "encoder")
+    (folder / name).write_text(content, encoding="utf-8")
+    (problem,) = verify_folder(folder).problems
+    assert problem.startswith(f"{folder / name}: {message}")
+
+
 def test_another_vocabulary(run: Run, trained: Tokenizer) -> None:
     folder = export(run, run.checkpoints()[-1], run.folder.parent / "encoder")
     for place in (folder, run.folder, run.tokens("train")):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from anaume.errors import UserError
 from anaume.export.checkpoint import MARK
 from anaume.model.mlm import WEIGHTS
 from anaume.pretrain.checkpoint import damage
@@ -33,17 +34,25 @@ class Verification:
 def verify_folder(folder: Path, vocabulary_hash: str | None = None) -> Verification:
     """Check a folder of tokens, a run directory or an export.
 
-    `vocabulary_hash` is the expected vocabulary; None accepts any that agrees with itself. A folder of another kind
-    gives a problem and no error, so that the folders after it are checked too.
+    `vocabulary_hash` is the expected vocabulary; None accepts any that agrees with itself. What can't be read, and a
+    folder of another kind, give a problem and no error, so that the folders after it are checked too.
     """
+    try:
+        return _verify(folder, vocabulary_hash)
+    except UserError as error:
+        return Verification("", (str(error),))
+    except OSError as error:
+        return Verification("", (f"{error.filename or folder}: can't be read ({error.strerror})",))
+
+
+def _verify(folder: Path, vocabulary_hash: str | None) -> Verification:
     if (folder / SOURCES).exists() or (folder / HEADER).exists():
         return _verify_tokens(folder, vocabulary_hash)
     if Run(folder).recipe_file.is_file():
         return _verify_run(Run(folder), vocabulary_hash)
     if (folder / MARK).is_file():
         return _verify_export(folder, vocabulary_hash)
-    problem = f"{folder}: no token store, run or export; expected a folder that anaume wrote"
-    return Verification("", (problem,))
+    raise UserError(f"{folder}: no token store, run or export; expected a folder that anaume wrote")
 
 
 def _verify_tokens(folder: Path, vocabulary_hash: str | None) -> Verification:
@@ -76,7 +85,10 @@ def _verify_export(folder: Path, vocabulary_hash: str | None) -> Verification:
     except (OSError, SafetensorError) as error:
         problems.append(f"{folder / WEIGHTS}: can't be read ({' '.join(str(error).split())})")
         tensors = 0
-    rows = json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab_size"]
+    try:
+        rows = int(json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab_size"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / 'config.json'}: not a model's configuration ({error}); expected JSON") from error
     if rows != tokenizer.vocab_size:
         problems.append(f"{folder}: the network has {rows:,} entries, its tokenizer {tokenizer.vocab_size:,}")
     content = f"{tensors} tensors, {rows:,} entries; vocabulary {tokenizer.vocabulary_hash[:SHOWN]}"
