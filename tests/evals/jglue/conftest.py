@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from anaume.evals.jglue import processes
-from anaume.evals.jglue.grid import Grid, evaluate_jglue
+from anaume.evals.jglue.grid import Grid, evaluate, prepare
+from anaume.evals.record import save_record
 
 from ...support.models import write_jglue
 
@@ -31,9 +32,14 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def fine_tune(model: Path, data: Path, out: Path, grid: Grid) -> list[Path]:
+    """Run a grid with one model; the paths of its records."""
+    return [save_record(evaluate(each, grid, out), out) for each in prepare([str(model)], data, out, grid)]
+
+
 @pytest.fixture(scope="session")
 def finished(modernbert_folder: Path, small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The records and trials of `SMALL`. Tests read them, none writes to them."""
     out = tmp_path_factory.mktemp("finished") / "out"
-    list(evaluate_jglue([str(modernbert_folder)], small, out, SMALL))
+    fine_tune(modernbert_folder, small, out, SMALL)
     return out

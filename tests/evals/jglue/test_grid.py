@@ -15,13 +15,13 @@ from anaume.cli import app
 from anaume.encoder.load import revision_of
 from anaume.errors import UserError
 from anaume.evals.jglue import grid, processes, trials
-from anaume.evals.jglue.grid import Grid, evaluate_jglue, parse
+from anaume.evals.jglue.grid import Grid, parse
 from anaume.evals.jglue.tasks import TASKS
 from anaume.evals.jglue.trials import open_experiments
 from anaume.evals.record import Record, load_record
 from anaume.finetune import train
 
-from .conftest import SMALL
+from .conftest import SMALL, fine_tune
 
 slow = pytest.mark.slow
 # A single training.
@@ -29,7 +29,7 @@ ONE = Grid(("jcola",), learning_rates=(1e-3,), epochs=(1,), seeds=1)
 
 
 def run(model: Path, data: Path, out: Path, options: Grid) -> Record:
-    (path,) = evaluate_jglue([str(model)], data, out, options)
+    (path,) = fine_tune(model, data, out, options)
     assert path == out / model.name / f"{options.tasks[0]}.json"
     return load_record(path)
 

@@ -21,7 +21,7 @@ from anaume.evals.jglue.processes import estimate_seconds, run_trials, worker_de
 from anaume.evals.jglue.protocols import Outcome, Protocol, RunTrials
 from anaume.evals.jglue.tasks import public_tasks, tasks_by_name, tasks_in
 from anaume.evals.jglue.trials import Experiment, Trial, missing_trials, open_experiments
-from anaume.evals.record import Record, save_record
+from anaume.evals.record import Record
 from anaume.evals.task import Evaluation, Request, Subject
 from anaume.evals.tasks import JglueOptions
 from anaume.finetune import train
@@ -63,9 +63,6 @@ class Grid:
         return [Settings(rate, epochs, self.seed) for epochs, rate in rates_and_epochs]
 
 
-PAPERS = Grid()
-
-
 def parse(
     tasks: str, protocol: str, learning_rates: str, epochs: str, *, seeds: int = 3, seed: int = 0, workers: int = 0
 ) -> Grid:
@@ -88,14 +85,6 @@ def parse(
         )
     names = tuple(word.strip() for word in tasks.split(",")) if tasks else ()
     return Grid(names, protocol, rates, numbers, seeds, seed, workers)  # type: ignore[arg-type]
-
-
-def evaluate_jglue(
-    models: Sequence[str], data: Path, out: Path, grid: Grid = PAPERS, *, fetch: bool = False
-) -> Iterator[Path]:
-    """Fine-tune models on tasks and save the records; yields their paths. See `prepare` and `evaluate`."""
-    for experiment in prepare(models, data, out, grid, fetch=fetch):
-        yield save_record(evaluate(experiment, grid, out), out)
 
 
 def prepare(models: Sequence[str], data: Path, out: Path, grid: Grid, *, fetch: bool = False) -> list[Experiment]:
