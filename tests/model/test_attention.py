@@ -11,11 +11,13 @@ from anaume.model.attention import PACKED, REFERENCE, layout_of, packed_attentio
 HEADS, SIZE = 2, 16
 
 
-def _both(lengths: list[int], reach: int | None, dtype: torch.dtype = torch.float32) -> list[tuple[Tensor, Tensor]]:
+def _both(
+    lengths: list[int], reach: int | None, causal: bool, dtype: torch.dtype = torch.float32
+) -> list[tuple[Tensor, Tensor]]:
     """Output and gradients of query, key and value: pairs of the fast path in `dtype` and the reference in float32."""
     torch.manual_seed(0)
     tokens = sum(lengths)
-    layout = layout_of(lengths, max(lengths))
+    layout = layout_of(lengths, max(lengths), causal=causal)
     weight = torch.randn(1, tokens, HEADS, SIZE)
     data = torch.randn(3, 1, tokens, HEADS, SIZE).to(dtype)
     results = []
@@ -38,19 +40,21 @@ def _both(lengths: list[int], reach: int | None, dtype: torch.dtype = torch.floa
     ids=str,
 )
 @pytest.mark.parametrize("reach", [None, 1, 2, 64, 100, 200])
-def test_packed_equals_reference(lengths: list[int], reach: int | None) -> None:
-    for fast, reference in _both(lengths, reach):
+@pytest.mark.parametrize("causal", [False, True], ids=["masked", "causal"])
+def test_packed_equals_reference(lengths: list[int], reach: int | None, causal: bool) -> None:
+    for fast, reference in _both(lengths, reach, causal):
         torch.testing.assert_close(fast, reference, atol=2e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("lengths", [[5, 300, 300, 1, 129], [1000], [1025, 40]], ids=str)
 @pytest.mark.parametrize("reach", [None, 64])
+@pytest.mark.parametrize("causal", [False, True], ids=["masked", "causal"])
 def test_packed_in_bfloat16_is_near_the_reference(
-    lengths: list[int], reach: int | None, monkeypatch: pytest.MonkeyPatch
+    lengths: list[int], reach: int | None, causal: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """bfloat16 has 8 significant bits. The patch makes parts of 128 queries, the last one shorter."""
     monkeypatch.setattr(attention, "SCORES", 1)
-    for fast, reference in _both(lengths, reach, torch.bfloat16):
+    for fast, reference in _both(lengths, reach, causal, torch.bfloat16):
         assert fast.dtype == torch.bfloat16
         assert (fast.float() - reference).norm() < 2**-7 * reference.norm()
 
@@ -64,6 +68,17 @@ def test_reference_attends_within_the_document_and_the_reach() -> None:
     assert out.flatten().tolist() == [3.75, 3.75, 3.75, 3.75, 200, 200]
     out, _ = reference_attention(torch.nn.Identity(), zeros, zeros, value, layout, scaling=1.0, sliding_window=2)
     torch.testing.assert_close(out.flatten(), torch.tensor([1.5, 7 / 3, 14 / 3, 6, 200, 200]))
+
+
+def test_causal_reference_looks_back_only() -> None:
+    """The same values as above; a token attends to itself and to what precedes it within the reach."""
+    layout = layout_of([4, 2], 4, causal=True)
+    zeros = torch.zeros(1, 1, 6, 1)
+    value = torch.tensor([1.0, 2, 4, 8, 100, 300]).view(1, 1, 6, 1)
+    out, _ = reference_attention(torch.nn.Identity(), zeros, zeros, value, layout, scaling=1.0, sliding_window=None)
+    torch.testing.assert_close(out.flatten(), torch.tensor([1, 1.5, 7 / 3, 3.75, 100, 200]))
+    out, _ = reference_attention(torch.nn.Identity(), zeros, zeros, value, layout, scaling=1.0, sliding_window=2)
+    torch.testing.assert_close(out.flatten(), torch.tensor([1, 1.5, 3, 6, 100, 200]))
 
 
 def _tiny() -> ModernBertModel:
@@ -80,6 +95,27 @@ def _tiny() -> ModernBertModel:
     model = ModernBertModel(config)
     model.eval()
     return model
+
+
+def test_a_causal_network_does_not_see_later_tokens() -> None:
+    """A document's states before a token stay as they were when the token changes; those after it do not."""
+    model = _tiny()
+    model.set_attn_implementation(PACKED)
+    lengths = [30, 50]
+    layout = layout_of(lengths, 50, causal=True)
+    positions = torch.cat([torch.arange(n) for n in lengths]).unsqueeze(0)
+    masks = {"full_attention": layout, "sliding_attention": layout}
+    ids = torch.randint(1, 63, (1, 80))
+    changed = ids.clone()
+    changed[0, 50] += 1
+    with torch.inference_mode():
+        before, after = (
+            model(input_ids=row, position_ids=positions, attention_mask=masks).last_hidden_state[0]
+            for row in (ids, changed)
+        )
+    difference = (before - after).abs().amax(1)
+    assert (difference[:50] == 0).all()
+    assert (difference[50:] > 0).all()
 
 
 @pytest.mark.parametrize("implementation", [PACKED, REFERENCE])

@@ -98,12 +98,16 @@ def _documented_varlen(
 
 
 @pytest.mark.parametrize("reach", [None, 1, 5, 64])
-def test_arguments_mean_what_the_reference_computes(reach: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("causal", [False, True], ids=["masked", "causal"])
+def test_arguments_mean_what_the_reference_computes(
+    reach: int | None, causal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Values and gradients; a plain function stands in for the kernel, which needs a GPU."""
     monkeypatch.setattr(varlen, "varlen_attn", _documented_varlen)
     torch.manual_seed(0)
     lengths = [5, 1, 23, 11]
-    layout, data, weight = layout_of(lengths, 30), torch.randn(3, 1, 2, 40, 4), torch.randn(1, 40, 2, 4)
+    layout = layout_of(lengths, 30, causal=causal)
+    data, weight = torch.randn(3, 1, 2, 40, 4), torch.randn(1, 40, 2, 4)
     results = []
     for fast in (True, False):
         query, key, value = inputs = [x.clone().requires_grad_() for x in data]

@@ -25,6 +25,13 @@ def test_flops_of_a_batch_by_hand() -> None:
     assert training_flops(MODEL, 100, np.array([7, 3]), 3) == expected
 
 
+def test_causal_attention_by_counting_pairs() -> None:
+    pairs = [(i, j) for i in range(10) for j in range(10) if j <= i]
+    counted = flops(MODEL, 100, np.array([10]), 0, causal=True)
+    assert counted.global_attention == 12 * MODEL.hidden * 2 * len(pairs)
+    assert counted.local_attention == 12 * MODEL.hidden * 2 * sum(i - j <= 2 for i, j in pairs)
+
+
 def test_packing_many_documents_costs_less_than_one_of_the_same_size() -> None:
     assert training_flops(MODEL, 100, np.full(10, 100), 30) < training_flops(MODEL, 100, np.array([1000]), 30)
 

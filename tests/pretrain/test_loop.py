@@ -239,6 +239,22 @@ def _changed(recipe: Recipe, first: dict[str, Any], second: dict[str, Any]) -> R
 
 
 @pytest.mark.slow
+def test_a_causal_stage_goes_on_masked_with_its_moments(tiny: Recipe, tmp_path: Path) -> None:
+    """A run that dies in the causal stage, at the switch and after it equals one that does not."""
+    causal = {"objective": "causal", "schedule": "wsd", "optimizer": "muon"}
+    recipe = _changed(tiny, causal, {"keep_moments": True, "warmup_steps": 0})
+    whole = pretrain(recipe, tmp_path / "whole")
+    for kill in (5, 1, 2):
+        with killed_after(kill):
+            pretrain(recipe, tmp_path / "run")
+    _same(whole, pretrain(recipe, tmp_path / "run"))
+
+    last, first = CheckpointName("first", 6), CheckpointName("second", 2)
+    before, after = (load_file(whole.checkpoint(name) / "optimizer.safetensors") for name in (last, first))
+    assert [int(moments["decoder.bias/step"]) for moments in (before, after)] == [6, 8]
+
+
+@pytest.mark.slow
 def test_settings_that_change_no_number_may_change_in_a_run(straight: Run, tiny: Recipe, tmp_path: Path) -> None:
     """Gradient checkpointing from stage 2 on, as after an "out of memory": equal bits, and a note in the manifest."""
     with killed_after(9):

@@ -42,6 +42,8 @@ def test_wsd_is_constant_and_then_falls() -> None:
     assert rates[10:81] == [1.0] * 71
     assert rates[90] == pytest.approx(0.5)
     assert rates[99] == pytest.approx(1 / 20)
+    stable = STAGE.model_copy(update={"schedule": "wsd"})
+    assert [learning_rate(stable, step) for step in range(10, 100)] == [1.0] * 90
 
 
 def test_weight_decay_is_on_matrices_only() -> None:

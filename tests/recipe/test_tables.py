@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from anaume.errors import UserError
 from anaume.recipe import Recipe, load
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
@@ -21,6 +22,17 @@ def test_the_defaults_are_the_papers(recipe_file: Path) -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=[path.name for path in RECIPES])
 def test_each_shipped_recipe_loads(path: Path) -> None:
     assert load(path).name == path.stem
+
+
+def test_moments_are_kept_only_from_a_stage_with_the_same_optimizer(recipe_file: Path) -> None:
+    with pytest.raises(UserError, match="stage 'one': keep_moments = true: no stage before it has the moments"):
+        load(recipe_file, ["stage.0.keep_moments=true"])
+
+
+def test_only_a_causal_stage_has_causal_targets(recipe_file: Path) -> None:
+    assert load(recipe_file, ["stage.0.objective=causal", "stage.0.causal_targets=0.3"]).stage[0].causal_targets == 0.3
+    with pytest.raises(UserError, match=r"causal_targets = 0\.3: only a causal stage reads it"):
+        load(recipe_file, ["stage.0.causal_targets=0.3"])
 
 
 def test_llm_jp_base_is_the_papers_run() -> None:

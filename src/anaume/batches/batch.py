@@ -16,9 +16,11 @@ class PackedBatch:
     `input_ids`     (T,) int64, after masking
     `position_ids`  (T,) int64, counted from the [CLS] of each piece
     `lengths`       (segments,) int64 lengths of all segments, with a sum of T; a run of padding is a segment
-    `scored`        (M,) int64 positions to predict, in order; M is the same for every batch of a stage
-    `labels`        (M,) int64 original ids at `scored`; IGNORE in unused slots
+    `scored`        (M,) int64 positions whose states predict a token, in order; M is constant over a stage
+    `labels`        (M,) int64 ids to predict: the original ones at `scored`, or with `causal` those that follow;
+                    IGNORE in unused slots
     `text_lengths`  (pieces,) int64 lengths of the pieces, [CLS] and [SEP] included
+    `causal`        whether a token attends only to itself and to earlier tokens of its piece
     """
 
     input_ids: NDArray[np.int64]
@@ -27,6 +29,7 @@ class PackedBatch:
     scored: NDArray[np.int64]
     labels: NDArray[np.int64]
     text_lengths: NDArray[np.int64]
+    causal: bool = False
 
     @property
     def tokens(self) -> int:

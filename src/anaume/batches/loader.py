@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from anaume.batches.batch import PackedBatch
 from anaume.batches.lengths import BIN_NAMES
 from anaume.batches.masking import mask, span_starts
+from anaume.batches.next_token import next_tokens
 from anaume.batches.plan import BatchPlan
 from anaume.batches.window import pack_window, read_rows, tokens_read
 from anaume.batches.words import word_starts
@@ -116,7 +117,7 @@ def _walk(plan: BatchPlan, position: Position, share: Share) -> Iterator[tuple[P
 def _assemble(
     plan: BatchPlan, texts: Sequence[NDArray[np.uint32]], number: int, random: np.random.Generator
 ) -> PackedBatch:
-    """Lay the pieces of one row end to end and mask tokens; `number` counts the batches of the stage from 0."""
+    """Lay the pieces of one row end to end and select tokens to predict; `number` counts the stage's batches from 0."""
     tokenizer, size = plan.tokenizer, plan.row_tokens
     pieces = np.array([len(text) + 2 for text in texts])
     # Without packing each piece takes the stage's whole length.
@@ -133,6 +134,9 @@ def _assemble(
 
     lengths = _segments(pieces, slots, size, plan.length)
     positions = np.arange(size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    if plan.next_token:
+        scored, labels = next_tokens(ids, candidates, plan.next_token, random)
+        return PackedBatch(ids, positions, lengths, scored, labels, pieces, causal=True)
     unit_starts = _unit_starts(plan, texts, random)
     count = round(plan.masking.rate_at(number) * len(candidates))
     scored, labels = mask(ids, candidates, unit_starts, count, plan.masking, plan.vocabulary, random)

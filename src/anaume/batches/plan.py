@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from anaume.batches.lengths import bins_of, keep_probabilities
 from anaume.batches.masking import PAPER_MASKING, Masking
+from anaume.batches.next_token import NextToken
 from anaume.batches.order import Order
 from anaume.batches.packing import cut
 from anaume.errors import UserError
@@ -38,6 +39,7 @@ class BatchPlan:
 
     `length`         slots of the longest piece
     `row_tokens`     slots of a row, that is of a micro-batch
+    `next_token`     settings of a causal stage, which takes the place of `masking`; None for a masked stage
     `length_shares`  required shares of the tokens in each bin of `lengths.BIN_NAMES`; empty: no resampling
     """
 
@@ -48,6 +50,7 @@ class BatchPlan:
     length: int
     row_tokens: int
     masking: Masking = PAPER_MASKING
+    next_token: NextToken | None = None
     documents: Literal["split", "truncate"] = "split"
     packing: bool = True
     min_document_tokens: int = 0

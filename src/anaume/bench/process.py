@@ -126,7 +126,9 @@ def own_trainer(recipe: Recipe, plan: BatchPlan, job: BenchJob, ranks: Ranks) ->
         loss, _ = update(objective, steppers, stage, rate, [batch], targets, ranks)
         loss_value = loss.item()
         seconds = time.perf_counter() - start
-        operations = training_flops(recipe.model, plan.tokenizer.vocab_size, batch.text_lengths, batch.targets)
+        operations = training_flops(
+            recipe.model, plan.tokenizer.vocab_size, batch.text_lengths, batch.targets, batch.causal
+        )
         return Step(seconds, batch.tokens, len(batch.input_ids), operations, loss_value)
 
     return Trainer(network, step)

@@ -71,15 +71,19 @@ def flops(
     lengths: NDArray[np.int64],
     scored: float,
     counts: NDArray[np.float64] | None = None,
+    causal: bool = False,
 ) -> Flops:
     """Operations of a forward and a backward pass over documents with these lengths, (n,), and `scored` rows of logits.
 
-    `counts`, (n,), is the number of documents of each length; None means one of each.
+    `counts`, (n,), is the number of documents of each length; None means one of each. With `causal` a token attends
+    only to itself and to earlier tokens.
     """
     weights = np.ones(len(lengths)) if counts is None else counts
     per_layer = 4 * model.hidden**2 + 3 * model.hidden * model.intermediate
     global_layers = len(range(0, model.layers, model.global_every))
     whole, band = lengths.astype(np.float64) ** 2, _band_pairs(lengths, model.window // 2)
+    if causal:  # of the pairs (i, j) those with j ≤ i
+        whole, band = (whole + lengths) / 2, (band + lengths) / 2
     return Flops(
         matrices=6 * float(weights @ lengths) * model.layers * per_layer,
         global_attention=12 * model.hidden * global_layers * float(weights @ whole),
@@ -88,15 +92,17 @@ def flops(
     )
 
 
-def training_flops(model: Model, vocab_size: int, lengths: NDArray[np.int64], scored: int) -> float:
+def training_flops(
+    model: Model, vocab_size: int, lengths: NDArray[np.int64], scored: int, causal: bool = False
+) -> float:
     """Total operations of a forward and a backward pass over documents with these lengths, (n,); see `flops`."""
-    return flops(model, vocab_size, lengths, scored).total
+    return flops(model, vocab_size, lengths, scored, causal=causal).total
 
 
-def _band_pairs(lengths: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
+def _band_pairs(lengths: NDArray[np.int64], reach: int) -> NDArray[np.float64]:
     """Number of pairs with |i − j| ≤ reach in each document: (n,) → (n,)."""
     near = np.minimum(reach, lengths - 1)
-    pairs: NDArray[np.int64] = lengths * (2 * near + 1) - near * (near + 1)
+    pairs: NDArray[np.float64] = (lengths * (2 * near + 1) - near * (near + 1)).astype(np.float64)
     return pairs
 
 

@@ -7,6 +7,7 @@ compares the parts with the tensors that autograd keeps on the CUDA path. Fragme
 from dataclasses import dataclass
 
 from anaume.batches.masking import Masking
+from anaume.batches.next_token import NextToken
 from anaume.recipe import Model, Stage
 
 # The vocabulary matrix is padded to a multiple of this number of rows for faster products; export removes the padding.
@@ -42,6 +43,8 @@ def parameters(model: Model, vocab_size: int) -> Parameters:
 
 def scored_slots(stage: Stage, slots: int) -> int:
     """Number of scored slots of a row of `slots` slots; constant over a stage."""
+    if stage.objective == "causal":
+        return NextToken(stage.causal_targets).slots(slots)
     return Masking(stage.mask_rate, stage.final_mask_rate or stage.mask_rate).slots(slots)
 
 

@@ -75,7 +75,7 @@ def to_device(batch: PackedBatch, max_length: int, device: torch.device) -> Mode
         positions.unsqueeze(0),
         scored,
         labels,
-        layout_of(batch.lengths.tolist(), max_length, device),
+        layout_of(batch.lengths.tolist(), max_length, device, batch.causal),
     )
 
 

@@ -118,11 +118,11 @@ def _stage_plan(
         return Way(name, slots, operations, recomputed, seconds, seconds * gpus / 3600)
 
     scored = scored_slots(stage, stage.micro_batch_tokens) / stage.micro_batch_tokens
-    padded = text / (1 - padding)
+    padded, causal = text / (1 - padding), stage.objective == "causal"
     ways = (
-        way(EVERYWHERE, padded, _flops_per_slot(model, vocab_size, full_rows(stage), 1.0)),
-        way(SCORED, padded, _flops_per_slot(model, vocab_size, padded_rows(stage, pieces), scored)),
-        way(PACKED, text, _flops_per_slot(model, vocab_size, pieces, scored)),
+        way(EVERYWHERE, padded, _flops_per_slot(model, vocab_size, full_rows(stage), 1.0, causal)),
+        way(SCORED, padded, _flops_per_slot(model, vocab_size, padded_rows(stage, pieces), scored, causal)),
+        way(PACKED, text, _flops_per_slot(model, vocab_size, pieces, scored, causal)),
     )
     return StagePlan(
         name=stage.name,
@@ -141,10 +141,10 @@ def _stage_plan(
     )
 
 
-def _flops_per_slot(model: Model, vocab_size: int, pieces: PieceLengths, scored: float) -> Flops:
+def _flops_per_slot(model: Model, vocab_size: int, pieces: PieceLengths, scored: float, causal: bool) -> Flops:
     """Operations per slot; `scored` is the share of slots that get logits."""
     slots = float(pieces.counts @ pieces.slots)
-    return flops(model, vocab_size, pieces.slots, scored, pieces.counts / slots)
+    return flops(model, vocab_size, pieces.slots, scored, pieces.counts / slots, causal)
 
 
 def _disk(recipe: Recipe, stages: Sequence[StagePlan]) -> Disk:

@@ -69,22 +69,23 @@ class Saver:
     ) -> None:
         self._thread.shutdown()
         if error is None:
-            self._wait()
+            self.wait()
 
     def save(self, state: State, network: nn.Module, steppers: Sequence[Optimizer]) -> None:
         """Begin to write a checkpoint, after the previous one is complete."""
-        self._wait()
+        self.wait()
         tensors = {WEIGHTS: weights_of(network), OPTIMIZER: _moments(network, steppers)}
         copies = {file: {name: _copy(t) for name, t in named.items()} for file, named in tensors.items()}
         self._pending = self._thread.submit(self._write, state, copies)
 
+    def wait(self) -> None:
+        """Wait until the checkpoint that is being written is complete."""
+        if self._pending:
+            self._pending.result()
+
     def _write(self, state: State, tensors: dict[str, dict[str, Tensor]]) -> None:
         write(self._run.checkpoint(state.name), state, tensors)
         prune(self._run, self._recipe)
-
-    def _wait(self) -> None:
-        if self._pending:
-            self._pending.result()
 
 
 def _copy(tensor: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ from anaume.pretrain.trackers import Trackers
 from anaume.pretrain.validation import validate
 from anaume.progress import TrainingProgress
 from anaume.recipe import Recipe, Stage
-from anaume.run import Run, describe_environment, open_run, record_start, training_lock
+from anaume.run import CheckpointName, Run, describe_environment, open_run, record_start, training_lock
 
 
 @dataclass(frozen=True)
@@ -163,8 +163,8 @@ def _train_stage(training: TrainingRun, stage: Stage, state: State) -> State:
     mlm.set_rope_theta(network, stage.rope_theta, stage.local_rope_theta)
     mlm.set_gradient_checkpointing(network, stage.gradient_checkpointing)
     steppers = optimizers(network, stage)
-    if state.step:
-        checkpoint.load_moments(training.run.checkpoint(state.name), network, steppers)
+    if moments := _moments_at(training, stage, state):
+        checkpoint.load_moments(training.run.checkpoint(moments), network, steppers)
     objective = make_objective(network, ranks, training.recipe.compile, training.recipe.precision)
     step_batches = stage.batch_tokens // stage.micro_batch_tokens // ranks.count
     share = Share(ranks.rank, ranks.count)
@@ -214,6 +214,20 @@ def _train_stage(training: TrainingRun, stage: Stage, state: State) -> State:
                 training.save(state, steppers)
                 meter = metrics.Meter()  # a resumed run begins with an empty meter at this step
     return state
+
+
+def _moments_at(training: TrainingRun, stage: Stage, state: State) -> CheckpointName | None:
+    """The checkpoint whose moments the stage goes on with from `state`; None if they begin at zero."""
+    if state.step:
+        return state.name
+    if not stage.keep_moments:
+        return None
+    if training.ranks.is_main:
+        training.saver.wait()
+    training.ranks.broadcast(None)  # every rank reads the checkpoint, so none may be ahead of the writer
+    stages = training.recipe.stage
+    before = stages[stages.index(stage) - 1]
+    return CheckpointName(before.name, before.steps)
 
 
 def _targets_and_stop(training: TrainingRun, micro_batches: Sequence[PackedBatch]) -> tuple[Tensor, Callable[[], bool]]:
@@ -296,7 +310,8 @@ def _flops(training: TrainingRun, micro_batches: Sequence[PackedBatch]) -> float
     """Operations of a step on one rank; padding does not count."""
     vocab_size = training.data.tokenizer.vocab_size
     return sum(
-        training_flops(training.recipe.model, vocab_size, batch.text_lengths, batch.targets) for batch in micro_batches
+        training_flops(training.recipe.model, vocab_size, batch.text_lengths, batch.targets, batch.causal)
+        for batch in micro_batches
     )
 
 

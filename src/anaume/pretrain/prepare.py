@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from anaume.batches.masking import Masking
+from anaume.batches.next_token import NextToken
 from anaume.batches.plan import BatchPlan, Documents
 from anaume.errors import UserError
 from anaume.files import write_json
@@ -56,6 +57,7 @@ class RunData:
             packing=stage.packing if training else True,
             min_document_tokens=stage.min_document_tokens if training else 0,
             length_shares=tuple(stage.length_shares) if training else (),
+            next_token=NextToken(stage.causal_targets) if training and stage.objective == "causal" else None,
         )
 
 

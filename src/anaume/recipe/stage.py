@@ -65,7 +65,7 @@ class SchedulePart(SizePart):
         "linear",
         description='Course of the learning rate after the warm-up. "linear" and "cosine" fall to '
         '`final_learning_rate` over the rest of the stage. "wsd" (warm-up, stable, decay) stays at the peak and falls '
-        "linearly over the last `decay_steps` steps.",
+        "linearly over the last `decay_steps` steps; without them it stays at the peak, for a later stage to go on.",
     )
     decay_steps: int = Field(
         0, ge=0, description='Steps of the decay at the end of schedule "wsd"; 0 for the other schedules.'
@@ -81,11 +81,8 @@ class SchedulePart(SizePart):
                 f"warmup_steps = {self.warmup_steps} and decay_steps = {self.decay_steps}: too long; expected a sum of"
                 f" at most steps = {self.steps}"
             )
-        if (self.schedule == "wsd") != bool(self.decay_steps):
-            number = "1 or more" if self.schedule == "wsd" else "0"
-            raise ValueError(
-                f"decay_steps = {self.decay_steps}: does not fit schedule = {self.schedule!r}; expected {number}"
-            )
+        if self.decay_steps and self.schedule != "wsd":
+            raise ValueError(f"decay_steps = {self.decay_steps}: does not fit schedule = {self.schedule!r}; expected 0")
         if self.final_learning_rate > self.learning_rate:
             raise ValueError(
                 f"final_learning_rate = {self.final_learning_rate}: above the peak; expected at most"
@@ -107,6 +104,11 @@ class OptimizerPart(TomlTable):
     adam_eps: float = Field(1e-6, gt=0, description="Term that AdamW adds to the denominator of an update.")
     weight_decay: float = Field(
         1e-5, ge=0, description="Decoupled weight decay of the matrices. Norms and biases are not decayed."
+    )
+    keep_moments: bool = Field(
+        False,
+        description="Go on with the optimizer's moments of the stage before, which has the same optimizer. Otherwise "
+        "they begin at zero, and the stage needs a warm-up.",
     )
     gradient_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient; a longer one is scaled to it.")
     gradient_checkpointing: bool = Field(
@@ -136,6 +138,33 @@ class RowsPart(SizePart):
             raise ValueError(
                 f"micro_batch_tokens = {self.micro_batch_tokens}: no whole number of rows without packing; expected a"
                 f" multiple of length = {self.length}"
+            )
+        return self
+
+
+class ObjectivePart(TomlTable):
+    """What the network learns to predict."""
+
+    objective: Literal["masked", "causal"] = Field(
+        "masked",
+        description='"masked" predicts masked tokens from both sides. "causal" predicts each token from those before '
+        "it, and all layers look back only; use it for the first part of a training that goes on masked. Validation is "
+        "masked in both cases; a causal stage also logs the causal loss.",
+    )
+    causal_targets: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Fraction of the tokens that a causal stage predicts, drawn at random. All of them cost the head "
+        "1 / `mask_rate` times the arithmetic of a masked stage.",
+    )
+
+    @model_validator(mode="after")
+    def _targets_fit(self) -> Self:
+        if self.objective == "masked" and "causal_targets" in self.model_fields_set and self.causal_targets != 1:
+            raise ValueError(
+                f"causal_targets = {self.causal_targets}: only a causal stage reads it; expected"
+                ' objective = "causal", or no such key'
             )
         return self
 
@@ -271,5 +300,15 @@ class RecordsPart(SizePart):
 
 
 # Pydantic orders the fields of several bases from the last to the first.
-class Stage(RecordsPart, SelectionPart, PositionsPart, MaskingPart, RowsPart, OptimizerPart, SchedulePart, SizePart):
+class Stage(
+    RecordsPart,
+    SelectionPart,
+    PositionsPart,
+    MaskingPart,
+    ObjectivePart,
+    RowsPart,
+    OptimizerPart,
+    SchedulePart,
+    SizePart,
+):
     """One stage of training. Batches are counted in token slots, summed over all ranks."""

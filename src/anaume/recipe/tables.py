@@ -132,6 +132,12 @@ class Recipe(TomlTable):
             raise ValueError(
                 f"stage.name = {', '.join(sorted(repeated))!r}: given twice; expected a name of its own for each stage"
             )
+        for before, stage in zip((None, *self.stage), self.stage, strict=False):
+            if stage.keep_moments and (before is None or before.optimizer != stage.optimizer):
+                raise ValueError(
+                    f"stage {stage.name!r}: keep_moments = true: no stage before it has the moments of"
+                    f" {stage.optimizer!r}; expected false, or a stage before it with the same optimizer"
+                )
         for stage in self.stage:
             if stage.length > self.model.positions:
                 raise ValueError(
