@@ -8,11 +8,13 @@ import pytest
 import torch
 from scipy.spatial.distance import pdist
 from sentence_transformers import SentenceTransformer
+from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
+from sklearn.metrics.pairwise import cosine_similarity
 
 from anaume.encoder.load import load_encoder
 from anaume.errors import UserError
-from anaume.evals.geometry import auc, different_pairs, evaluate, histogram, uniformity_of_all
+from anaume.evals.geometry import auc, different_pairs, evaluate, histogram, isotropy, uniformity_of_all
 from anaume.evals.inputs.pairs import Pair, read_pairs
 
 from ..support.models import sentences
@@ -33,7 +35,8 @@ def test_known_by_hand() -> None:
         "positive_mean": 0.75,
         "random_mean": math.sqrt(3) / 4,
     }
-    assert result.metrics == pytest.approx(expected, abs=1e-6)
+    assert {name: result.metrics[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    assert set(result.metrics) - set(expected) == set(isotropy(vectors))
     assert (result.model, result.task, result.n, result.seed) == ("fake", "geometry", 2, 5)
     assert result.settings["random_pairs_found"] == 4
     assert result.settings["texts"] == "texts of different pairs"
@@ -80,6 +83,38 @@ def test_against_scipy_and_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None
         positive, other = (random.normal(mean, 0.3, size).round(decimals) for mean, size in ((0.6, 80), (0.2, 300)))
         labels = np.repeat([1, 0], [80, 300])
         assert auc(positive, other) == pytest.approx(roc_auc_score(labels, np.concatenate([positive, other])))
+
+
+def test_isotropy_of_a_cross_and_of_a_cone() -> None:
+    """Four vectors along the axes cancel out; four on a cone share its axis and nothing else."""
+    cross = torch.tensor([at(0), at(90), at(180), at(270)]).double()
+    measured = isotropy(cross)
+    assert measured == pytest.approx(
+        {
+            "mean_cosine": -1 / 3,
+            "mean_cosine_centred": -1 / 3,
+            "first_component": 0.5,
+            "first_component_uncentred": 0.5,
+        }
+    )
+    cone = torch.cat([0.6 * cross, torch.full((4, 1), 0.8, dtype=torch.float64)], dim=1)
+    assert isotropy(cone) == pytest.approx(
+        {
+            "mean_cosine": 0.64 - 0.36 / 3,
+            "mean_cosine_centred": -1 / 3,
+            "first_component": 0.5,
+            "first_component_uncentred": 0.64,
+        }
+    )
+
+
+def test_isotropy_against_scikit_learn() -> None:
+    vectors = torch.nn.functional.normalize(
+        torch.randn(60, 9, generator=torch.Generator().manual_seed(0)) + 0.5
+    ).double()
+    assert isotropy(vectors)["first_component"] == pytest.approx(PCA().fit(vectors).explained_variance_ratio_[0])
+    cosines = cosine_similarity(vectors)[~np.eye(60, dtype=bool)]
+    assert isotropy(vectors)["mean_cosine"] == pytest.approx(cosines.mean())
 
 
 def test_histograms_and_their_overlap() -> None:

@@ -1,7 +1,8 @@
 """Geometry of the embeddings on the unit sphere (paper, Figures 3 and 4, after Wang and Isola, arXiv 2005.10242).
 
-Pairs of texts that belong together, and random pairs → alignment, uniformity, and the overlap of the cosines of both
-kinds of pairs. The rule: embeddings are mean-pooled, scaled to length 1 and compared in float64.
+Pairs of texts that belong together, and random pairs → alignment, uniformity, the overlap of the cosines of both kinds
+of pairs, and isotropy: how evenly the texts of the random pairs lie around the sphere. The rule: embeddings are
+mean-pooled, scaled to length 1 and compared in float64.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -46,7 +47,7 @@ def evaluate(
 
     `random_pairs` random pairs, or fewer if there are not enough texts, are made of `texts`, each of which is used
     once. Without `texts`, they are made of the queries and positives of different pairs. `origin` names the texts in
-    the record, `data` is the pairs' file. The metrics are those of `cosine_metrics`, and:
+    the record, `data` is the pairs' file. The metrics are those of `cosine_metrics` and `isotropy`, and:
 
     alignment             mean ‖q − p‖² of the positive pairs
     uniformity            log mean exp(−2 ‖x − y‖²) of the random pairs, as in the paper's text
@@ -76,6 +77,7 @@ def evaluate(
         "uniformity": (vectors[first] - vectors[second]).square().sum(1).mul(-2).exp().mean().log().item(),
         "uniformity_all_pairs": uniformity_of_all(vectors, groups),
         **cosine_metrics(close, apart),
+        **isotropy(vectors),
     }
     settings = {
         "pooling": "mean over all tokens, special ones included",
@@ -133,6 +135,36 @@ def uniformity_of_all(vectors: Tensor, groups: Tensor) -> float:
         total += squared.mul_(-2).exp_()[other].sum().item()
         count += int(other.sum())
     return float(np.log(total / count))
+
+
+def isotropy(vectors: Tensor) -> dict[str, float]:
+    """Return how unevenly vectors of length 1, (texts, hidden), lie around the sphere; lower is more even.
+
+    mean_cosine                 mean cosine of two different texts
+    mean_cosine_centred         mean cosine of two different texts after the mean of all texts is removed
+    first_component             share of the variance in the first principal component
+    first_component_uncentred   share of the sum of squares in the first principal direction, the mean not removed
+    """
+    centred = vectors - vectors.mean(0)
+    return {
+        "mean_cosine": mean_cosine(vectors),
+        "mean_cosine_centred": mean_cosine(unit_length(centred)),
+        "first_component": first_component(centred),
+        "first_component_uncentred": first_component(vectors),
+    }
+
+
+def mean_cosine(vectors: Tensor) -> float:
+    """Return the mean cosine of two different vectors of length 1, (texts, hidden)."""
+    texts = len(vectors)
+    return float((vectors.sum(0).square().sum() - vectors.square().sum()) / (texts * (texts - 1)))
+
+
+def first_component(vectors: Tensor) -> float:
+    """Return the largest eigenvalue of `vectors.T @ vectors` as a share of the sum of all; 1 if all vectors are 0."""
+    eigenvalues = torch.linalg.eigvalsh(vectors.T @ vectors).clamp_(min=0)
+    total = eigenvalues.sum()
+    return float(eigenvalues[-1] / total) if total > 0 else 1.0
 
 
 def cosines(left: Tensor, right: Tensor) -> Floats:

@@ -11,6 +11,7 @@ from anaume.report.curves import Values
 from anaume.report.draw.charts import Chart
 from anaume.report.draw.figures import PrintFigure
 from anaume.report.draw.panels import Axis, Line, Panel
+from anaume.report.draw.steps import checkpoint_lines
 from anaume.report.inputs import EvaluatedModel, ReportInput
 from anaume.report.models import all_models, compared, heading, series
 from anaume.report.models_table import metrics_table
@@ -21,6 +22,12 @@ TASK = "geometry"
 ASPECTS = (DATA, TEXTS, Aspect("Random pairs", setting("random_pairs")), SEED, PRECISION)
 PLANE = {"alignment": "Alignment", "uniformity": "Uniformity", "uniformity_all_pairs": "Uniformity, all pairs"}
 COSINES = {"positive_mean": "Mean, positive", "random_mean": "Mean, random", "overlap": "Overlap", "auc": "AUC"}
+ISOTROPY = {
+    "first_component": "First component",
+    "first_component_uncentred": "… mean not removed",
+    "mean_cosine": "Mean cosine",
+    "mean_cosine_centred": "… mean removed",
+}
 NOTES = {"overlap": "overlap", "auc": "AUC"}  # metric → its name above a histogram
 MARGIN = 0.1  # share of the plane at each edge, as room for labels
 APART = (0.07, 0.05)  # shares of the plane's width and height by which two labels have to lie apart
@@ -30,7 +37,7 @@ def alignment(page: Page) -> Content:
     """The plane of alignment and uniformity, and its table."""
     panel = plane(page.inputs)
     return Content(
-        present(plane_table(page.inputs)),
+        present(plane_table(page.inputs), isotropy_table(page.inputs)),
         single_chart(panel),
         lead="Labels are steps; a run's checkpoints are joined in their order.",
         figures=(PrintFigure((panel,), (5.5, 4.0)) if panel else None,),
@@ -56,6 +63,27 @@ def plane_table(inputs: Sequence[ReportInput]) -> Table | None:
         "place is perfectly aligned, so that neither value says much alone. n positive pairs."
     )
     return metrics_table("alignment-uniformity", caption, all_models(inputs), TASK, ASPECTS, shown=PLANE)
+
+
+def isotropy_table(inputs: Sequence[ReportInput]) -> Table | None:
+    """How evenly the texts lie around the sphere. None is marked as best: noise is perfectly even."""
+    caption = (
+        "Isotropy of the texts of the random pairs: share of the variance in the first principal component, and mean "
+        "cosine of two texts, each with and without the mean of all texts. Near 1, the embeddings differ in one "
+        "direction only, or share one."
+    )
+    return metrics_table("isotropy", caption, all_models(inputs), TASK, ASPECTS, shown=ISOTROPY)
+
+
+def isotropy_over_steps(run: ReportInput) -> tuple[Panel, ...]:
+    """The first principal component's share and the mean cosine over the checkpoints."""
+    lines = checkpoint_lines(
+        run,
+        TASK,
+        ("first component's share of the variance", "first_component", "recall"),
+        ("mean cosine of two texts", "mean_cosine", "mrr"),
+    )
+    return (Panel("isotropy", "Isotropy (lower is more even)", lines),)
 
 
 def cosine_table(inputs: Sequence[ReportInput]) -> Table | None:
@@ -181,6 +209,11 @@ ALIGNMENT = Section(
     figure="figure-3-alignment-uniformity",
     tasks=(TASK,),
     rank=5,
-    dynamics=task_columns(TASK, ASPECTS, {"alignment": "Alignment", "uniformity": "Uniformity"}),
+    dynamics=task_columns(
+        TASK,
+        ASPECTS,
+        {"alignment": "Alignment", "uniformity": "Uniformity", "first_component": "First component"},
+    ),
+    steps=isotropy_over_steps,
 )
 SIMILARITIES = Section("similarities", "Similarities", similarities, figure="figure-4-similarities", tasks=(TASK,))
