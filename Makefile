@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test test-fast check clean
+.PHONY: setup demo test test-fast faults check clean
 
 setup: $(READY)
 
@@ -21,6 +21,10 @@ test: setup
 
 test-fast: setup
 	$(BIN)/pytest -n auto --dist worksteal -m "not slow"
+
+# Many more trials of each fault than in the suite: kills, full disks, damaged files, odd text. About an hour.
+faults: setup
+	ANAUME_FAULTS_LONG=1 $(BIN)/pytest tests/faults
 
 check: setup
 	$(BIN)/ruff format --check .
