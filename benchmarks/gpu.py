@@ -47,7 +47,8 @@ from anaume.plan.cost import DOCUMENT_TOKENS
 from anaume.pretrain.loop import update
 from anaume.pretrain.objective import accumulate, make_objective
 from anaume.pretrain.optim import optimizers
-from anaume.pretrain.ranks import Ranks, process_group, this_rank
+from anaume.pretrain.ranks.group import connected
+from anaume.pretrain.ranks.rank import Ranks, this_rank
 from anaume.recipe import Model, Precision, Stage
 from anaume.tokenizer.load import Tokenizer
 from anaume.tokens.memory import MemoryStore
@@ -304,7 +305,7 @@ def main() -> None:
     )
     # Four layers have two of each kind; more would not fit, because the reference keeps T² scores per layer.
     shallow = model.model_copy(update={"layers": min(4, model.layers)})
-    with process_group(ranks):
+    with connected(ranks):
         if ranks.is_main:
             print(f"{ranks.count} × {torch.cuda.get_device_name(device)}, torch {torch.__version__}", flush=True)
         if ranks.count > 1:

@@ -19,6 +19,8 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from anaume.batches.loader import Position, Share, position_of
 from anaume.batches.plan import BatchPlan
 from anaume.batches.workers import prefetch
@@ -34,9 +36,10 @@ def read(tokens: Path, folder: Path, length: int, workers: int, lines: Path, cou
     stores = open_stores(tokens, loaded)
     plan = BatchPlan(stores, (1.0,) * len(stores), loaded, seed=1, length=length, row_tokens=8192)
     position = position_of(json.loads(written[-1])["after"]) if written else Position()
-    with lines.open("a", encoding="utf-8") as stream:
-        for batch, after in islice(prefetch(plan, position, Share(), workers), count - len(written)):
-            content = hashlib.sha256(b"".join(array.tobytes() for array in vars(batch).values())).hexdigest()
+    with lines.open("a", encoding="utf-8") as stream, prefetch(plan, position, Share(), workers) as loaded_batches:
+        for batch, after in islice(loaded_batches, count - len(written)):
+            values = [np.asarray(value).tobytes() for value in vars(batch).values()]
+            content = hashlib.sha256(b"".join(values)).hexdigest()
             stream.write(json.dumps({"batch": content, "after": asdict(after)}) + "\n")
             stream.flush()
 

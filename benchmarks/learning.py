@@ -28,7 +28,7 @@ from anaume.bench.rounds import SIDES, BenchJob
 from anaume.files import write_json
 from anaume.model.attention import packed_rows
 from anaume.pretrain.prepare import prepare
-from anaume.pretrain.ranks import this_rank
+from anaume.pretrain.ranks.rank import this_rank
 from anaume.pretrain.validation import validate
 from anaume.recipe import Recipe
 from anaume.report.draw.figures import style

@@ -47,7 +47,7 @@ def tokens_bar(total_bytes: int) -> Iterator[Callable[[int, int], None]]:
 
 
 class TrainingProgress:
-    """Step, loss, tokens per second, MFU and time left of a stage: a bar on a terminal, or a line every few seconds.
+    """Step, losses, speed and time left of a stage: a bar on a terminal, or a line every few seconds in a log file.
 
     `first_step` is the step that training resumes from. `quiet` silences all ranks but the main one.
     """
@@ -63,10 +63,11 @@ class TrainingProgress:
             console=self.console,
             disable=not self.console.is_terminal,
         )
-        self.stage, self.steps, self.quiet = stage, steps, quiet
+        self.stage, self.steps, self.prints_lines = stage, steps, not (quiet or self.console.is_terminal)
         self.start_time, self.first_step = time.monotonic(), first_step
         self.task = self.progress.add_task(stage, total=steps, completed=first_step, figures="")
-        self.last_line_time = 0.0
+        self.last_line_time: float | None = None
+        self.train_figures = self.validation_figures = ""
 
     def __enter__(self) -> Self:
         self.progress.start()
@@ -77,17 +78,52 @@ class TrainingProgress:
     ) -> None:
         self.progress.stop()
 
+    def advance(self, step: int) -> None:
+        """Show that a step is complete, and after the first one the time left."""
+        self.progress.update(self.task, completed=step)
+        if self.last_line_time is None:
+            self._print_line(step)
+
     def show(self, step: int, record: dict[str, Any]) -> None:
         """Show a "train" record of metrics.jsonl."""
-        figures = (
-            f"loss {record['loss']:.3f}  {record['tokens_per_second']:,.0f} tokens/s  MFU {100 * record['mfu']:.0f} %"
-        )
-        self.progress.update(self.task, completed=step, figures=figures)
-        if self.quiet or self.console.is_terminal:
+        loss = "nothing to predict" if record["loss"] is None else f"loss {record['loss']:.3f}"
+        self.train_figures = f"{loss}  {record['tokens_per_second']:,.0f} tokens/s  MFU {100 * record['mfu']:.0f} %"
+        self._update()
+        if self.last_line_time is None or time.monotonic() - self.last_line_time > LINE_SECONDS or step == self.steps:
+            self._print_line(step)
+
+    @contextmanager
+    def validation(self, tokens: int) -> Iterator[Callable[[int], None]]:
+        """Show a bar while `tokens` tokens are scored. Yields a function that advances the bar by some of them."""
+        if self.prints_lines and self.last_line_time is None:
+            print(f"{self.stage}: validation on {tokens:,} tokens", file=self.console.file, flush=True)
+        task = self.progress.add_task("validation", total=tokens, figures="")
+        try:
+            yield lambda scored: self.progress.advance(task, scored)
+        finally:
+            self.progress.remove_task(task)
+        if self.last_line_time is None:
+            self.start_time = time.monotonic()  # the time of a step does not include the validation before the first
+
+    def show_validation(self, step: int, record: dict[str, Any]) -> None:
+        """Show a "validation" record of metrics.jsonl."""
+        if record["loss"] is None:
+            self.validation_figures = "validation: nothing to predict"
+        else:
+            figures = f"loss {record['loss']:.3f}, accuracy {100 * record['accuracy']:.1f} %"
+            self.validation_figures = f"validation {figures} at step {step}"
+        self._update()
+        if self.prints_lines:
+            print(f"{self.stage} {step}/{self.steps}  {self.validation_figures}", file=self.console.file, flush=True)
+
+    def _update(self) -> None:
+        self.progress.update(self.task, figures="  ".join(filter(None, (self.train_figures, self.validation_figures))))
+
+    def _print_line(self, step: int) -> None:
+        if not self.prints_lines:
             return
-        now = time.monotonic()
-        if now - self.last_line_time > LINE_SECONDS or step == self.steps:
-            per_step = (now - self.start_time) / (step - self.first_step)
-            left = timedelta(seconds=round(per_step * (self.steps - step)))
-            print(f"{self.stage} {step}/{self.steps}  {figures}  {left} left", file=self.console.file, flush=True)
-            self.last_line_time = now
+        self.last_line_time = time.monotonic()
+        per_step = (self.last_line_time - self.start_time) / (step - self.first_step)
+        left = timedelta(seconds=round(per_step * (self.steps - step)))
+        figures = self.train_figures or f"{per_step:.2g} s a step"
+        print(f"{self.stage} {step}/{self.steps}  {figures}  {left} left", file=self.console.file, flush=True)

@@ -166,11 +166,10 @@ def test_the_number_of_ranks_may_change_between_runs(plan: BatchPlan) -> None:
 @pytest.mark.slow
 def test_worker_processes_make_the_batches_of_one_process(plan: BatchPlan) -> None:
     expected = list(islice(batches(plan), 12))
-    for (ours, after), (theirs, position) in zip(
-        islice(prefetch(plan, Position(), Share(), 2), 12), expected, strict=True
-    ):
-        assert _same(ours, theirs)
-        assert after == position
+    with prefetch(plan, Position(), Share(), 2) as stream:
+        for (ours, after), (theirs, position) in zip(islice(stream, 12), expected, strict=True):
+            assert _same(ours, theirs)
+            assert after == position
 
 
 def test_a_position_counts_the_tokens_read(plan: BatchPlan) -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import gpu
 ranks, passed = gpu.this_rank(), []
-with gpu.process_group(ranks):
+with gpu.connected(ranks):
     for mistake in (False, True):
         if mistake:
             right = gpu.accumulate

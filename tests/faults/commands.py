@@ -11,8 +11,11 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from itertools import count
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -33,6 +36,16 @@ PRELOADED = (
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(list(PRELOADED))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An error to inject: call number `call` (from 1) of the function `name` of `module` raises `error`."""
+
+    module: str
+    name: str
+    call: int
+    error: BaseException
 
 
 @dataclass(frozen=True)
@@ -77,10 +90,14 @@ class Command:
         return [" ".join(process.cmdline()) for process in alive]
 
 
-def start(words: Sequence[object], folder: Path, environment: Mapping[str, str] | None = None) -> Command:
+def start(
+    words: Sequence[object], folder: Path, environment: Mapping[str, str] | None = None, fault: Fault | None = None
+) -> Command:
     """Start `anaume` with these words; its standard output and error go to `out` and `err` in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    process = _context.Process(target=_run, args=([str(word) for word in words], folder, dict(environment or {})))
+    process = _context.Process(
+        target=_run, args=([str(word) for word in words], folder, dict(environment or {}), fault)
+    )
     process.start()
     return Command(process, folder)
 
@@ -97,7 +114,7 @@ def run(
     return ended
 
 
-def _run(words: list[str], folder: Path, environment: dict[str, str]) -> None:
+def _run(words: list[str], folder: Path, environment: dict[str, str], fault: Fault | None) -> None:
     """In the child: become the command."""
     os.setsid()
     os.environ.update(environment)
@@ -107,10 +124,25 @@ def _run(words: list[str], folder: Path, environment: dict[str, str]) -> None:
         os.close(descriptor)
     for number in (signal.SIGINT, signal.SIGTERM):  # a fork server ignores SIGINT
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    if fault:
+        _inject(fault)
     sys.argv = ["anaume", *words]
     from anaume import cli
 
     cli.main()
+
+
+def _inject(fault: Fault) -> None:
+    """Let one call of a function raise an error in this process."""
+    module = import_module(fault.module)
+    original, calls = getattr(module, fault.name), count(1)
+
+    def failing(*arguments: Any, **options: Any) -> Any:
+        if next(calls) == fault.call:
+            raise fault.error
+        return original(*arguments, **options)
+
+    setattr(module, fault.name, failing)
 
 
 def _session(leader: int | None) -> list[psutil.Process]:

@@ -32,7 +32,7 @@ from anaume.model.attention import PACKED  # noqa: E402
 from anaume.pretrain.loop import update  # noqa: E402
 from anaume.pretrain.objective import make_objective  # noqa: E402
 from anaume.pretrain.optim import optimizers  # noqa: E402
-from anaume.pretrain.ranks import Ranks  # noqa: E402
+from anaume.pretrain.ranks.rank import Ranks  # noqa: E402
 from anaume.recipe import Model, Precision, Stage  # noqa: E402
 from anaume.tokenizer.load import Tokenizer  # noqa: E402
 

@@ -25,12 +25,12 @@ from anaume.pretrain.loop import pretrain
 from anaume.pretrain.objective import make_objective
 from anaume.pretrain.optim import optimizers
 from anaume.pretrain.prepare import prepare
-from anaume.pretrain.ranks import Ranks
+from anaume.pretrain.ranks.rank import Ranks
 from anaume.recipe import Recipe
 from anaume.run import CheckpointName, Run, training_lock
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
-TIMED = ("tokens_per_second", "mfu")
+TIMED = ("tokens_per_second", "mfu", "seconds")
 
 
 def _metrics(run: Run) -> list[dict[str, Any]]:

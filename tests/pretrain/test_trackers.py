@@ -8,7 +8,7 @@ import torch
 from anaume.batches.loader import Position
 from anaume.errors import UserError
 from anaume.pretrain.checkpoint import State
-from anaume.pretrain.ranks import Ranks
+from anaume.pretrain.ranks.rank import Ranks
 from anaume.pretrain.trackers import Trackers
 from anaume.recipe import Recipe
 from anaume.run import Run, record_start, run_id

@@ -15,7 +15,12 @@ _UNREADABLE = re.compile("[\udc80-\udcff\0]")
 
 
 @lru_cache(maxsize=1)
-def _tagger() -> Any:
+def mecab() -> Any:
+    """MeCab with its dictionary.
+
+    Raises:
+        UserError: fugashi or its dictionary is not installed.
+    """
     try:
         import fugashi
         import unidic_lite  # noqa: F401 - fugashi finds the dictionary by itself
@@ -37,7 +42,7 @@ def word_starts(ids: Sequence[int] | NDArray[Any], surfaces: Sequence[bytes]) ->
     of_ids = [surfaces[i] for i in ids]
     text = _UNREADABLE.sub("?", b"".join(of_ids).decode(errors="surrogateescape"))
     begins, offset = {0}, 0
-    for node in _tagger().parseToNodeList(text):
+    for node in mecab().parseToNodeList(text):
         begins.add(offset)
         offset += len((node.white_space + node.surface).encode())
     offsets = np.cumsum([0, *map(len, of_ids)])[:-1]

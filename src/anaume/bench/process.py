@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -31,7 +32,7 @@ from anaume.pretrain.loop import update
 from anaume.pretrain.objective import make_objective
 from anaume.pretrain.optim import learning_rate, optimizers
 from anaume.pretrain.prepare import RunData
-from anaume.pretrain.ranks import Ranks, this_rank
+from anaume.pretrain.ranks.rank import Ranks, this_rank
 from anaume.recipe import Recipe, parse
 from anaume.run import Run
 from anaume.tokenizer.load import load_tokenizer
@@ -116,7 +117,8 @@ def own_trainer(recipe: Recipe, plan: BatchPlan, job: BenchJob, ranks: Ranks) ->
     mlm.set_gradient_checkpointing(network, stage.gradient_checkpointing)
     steppers, objective = optimizers(network, stage), make_objective(network, ranks, recipe.compile, recipe.precision)
     loaders = 1 if ranks.device.type == "cuda" else 0
-    stream = prefetch(plan, Position(epoch=job.round), Share(), loaders)
+    # The loader ends with this process.
+    stream = ExitStack().enter_context(prefetch(plan, Position(epoch=job.round), Share(), loaders))
 
     def step(number: int) -> Step:
         start = time.perf_counter()

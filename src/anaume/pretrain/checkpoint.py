@@ -8,13 +8,14 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -30,6 +31,8 @@ from anaume.run import STATE, CheckpointName, Run
 OPTIMIZER = "optimizer.safetensors"
 # Error numbers of a full disk and of an exhausted quota.
 FULL = (errno.ENOSPC, errno.EDQUOT)
+# What to try when numbers are no longer finite.
+ADVICE = "try a lower learning_rate or a longer warm-up"
 # Prefix of a damaged checkpoint's name. The run ignores the folder; its owner may inspect or remove it.
 DAMAGED_PREFIX = "damaged-"
 
@@ -84,6 +87,7 @@ class Saver:
             self._pending.result()
 
     def _write(self, state: State, tensors: dict[str, dict[str, Tensor]]) -> None:
+        check_tensors(state, tensors)
         write(self._run.checkpoint(state.name), state, tensors)
         prune(self._run, self._recipe)
 
@@ -109,6 +113,17 @@ def _save(tensors: dict[str, Tensor], file: Path) -> None:
             if f"os error {number})" in str(error):
                 raise OSError(number, os.strerror(number), str(file)) from error
         raise
+
+
+def check_tensors(state: State, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Raise an error if a weight or a moment of a checkpoint is not finite; `tensors` maps file → name → tensor."""
+    for file, named in tensors.items():
+        for name, tensor in named.items():
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise UserError(
+                    f"{file}: {name}: not finite after step {state.step} of {state.stage}; the checkpoint was not"
+                    f" written; {ADVICE}, or a larger adam_eps"
+                )
 
 
 def prune(run: Run, recipe: Recipe) -> None:

@@ -8,8 +8,8 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,24 +20,27 @@ from torch.optim import Optimizer
 from transformers import ModernBertForMaskedLM
 
 from anaume.batches.batch import PackedBatch
-from anaume.batches.loader import Position, Share, validation_batches
+from anaume.batches.loader import Position, Share
 from anaume.batches.workers import prefetch
 from anaume.errors import UserError
 from anaume.model import mlm
-from anaume.model.flops import peak_flops, training_flops, warn_if_bfloat16_is_slower
+from anaume.model.flops import peak_flops, warn_if_bfloat16_is_slower
 from anaume.model.memory import parameters
 from anaume.pretrain import checkpoint, metrics
 from anaume.pretrain.checkpoint import Saver, State
+from anaume.pretrain.numbers import check_finite, check_validation
 from anaume.pretrain.objective import accumulate, make_objective, start_copy
 from anaume.pretrain.optim import learning_rate, optimizers
-from anaume.pretrain.prepare import RunData, prepare
-from anaume.pretrain.ranks import Ranks, process_group, this_rank, wait_for
-from anaume.pretrain.stop import StopRequest, shielded
+from anaume.pretrain.prepare import RunData, check_early, prepare, prepare_tokenizer
+from anaume.pretrain.ranks.group import Group, connected
+from anaume.pretrain.ranks.rank import Ranks, this_rank
+from anaume.pretrain.ranks.stop import StopRequest, shielded
 from anaume.pretrain.trackers import Trackers
-from anaume.pretrain.validation import validate
+from anaume.pretrain.validation import HeldOut, held_out_batches, validate_all
 from anaume.progress import TrainingProgress
 from anaume.recipe import Recipe, Stage
 from anaume.run import CheckpointName, Run, describe_environment, open_run, record_start, training_lock
+from anaume.tokenizer.load import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -71,28 +74,22 @@ def pretrain(recipe: Recipe, folder: Path, workers: int = 1, loaders: int | None
     """Train all stages of a recipe in `folder`, from the last checkpoint if the folder holds an interrupted run.
 
     `workers` processes tokenise, and `loaders` processes make batches. By default one process makes batches for a GPU
-    and none for a CPU, where a batch costs almost nothing beside its step. SIGTERM and SIGUSR1 end the run after the
-    current step, with a checkpoint.
+    and none for a CPU, where a batch costs almost nothing beside its step. Ctrl-C, SIGTERM and SIGUSR1 end the run
+    after the current step, with a checkpoint.
 
     Raises:
         UserError: the corpus, the tokenizer, the recipe or the folder is not usable; the loss is no longer finite; the
-            disk is full.
+            disk is full; another rank failed.
+        KeyboardInterrupt: Ctrl-C ended the run; the checkpoint is written.
     """
     ranks = this_rank()
-    for stage in recipe.stage:
-        if stage.batch_tokens % (stage.micro_batch_tokens * ranks.count):
-            raise UserError(
-                f"stage {stage.name!r}: batch_tokens = {stage.batch_tokens}: {ranks.count} processes can't share it;"
-                f" expected a multiple of {ranks.count} × micro_batch_tokens = {ranks.count * stage.micro_batch_tokens}"
-            )
+    check_early(recipe, ranks.count)
     if loaders is None:
         loaders = 1 if ranks.device.type == "cuda" else 0
     run = open_run(folder, recipe)
-    if not ranks.is_main:
-        wait_for(run.manifest_file)
     try:
-        with training_lock(run) if ranks.is_main else nullcontext():
-            return _pretrain(recipe, run, workers, loaders, ranks)
+        with connected(ranks) as group, training_lock(run) if ranks.is_main else nullcontext():
+            stop_signal = _pretrain(recipe, run, workers, loaders, ranks, group)
     except OSError as error:
         if error.errno not in checkpoint.FULL:
             raise
@@ -101,34 +98,47 @@ def pretrain(recipe: Recipe, folder: Path, workers: int = 1, loaders: int | None
             f"{error.filename or folder}: no space left on the disk ({error.strerror}); the last complete checkpoint is"
             f" {(checkpoints or ['none'])[-1]}, and the same command continues from it"
         ) from error
+    if stop_signal == "SIGINT":
+        raise KeyboardInterrupt  # a script that calls this must not go on as if the run were complete
+    return run
 
 
-def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks) -> Run:
-    """Prepare the data and the network, then train, on each rank."""
-    data = prepare(recipe, run, workers)
+def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks, group: Group) -> str:
+    """Prepare the data and the network, then train, on each rank; return the name of the signal that ended it, or "".
+
+    The network is built before the text is tokenised, which may take hours: `model.init` may be wrong.
+    """
     last, network = None, None
     if ranks.is_main:
         last = checkpoint.latest(run) if run.recipe_file.is_file() else None
-        network = _network(recipe, run, data, ranks, last)
+        network = _network(recipe, run, prepare_tokenizer(recipe, run), ranks, last)
+        data = prepare(recipe, run, workers)
         record_start(run, recipe, _manifest(recipe, data, ranks))
         mlm.keep_config(network, run.network_file)
         _rewind(recipe, run, last)
+        group.announce_ready()
+    else:
+        group.wait_for_main(run.manifest_file)
+        data = prepare(recipe, run, workers)
     dtype = mlm.product_dtype(ranks.device, recipe.precision)
     peak = peak_flops(ranks.device, dtype) * ranks.count
     if ranks.is_main:
         warn_if_bfloat16_is_slower(ranks.device, dtype, peak / ranks.count)
-    with process_group(ranks), StopRequest() as stop:  # until here a signal ends the process: there is nothing to save
+    with StopRequest() as stop:  # until here a signal ends the process: there is nothing to save
         last = ranks.broadcast(last)
-        network = network or _network(recipe, run, data, ranks, last)
+        network = network or _network(recipe, run, data.tokenizer, ranks, last)
         with Saver(run, recipe) as saver, Trackers(recipe, run, ranks, last) as trackers:
-            _train(TrainingRun(recipe, run, data, network, ranks, loaders, peak, saver, trackers, stop), last)
-    return run
+            training = TrainingRun(recipe, run, data, network, ranks, loaders, peak, saver, trackers, stop)
+            if ranks.is_main and last:
+                print(f"anaume: continues after step {last.step} of {last.stage}", file=sys.stderr)
+            _train(training, last)
+    return stop.signal
 
 
-def _network(recipe: Recipe, run: Run, data: RunData, ranks: Ranks, last: State | None) -> ModernBertForMaskedLM:
+def _network(recipe: Recipe, run: Run, tokenizer: Tokenizer, ranks: Ranks, last: State | None) -> ModernBertForMaskedLM:
     """The network with the weights of the checkpoint `last`, or with its initial weights if that is None."""
     kept = run.network_file if last else None
-    network = mlm.build(recipe.model, data.tokenizer, recipe.seed, ranks.device, kept)
+    network = mlm.build(recipe.model, tokenizer, recipe.seed, ranks.device, kept)
     network.train()
     if last:
         mlm.load_weights(network, [run.checkpoint(last.name) / mlm.WEIGHTS])
@@ -168,28 +178,32 @@ def _train_stage(training: TrainingRun, stage: Stage, state: State) -> State:
     objective = make_objective(network, ranks, training.recipe.compile, training.recipe.precision)
     step_batches = stage.batch_tokens // stage.micro_batch_tokens // ranks.count
     share = Share(ranks.rank, ranks.count)
-    with shielded() if training.loaders else nullcontext():
-        plan = data.plan(training.recipe, stage, "train")
-        stream = prefetch(plan, state.position, share, training.loaders, step_batches)
-    held_out = validation_batches(data.plan(training.recipe, stage, "validation"), stage.validation_tokens)
+    held_out = held_out_batches(data, training.recipe, stage)
+    with ExitStack() as stack:
+        with shielded() if training.loaders else nullcontext():
+            plan = data.plan(training.recipe, stage, "train")
+            stream = stack.enter_context(prefetch(plan, state.position, share, training.loaders, step_batches))
+        quiet = not ranks.is_main
+        progress = stack.enter_context(TrainingProgress(stage.name, stage.steps, state.step, quiet=quiet))
+        if state.step == 0:
+            _validate(training, stage, state, held_out, progress)
+            if stage == training.recipe.stage[0]:
+                training.save(state, steppers)
 
-    if state.step == 0:
-        _validate(training, stage, state, held_out)
-        if stage == training.recipe.stage[0]:
-            training.save(state, steppers)
-
-    meter = metrics.Meter()
-    unchecked: list[tuple[State, Tensor, Tensor]] = []
-    stopping = False
-    with TrainingProgress(stage.name, stage.steps, state.step, quiet=not ranks.is_main) as progress:
+        meter = metrics.Meter()
+        unchecked: list[tuple[State, Tensor, Tensor]] = []
+        stopping = False
         while state.step < stage.steps and not stopping:
             start = time.perf_counter()
             batches = list(islice(stream, step_batches))
             micro_batches, position = [batch for batch, _ in batches], batches[-1][1]
             rate = learning_rate(stage, state.step)
-            targets, stop_requested = _targets_and_stop(training, micro_batches)
-            loss, norm = update(objective, steppers, stage, rate, micro_batches, targets, ranks)
-            unchecked.append((state, loss, norm))
+            targets, nothing_to_predict, stop_requested = _targets_and_stop(training, micro_batches)
+            if nothing_to_predict():
+                loss = norm = torch.full((), math.nan)  # such a step leaves weights and moments as they are
+            else:
+                loss, norm = update(objective, steppers, stage, rate, micro_batches, targets, ranks)
+                unchecked.append((state, loss, norm))
             tokens = sum(position.source_tokens) - sum(state.position.source_tokens)
             state = State(stage.name, state.step + 1, state.tokens + tokens, position)
 
@@ -199,17 +213,19 @@ def _train_stage(training: TrainingRun, stage: Stage, state: State) -> State:
             validates = state.step % stage.validate_every == 0 or last
             saves = state.step % stage.save_every == 0 or last or stopping
             if logs or validates or saves or ranks.device.type == "cpu":
-                _check_finite(training, unchecked)
+                check_finite(training.run, unchecked)
                 unchecked.clear()
             # A GPU runs behind the host. The check above waits for it, so the time is right at each line of the log.
-            meter.add(time.perf_counter() - start, tokens, _flops(training, micro_batches) * ranks.count)
+            work = metrics.step_flops(training.recipe.model, data.tokenizer.vocab_size, micro_batches)
+            meter.add(time.perf_counter() - start, tokens, work * ranks.count)
+            progress.advance(state.step)
             if logs:
-                record = _train_record(stage, state, tokens, loss, norm, rate, meter.rates(training.peak))
+                record = metrics.train_record(stage, state, tokens, loss, norm, rate, meter.rates(training.peak))
                 training.log(record)
                 progress.show(state.step, record)
                 meter = metrics.Meter()
             if validates:
-                _validate(training, stage, state, held_out)
+                _validate(training, stage, state, held_out, progress)
             if saves:
                 training.save(state, steppers)
                 meter = metrics.Meter()  # a resumed run begins with an empty meter at this step
@@ -230,36 +246,25 @@ def _moments_at(training: TrainingRun, stage: Stage, state: State) -> Checkpoint
     return CheckpointName(before.name, before.steps)
 
 
-def _targets_and_stop(training: TrainingRun, micro_batches: Sequence[PackedBatch]) -> tuple[Tensor, Callable[[], bool]]:
-    """Number of tokens to predict on all ranks, (), and a function that returns whether any rank must stop.
+def _targets_and_stop(
+    training: TrainingRun, micro_batches: Sequence[PackedBatch]
+) -> tuple[Tensor, Callable[[], bool], Callable[[], bool]]:
+    """Number of tokens to predict on all ranks, (), whether it is 0, and whether any rank must stop.
 
-    One sum over the ranks holds both. Its copy to the host begins before the step, so that the function waits for the
-    previous step only: a GPU already has this step in its queue.
+    One sum over the ranks holds both numbers. Its copy to the host begins before the step, so that the functions wait
+    for the previous step only: a GPU already has this step in its queue. A rank that has tokens to predict knows
+    without waiting that their number is not 0.
     """
     ranks, stop = training.ranks, training.stop
-    targets_and_stop = [sum(batch.targets for batch in micro_batches), bool(stop.signal)]
-    totals = ranks.total(mlm.tensor_to_device(torch.tensor(targets_and_stop, dtype=torch.float64), ranks.device))
+    own_targets = sum(batch.targets for batch in micro_batches)
+    numbers = torch.tensor([own_targets, bool(stop.signal)], dtype=torch.float64)
+    totals = ranks.total(mlm.tensor_to_device(numbers, ranks.device))
     copied_totals = start_copy(totals)
-    return totals[0].float(), lambda: copied_totals()[1] > 0 if ranks.count > 1 else bool(stop.signal)
-
-
-def _train_record(
-    stage: Stage, state: State, tokens: int, loss: Tensor, norm: Tensor, rate: float, rates: dict[str, float]
-) -> dict[str, Any]:
-    """The line of the metrics for the step that ended in `state` and read `tokens` real tokens."""
-    return {
-        "kind": "train",
-        "stage": stage.name,
-        "step": state.step,
-        "loss": loss.item(),
-        "learning_rate": rate,
-        "gradient_norm": norm.item(),
-        "tokens": state.tokens,
-        "source_tokens": state.position.source_tokens,
-        "length_tokens": state.position.length_tokens,
-        "padding_fraction": 1 - tokens / stage.batch_tokens,
-        **rates,
-    }
+    return (
+        totals[0].float(),
+        lambda: not own_targets and copied_totals()[0] == 0,
+        lambda: copied_totals()[1] > 0 if ranks.count > 1 else bool(stop.signal),
+    )
 
 
 def update(
@@ -285,34 +290,15 @@ def update(
     return loss, norm
 
 
-def _check_finite(training: TrainingRun, unchecked: Sequence[tuple[State, Tensor, Tensor]]) -> None:
-    """Raise an error at the first (state before the step, loss, gradient norm) whose numbers are not finite."""
-    for before, loss, norm in unchecked:
-        if not math.isfinite(loss.item() + norm.item()):
-            position = before.position
-            raise UserError(
-                f"{training.run.folder}: loss {loss.item()}, gradient norm {norm.item()} in step {before.step + 1} of"
-                f" {before.stage} (from epoch {position.epoch}, window {position.window}, row {position.row}); the step"
-                " was not saved; try a lower learning_rate or a longer warm-up; to see the step's documents, run"
-                f" anaume batch {training.run.folder} --stage {before.stage} --step {before.step + 1}"
-            )
-
-
-def _validate(training: TrainingRun, stage: Stage, state: State, held_out: Sequence[PackedBatch]) -> None:
-    """Score the validation batches and log the record."""
-    result = validate(training.network, held_out, stage.length, training.ranks, training.recipe.precision)
-    training.log(
-        {"kind": "validation", "stage": stage.name, "step": state.step, "tokens": state.tokens} | asdict(result)
-    )
-
-
-def _flops(training: TrainingRun, micro_batches: Sequence[PackedBatch]) -> float:
-    """Operations of a step on one rank; padding does not count."""
-    vocab_size = training.data.tokenizer.vocab_size
-    return sum(
-        training_flops(training.recipe.model, vocab_size, batch.text_lengths, batch.targets, batch.causal)
-        for batch in micro_batches
-    )
+def _validate(training: TrainingRun, stage: Stage, state: State, held_out: HeldOut, progress: TrainingProgress) -> None:
+    """Score the validation batches, log the record and show it."""
+    start = time.perf_counter()
+    with progress.validation(held_out.tokens) as advance:
+        results = validate_all(training.network, held_out, stage, training.ranks, training.recipe.precision, advance)
+    check_validation(training.run, state, results)
+    record = metrics.validation_record(stage, state, results, time.perf_counter() - start)
+    training.log(record)
+    progress.show_validation(state.step, record)
 
 
 def _manifest(recipe: Recipe, data: RunData, ranks: Ranks) -> dict[str, object]:

@@ -1,12 +1,20 @@
 """`metrics.jsonl`: one JSON object per line, in the order of training, without gaps or repeats after a resume."""
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
+from anaume.batches.batch import PackedBatch
 from anaume.files import write_atomic
+from anaume.model.flops import training_flops
+from anaume.pretrain.checkpoint import State
+from anaume.pretrain.validation import Validation
+from anaume.recipe import Model, Stage
 from anaume.run import CheckpointName
 
 
@@ -50,3 +58,50 @@ class Meter:
     def rates(self, peak: float) -> dict[str, float]:
         """Real tokens per second, and FLOPs per second as a fraction of the devices' `peak`."""
         return {"tokens_per_second": self.tokens / self.seconds, "mfu": self.flops / self.seconds / peak}
+
+
+def step_flops(model: Model, vocab_size: int, micro_batches: Sequence[PackedBatch]) -> float:
+    """Operations of a step on one rank; padding does not count."""
+    return sum(
+        training_flops(model, vocab_size, batch.text_lengths, batch.targets, batch.causal) for batch in micro_batches
+    )
+
+
+def train_record(
+    stage: Stage, state: State, tokens: int, loss: Tensor, norm: Tensor, rate: float, rates: dict[str, float]
+) -> dict[str, Any]:
+    """The line for the step that ended in `state` and read `tokens` real tokens.
+
+    A step with nothing to predict has no loss and no gradient norm: they are null.
+    """
+    return {
+        "kind": "train",
+        "stage": stage.name,
+        "step": state.step,
+        "objective": stage.objective,
+        "loss": number_or_null(loss.item()),
+        "learning_rate": rate,
+        "gradient_norm": number_or_null(norm.item()),
+        "tokens": state.tokens,
+        "source_tokens": state.position.source_tokens,
+        "length_tokens": state.position.length_tokens,
+        "padding_fraction": 1 - tokens / stage.batch_tokens,
+        **rates,
+    }
+
+
+def validation_record(stage: Stage, state: State, results: Mapping[str, Validation], seconds: float) -> dict[str, Any]:
+    """The line of a validation that took `seconds`. `results` maps a prefix of the fields' names to numbers."""
+    record: dict[str, Any] = {"kind": "validation", "stage": stage.name, "step": state.step, "tokens": state.tokens}
+    for prefix, result in results.items():
+        record |= {
+            f"{prefix}loss": number_or_null(result.loss),
+            f"{prefix}accuracy": number_or_null(result.accuracy),
+            f"{prefix}targets": result.targets,
+        }
+    return record | {"seconds": round(seconds, 3)}
+
+
+def number_or_null(value: float) -> float | None:
+    """The value, or None for NaN, which JSON does not have."""
+    return None if math.isnan(value) else value

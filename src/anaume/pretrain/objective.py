@@ -10,7 +10,7 @@ from transformers import ModernBertForMaskedLM
 
 from anaume.batches.batch import PackedBatch
 from anaume.model.mlm import ModelInputs, loss_sum, product_dtype, to_device
-from anaume.pretrain.ranks import Ranks
+from anaume.pretrain.ranks.rank import Ranks
 from anaume.recipe import Precision
 
 

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from anaume.batches.masking import Masking
 from anaume.batches.next_token import NextToken
 from anaume.batches.plan import BatchPlan, Documents
+from anaume.batches.words import mecab
 from anaume.errors import UserError
 from anaume.files import write_json
 from anaume.recipe import Recipe, Stage
@@ -19,8 +21,9 @@ from anaume.run import Run
 from anaume.tokenizer.adapt import adapt_tokenizer
 from anaume.tokenizer.load import Tokenizer, load_tokenizer
 from anaume.tokenizer.train import train_tokenizer
-from anaume.tokens import memory
-from anaume.tokens.build import build, open_stores
+from anaume.tokens import local, memory
+from anaume.tokens.build import open_stores
+from anaume.tokens.job import begin, finish
 from anaume.tokens.summary import Counts, Summary
 
 SPLITS = ("train", "validation")
@@ -40,9 +43,13 @@ class RunData:
     stores: dict[str, Sequence[Documents]]
     facts: dict[str, dict[str, Any]]
 
-    def plan(self, recipe: Recipe, stage: Stage, split: str) -> BatchPlan:
-        """The plan of a stage's training batches, or of its validation: always packed, split and without resampling."""
+    def plan(self, recipe: Recipe, stage: Stage, split: str, causal: bool = False) -> BatchPlan:
+        """The plan of a stage's training batches, or of its validation: always packed, split and without resampling.
+
+        Validation is masked, or with `causal` predicts each token from those before it.
+        """
         training = split == "train"
+        next_token = NextToken(stage.causal_targets) if training and stage.objective == "causal" else None
         sources = recipe.corpus.train if training else recipe.corpus.validation
         return BatchPlan(
             self.stores[split],
@@ -57,7 +64,7 @@ class RunData:
             packing=stage.packing if training else True,
             min_document_tokens=stage.min_document_tokens if training else 0,
             length_shares=tuple(stage.length_shares) if training else (),
-            next_token=NextToken(stage.causal_targets) if training and stage.objective == "causal" else None,
+            next_token=NextToken() if causal else next_token,
         )
 
 
@@ -77,6 +84,36 @@ def _seed(seed: int, stage: int) -> int:
     return seed * 1000 + 1 + stage
 
 
+def check_early(recipe: Recipe, processes: int) -> None:
+    """Find the mistakes of a recipe that need neither its tokens nor its network: before hours of tokenising.
+
+    Raises:
+        UserError: `processes` ranks can't share a batch; a package is missing; a file or folder of text is absent.
+    """
+    for stage in recipe.stage:
+        if stage.batch_tokens % (stage.micro_batch_tokens * processes):
+            raise UserError(
+                f"stage {stage.name!r}: batch_tokens = {stage.batch_tokens}: {processes} processes can't share it;"
+                f" expected a multiple of {processes} × micro_batch_tokens = {processes * stage.micro_batch_tokens}"
+            )
+        if stage.mask_unit == "word":
+            mecab()
+    for tracker in recipe.trackers:
+        if not find_spec(tracker):
+            raise UserError(f"trackers: {tracker} is not installed; expected pip install {tracker}")
+
+
+def prepare_tokenizer(recipe: Recipe, run: Run) -> Tokenizer:
+    """Make the tokenizer of a run that has not begun, and open it.
+
+    Raises:
+        UserError: the tokenizer, or the text that it is trained on, is not usable.
+    """
+    if not run.manifest_file.is_file():
+        _make_tokenizer(recipe, run.tokenizer)
+    return load_tokenizer(run.tokenizer)
+
+
 def prepare(recipe: Recipe, run: Run, workers: int = 1) -> RunData:
     """Make the tokenizer and the stores of a run, or open those of a run that has begun.
 
@@ -88,18 +125,21 @@ def prepare(recipe: Recipe, run: Run, workers: int = 1) -> RunData:
             document; a corpus held in memory has changed since the run began.
     """
     begun = run.manifest_file.is_file()
-    if not begun:
-        _make_tokenizer(recipe, run.tokenizer)
-    loaded = load_tokenizer(run.tokenizer)
+    loaded = prepare_tokenizer(recipe, run)
     stores: dict[str, Sequence[Documents]] = {}
     facts: dict[str, dict[str, Any]] = {}
+    on_disk = [split for split in SPLITS if split == "validation" or not recipe.corpus.in_memory]
+    # The files of both splits are listed before those of one are tokenised.
+    jobs = {} if begun else {s: begin(getattr(recipe.corpus, s), loaded, run.tokens(s)) for s in on_disk}
     for split in SPLITS:
         if split == "train" and recipe.corpus.in_memory:
             encoded = [memory.encode(source, loaded) for source in recipe.corpus.train]
             stores[split], facts[split] = encoded, _facts_in_memory(encoded)
         else:
-            if not begun:
-                facts |= _facts(split, build(getattr(recipe.corpus, split), loaded, run.tokens(split), workers=workers))
+            if split in jobs:
+                if jobs[split].todo:
+                    local.run(jobs[split], loaded, workers)
+                facts |= _facts(split, finish(jobs[split]))
             stores[split] = open_stores(run.tokens(split), loaded)
     if begun:
         original = json.loads(run.manifest_file.read_text(encoding="utf-8"))["data"]

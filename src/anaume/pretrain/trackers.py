@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from anaume.errors import UserError
 from anaume.pretrain.checkpoint import State
-from anaume.pretrain.ranks import Ranks
+from anaume.pretrain.ranks.rank import Ranks
 from anaume.recipe import Recipe, flat
 from anaume.run import Run, run_id
 

@@ -1,4 +1,4 @@
-"""Requests to stop: SIGTERM, and SIGUSR1, which Slurm sends before the time of a job ends."""
+"""Requests to stop: Ctrl-C, SIGTERM, and SIGUSR1, which Slurm sends before the time of a job ends."""
 
 import signal
 from collections.abc import Iterator
@@ -7,11 +7,14 @@ from multiprocessing import resource_tracker
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopRequest:
-    """Records a stop signal within a block: `signal` is its name, or empty. Training reads it after each step."""
+    """Records a stop signal within a block: `signal` is its name, or empty. Training reads it after each step.
+
+    A second Ctrl-C ends the process at once, as a KeyboardInterrupt.
+    """
 
     def __init__(self) -> None:
         self.signal = ""
@@ -29,7 +32,10 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature that signal requires
-        self.signal = signal.Signals(number).name
+        name = signal.Signals(number).name
+        if name == self.signal == "SIGINT":
+            raise KeyboardInterrupt
+        self.signal = name
 
 
 @contextmanager
