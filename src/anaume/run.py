@@ -203,8 +203,11 @@ def training_lock(run: Run) -> Iterator[None]:
         yield
 
 
-def record_start(run: Run, recipe: Recipe, manifest: dict[str, Any]) -> None:
-    """Write the recipe and the manifest of a new run, or record what the recipe changes in a run that is resumed.
+def record_start(run: Run, recipe: Recipe, manifest: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Write the recipe and the manifest of a new run, or record what has changed in a run that is resumed.
+
+    Returns the changes as key → (before, now): keys of the recipe, and those of the manifest's `environment`, such as
+    "environment.threads". Another environment may round sums differently.
 
     Called once the data is ready, so that a mistake in the data leaves no run. A new run's recipe is written before its
     manifest: after a kill in between, the folder is a run whose manifest is written by the next start. A resumed run's
@@ -215,8 +218,10 @@ def record_start(run: Run, recipe: Recipe, manifest: dict[str, Any]) -> None:
         write_atomic(run.recipe_file, to_toml(recipe))
         facts = {"name": recipe.name, "created": now, "anaume": __version__, "recipe_hash": recipe_hash}
         write_json(run.manifest_file, facts | manifest)
-    elif changed := differences(run.recipe(), recipe):
-        facts = json.loads(run.manifest_file.read_text(encoding="utf-8"))
+        return {}
+    facts = json.loads(run.manifest_file.read_text(encoding="utf-8"))
+    changed = differences(run.recipe(), recipe) | _new_environment(facts, manifest.get("environment", {}))
+    if changed:
         last = [name.model for name in run.checkpoints()][-1:]
         entry = {
             "when": now,
@@ -227,6 +232,27 @@ def record_start(run: Run, recipe: Recipe, manifest: dict[str, Any]) -> None:
         }
         write_json(run.manifest_file, facts | {"changes": [*facts.get("changes", []), entry]})
         write_atomic(run.recipe_file, to_toml(recipe))
+    return changed
+
+
+def _new_environment(facts: dict[str, Any], environment: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What differs between the environment in which a run was trained last, by its manifest, and the present one."""
+    last = {f"environment.{key}": value for key, value in facts.get("environment", {}).items()}
+    for change in facts.get("changes", []):
+        last |= {key: pair[1] for key, pair in change["keys"].items() if key.startswith("environment.")}
+    now = {f"environment.{key}": value for key, value in environment.items()}
+    return {key: (last[key], value) for key, value in now.items() if key in last and last[key] != value}
+
+
+def tokens_are_verified(run: Run) -> bool:
+    """Whether the training tokens were read whole and found unchanged since the run began."""
+    return bool(json.loads(run.manifest_file.read_text(encoding="utf-8")).get("tokens_verified"))
+
+
+def tell_tokens_verified(run: Run) -> None:
+    """Record in the manifest that the training tokens were read whole and found unchanged."""
+    facts = json.loads(run.manifest_file.read_text(encoding="utf-8"))
+    write_json(run.manifest_file, facts | {"tokens_verified": True})
 
 
 def run_id(run: Run) -> str:

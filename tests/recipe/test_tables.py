@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from anaume.errors import UserError
-from anaume.recipe import Recipe, load
+from anaume.recipe import Recipe, load, to_toml
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 
@@ -33,6 +33,18 @@ def test_only_a_causal_stage_has_causal_targets(recipe_file: Path) -> None:
     assert load(recipe_file, ["stage.0.objective=causal", "stage.0.causal_targets=0.3"]).stage[0].causal_targets == 0.3
     with pytest.raises(UserError, match=r"causal_targets = 0\.3: only a causal stage reads it"):
         load(recipe_file, ["stage.0.causal_targets=0.3"])
+
+
+def test_validation_is_a_twentieth_of_training_unless_the_recipe_says_otherwise(recipe_file: Path) -> None:
+    paper = load(recipe_file).stage[0]
+    assert paper.validation_tokens == 1_048_576
+    small = load(recipe_file, ["stage.0.steps=100", "stage.0.warmup_steps=5", "stage.0.batch_tokens=26624"]).stage[0]
+    # Validation at step 0 and at step 100; a token costs a third of what it costs in training.
+    assert 2 * small.validation_tokens / 3 == pytest.approx(0.05 * 100 * 26_624, rel=0.01)
+    assert load(recipe_file, ["stage.0.validation_tokens=77"]).stage[0].validation_tokens == 77
+    resolved = recipe_file.with_name("resolved.toml")
+    resolved.write_text(to_toml(load(recipe_file)), encoding="utf-8")
+    assert load(resolved) == load(recipe_file)
 
 
 def test_llm_jp_base_is_the_papers_run() -> None:

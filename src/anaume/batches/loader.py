@@ -130,6 +130,11 @@ def _assemble(
     is_text[starts] = is_text[ends] = False
     candidates = np.flatnonzero(is_text)
     ids[candidates] = np.concatenate(texts)
+    if ids.max() >= tokenizer.vocab_size:
+        raise UserError(
+            f"tokens: id {ids.max()}: not in the vocabulary; expected 0 to {tokenizer.vocab_size - 1}; the tokens were"
+            " changed since they were written: anaume verify finds the file"
+        )
     ids[starts], ids[ends] = tokenizer.cls_id, tokenizer.sep_id
 
     lengths = _segments(pieces, slots, size, plan.length)

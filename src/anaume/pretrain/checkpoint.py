@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,11 +56,11 @@ class Saver:
     """Writes checkpoints in a thread beside training, one at a time, and prunes old ones.
 
     Training waits only for the copy of the weights and moments. An error while writing is raised by the next `save`, or
-    at the end of the block.
+    at the end of the block. `check` is called before a checkpoint is written, and its error is one while writing.
     """
 
-    def __init__(self, run: Run, recipe: Recipe) -> None:
-        self._run, self._recipe = run, recipe
+    def __init__(self, run: Run, recipe: Recipe, check: Callable[[bool], None]) -> None:
+        self._run, self._recipe, self._check = run, recipe, check
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._pending: Future[None] | None = None
 
@@ -74,20 +74,21 @@ class Saver:
         if error is None:
             self.wait()
 
-    def save(self, state: State, network: nn.Module, steppers: Sequence[Optimizer]) -> None:
-        """Begin to write a checkpoint, after the previous one is complete."""
+    def save(self, state: State, network: nn.Module, steppers: Sequence[Optimizer], stopping: bool) -> None:
+        """Begin to write a checkpoint after the previous one is complete. `check` does not wait if `stopping`."""
         self.wait()
         tensors = {WEIGHTS: weights_of(network), OPTIMIZER: _moments(network, steppers)}
         copies = {file: {name: _copy(t) for name, t in named.items()} for file, named in tensors.items()}
-        self._pending = self._thread.submit(self._write, state, copies)
+        self._pending = self._thread.submit(self._write, state, copies, stopping)
 
     def wait(self) -> None:
         """Wait until the checkpoint that is being written is complete."""
         if self._pending:
             self._pending.result()
 
-    def _write(self, state: State, tensors: dict[str, dict[str, Tensor]]) -> None:
+    def _write(self, state: State, tensors: dict[str, dict[str, Tensor]], stopping: bool) -> None:
         check_tensors(state, tensors)
+        self._check(not stopping and state.step > 0)
         write(self._run.checkpoint(state.name), state, tensors)
         prune(self._run, self._recipe)
 

@@ -35,12 +35,16 @@ from anaume.pretrain.prepare import RunData, check_early, prepare, prepare_token
 from anaume.pretrain.ranks.group import Group, connected
 from anaume.pretrain.ranks.rank import Ranks, this_rank
 from anaume.pretrain.ranks.stop import StopRequest, shielded
+from anaume.pretrain.token_check import TokenCheck
 from anaume.pretrain.trackers import Trackers
 from anaume.pretrain.validation import HeldOut, held_out_batches, validate_all
 from anaume.progress import TrainingProgress
 from anaume.recipe import Recipe, Stage
 from anaume.run import CheckpointName, Run, describe_environment, open_run, record_start, training_lock
 from anaume.tokenizer.load import Tokenizer
+
+# What changes the order of sums, and with it the last bits of every number.
+ROUNDING = tuple(f"environment.{key}" for key in ("threads", "processes", "device", "cpu", "torch"))
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,10 @@ class TrainingRun:
             metrics.append(self.run.metrics_file, record)
             self.trackers.log(record)
 
-    def save(self, state: State, steppers: Sequence[Optimizer]) -> None:
+    def save(self, state: State, steppers: Sequence[Optimizer], stopping: bool = False) -> None:
         """Begin to write a checkpoint, on the main process."""
         if self.ranks.is_main:
-            self.saver.save(state, self.network, steppers)
+            self.saver.save(state, self.network, steppers, stopping)
 
 
 def pretrain(recipe: Recipe, folder: Path, workers: int = 1, loaders: int | None = None) -> Run:
@@ -113,7 +117,11 @@ def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks
         last = checkpoint.latest(run) if run.recipe_file.is_file() else None
         network = _network(recipe, run, prepare_tokenizer(recipe, run), ranks, last)
         data = prepare(recipe, run, workers)
-        record_start(run, recipe, _manifest(recipe, data, ranks))
+        changed = record_start(run, recipe, _manifest(recipe, data, ranks))
+        if rounding := [
+            f"{key} = {now} ({before} before)" for key, (before, now) in changed.items() if key in ROUNDING
+        ]:
+            print(f"anaume: sums are rounded differently from here on: {', '.join(rounding)}", file=sys.stderr)
         mlm.keep_config(network, run.network_file)
         _rewind(recipe, run, last)
         group.announce_ready()
@@ -127,7 +135,8 @@ def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks
     with StopRequest() as stop:  # until here a signal ends the process: there is nothing to save
         last = ranks.broadcast(last)
         network = network or _network(recipe, run, data.tokenizer, ranks, last)
-        with Saver(run, recipe) as saver, Trackers(recipe, run, ranks, last) as trackers:
+        check = TokenCheck(run, data).raise_problem if ranks.is_main else lambda _: None
+        with Saver(run, recipe, check) as saver, Trackers(recipe, run, ranks, last) as trackers:
             training = TrainingRun(recipe, run, data, network, ranks, loaders, peak, saver, trackers, stop)
             if ranks.is_main and last:
                 print(f"anaume: continues after step {last.step} of {last.stage}", file=sys.stderr)
@@ -227,7 +236,7 @@ def _train_stage(training: TrainingRun, stage: Stage, state: State) -> State:
             if validates:
                 _validate(training, stage, state, held_out, progress)
             if saves:
-                training.save(state, steppers)
+                training.save(state, steppers, stopping)
                 meter = metrics.Meter()  # a resumed run begins with an empty meter at this step
     return state
 

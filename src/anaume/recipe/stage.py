@@ -14,6 +14,9 @@ from anaume.corpus.source import TomlTable
 # Upper ends of the bins by which the lengths of documents are compared, in tokens (arXiv 2504.15544, section 4.4).
 LENGTH_BINS = (1024, 2048, 4096, 8192)
 
+# The default of `validation_tokens`: its share of the arithmetic of training, and the largest number.
+VALIDATION_SHARE, MOST_VALIDATION_TOKENS = 0.05, 1_048_576
+
 # Marks a key that a resumed run may change, because training computes the same numbers with any value of it (`compile`:
 # but for rounding, on a GPU).
 FREE: JsonDict = {"free": True}
@@ -261,7 +264,11 @@ class RecordsPart(SizePart):
     """How often the stage validates, saves checkpoints and logs, and which checkpoints stay."""
 
     validation_tokens: int = Field(
-        1_048_576, ge=1, description="Largest number of tokens of the validation corpus that a validation reads."
+        0,
+        ge=0,
+        description="Largest number of tokens of the validation corpus that a validation reads. The default keeps "
+        "validation under about 5 % of the arithmetic of training, with at most 1,048,576 tokens; the resolved recipe "
+        "holds the number.",
     )
     validate_every: int = Field(500, ge=1, description="Steps between two validations.", json_schema_extra=FREE)
     save_every: int = Field(1000, ge=1, description="Steps between two checkpoints.", json_schema_extra=FREE)
@@ -287,6 +294,16 @@ class RecordsPart(SizePart):
     def keeps(self, step: int) -> bool:
         """Whether the checkpoint of this step stays when newer ones exist."""
         return step in (0, self.steps, *self.keep_steps) or step % max(1, self.keep_every) == 0
+
+    @model_validator(mode="after")
+    def _choose_validation_tokens(self) -> Self:
+        """Resolve the default. Scoring a token takes a third of the arithmetic of training on it."""
+        if not self.validation_tokens:
+            validations = 2 + self.steps // self.validate_every
+            share = int(VALIDATION_SHARE * 3 * self.steps * self.batch_tokens / validations)
+            tokens = min(MOST_VALIDATION_TOKENS, max(self.length, share))
+            object.__setattr__(self, "validation_tokens", tokens)  # the table is frozen once it is resolved
+        return self
 
     @model_validator(mode="after")
     def _kept_steps_are_saved(self) -> Self:

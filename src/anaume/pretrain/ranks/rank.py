@@ -70,6 +70,6 @@ def take_srun_variables(environment: MutableMapping[str, str]) -> None:
 
 def first_host(nodes: str) -> str:
     """The first host of a Slurm node list, such as "gpu007" of "gpu[007-010,012],login1"."""
-    match = re.match(r"([^\[,]*)(?:\[(\d+)[^\]]*\])?([^,\[]*)", nodes)
-    assert match
-    return "".join(part or "" for part in match.groups())
+    entry = re.match(r"(?:[^,\[]|\[[^\]]*\])*", nodes)
+    assert entry
+    return re.sub(r"\[(\d+)[^\]]*\]", r"\1", entry[0])
