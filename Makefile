@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test test-fast faults check clean
+.PHONY: setup demo test test-fast faults soak check clean
 
 setup: $(READY)
 
@@ -25,6 +25,10 @@ test-fast: setup
 # Many more trials of each fault than in the suite: kills, full disks, damaged files, odd text. About an hour.
 faults: setup
 	ANAUME_FAULTS_LONG=1 $(BIN)/pytest tests/faults
+
+# Two hours of training with a resume every few minutes.
+soak: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.soak
 
 check: setup
 	$(BIN)/ruff format --check .
