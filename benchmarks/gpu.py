@@ -47,7 +47,7 @@ from anaume.plan.cost import DOCUMENT_TOKENS
 from anaume.pretrain.loop import update
 from anaume.pretrain.objective import accumulate, make_objective
 from anaume.pretrain.optim import optimizers
-from anaume.pretrain.ranks.group import connected
+from anaume.pretrain.ranks.peers import connected
 from anaume.pretrain.ranks.rank import Ranks, this_rank
 from anaume.recipe import Model, Precision, Stage
 from anaume.tokenizer.load import Tokenizer

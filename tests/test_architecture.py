@@ -27,7 +27,7 @@ SHARED = ("", "errors", "files", "formats", "processes", "progress", "recipe", "
 FOUNDATION = {
     "": set[str](),
     "errors": set[str](),
-    "files": {"errors"},
+    "files": {"", "errors"},
     "formats": set[str](),
     "processes": set[str](),
     "progress": set[str](),

@@ -4,12 +4,11 @@ recipe.toml  manifest.json  network.json  tokenizer/  tokens/<split>/  metrics.j
 checkpoints/<stage>/step-0001000/  export/<stage>-step-0001000/  evals/<model>/<task>.json  report/index.html
 """
 
-import fcntl
 import json
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -19,7 +18,7 @@ from typing import Any
 
 from anaume import __version__
 from anaume.errors import UserError
-from anaume.files import write_atomic, write_json
+from anaume.files import LockedError, path_lock, write_atomic, write_json
 from anaume.recipe import Recipe, differences, fingerprint, first_difference, load, to_toml
 
 # The file of a checkpoint that holds the position of training and the checksums of the other files.
@@ -187,16 +186,15 @@ def _foreign_files(folder: Path) -> list[Path]:
 
 @contextmanager
 def training_lock(run: Run) -> Iterator[None]:
-    """Keep other processes from training in this folder. The operating system drops the lock when the process ends.
+    """Keep other processes from training in this folder, on all machines that share it.
 
     Raises:
         UserError: another process trains in it.
     """
-    run.folder.mkdir(parents=True, exist_ok=True)
-    with (run.folder / ".lock").open("w") as file:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            stack.enter_context(path_lock(run.folder / "training", wait="for the dead"))
+        except LockedError:
             raise UserError(
                 f"{run.folder}: another process is training in it; expected a free folder for --run"
             ) from None

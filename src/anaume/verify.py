@@ -10,7 +10,8 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from anaume.errors import UserError
-from anaume.export.checkpoint import MARK
+from anaume.export.checkpoint import COMMAND as EXPORT
+from anaume.files.outputs import read_mark
 from anaume.model.mlm import WEIGHTS
 from anaume.pretrain.checkpoint import damage
 from anaume.run import Run
@@ -50,7 +51,8 @@ def _verify(folder: Path, vocabulary_hash: str | None) -> Verification:
         return _verify_tokens(folder, vocabulary_hash)
     if Run(folder).recipe_file.is_file():
         return _verify_run(Run(folder), vocabulary_hash)
-    if (folder / MARK).is_file():
+    mark = read_mark(folder)
+    if mark.get("command", EXPORT if mark else "") == EXPORT:
         return _verify_export(folder, vocabulary_hash)
     raise UserError(f"{folder}: no token store, run or export; expected a folder that anaume wrote")
 

@@ -213,7 +213,7 @@ def test_mistakes(modernbert_folder: Path, tmp_path: Path) -> None:
         read_sets(sts=write_jglue(tmp_path / "split", "jsts", [scored | {"label": 1.0}], ["valid"]))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").touch()
-    with pytest.raises(UserError, match="out: exists; expected a new folder or an empty one"):
+    with pytest.raises(UserError, match=r"out: not empty \(it holds mine\.txt\); expected a new folder"):
         train_embeddings(str(modernbert_folder), sets(pairs=same_place(8, seed=0)), tmp_path / "out", TRAINING)
     with pytest.raises(UserError, match="absent: no such folder"):
         train_embeddings(str(tmp_path / "absent"), sets(pairs=same_place(8, seed=0)), tmp_path / "new", TRAINING)

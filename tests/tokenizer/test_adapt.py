@@ -109,8 +109,8 @@ def test_sources_that_are_not_a_tokenizer(tmp_path: Path) -> None:
 
 def test_a_folder_with_another_file_is_not_replaced(trained: Tokenizer, corpus: Source, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").touch()
-    with pytest.raises(UserError, match=r"holds model\.safetensors; expected a new folder"):
+    with pytest.raises(UserError, match=r"it holds model\.safetensors\); expected a new folder"):
         adapt_tokenizer(str(trained.folder), tmp_path)
-    with pytest.raises(UserError, match=r"holds model\.safetensors; expected a new folder"):
+    with pytest.raises(UserError, match=r"it holds model\.safetensors\); expected a new folder"):
         train_tokenizer([corpus], 560, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]

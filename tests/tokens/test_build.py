@@ -139,7 +139,7 @@ def test_whole_shards_are_not_made_again(trained: Tokenizer, tmp_path: Path) -> 
 
     write_lines(tmp_path / "b.jsonl", "b の面積と人口")  # changed
     (parts[2] / "ids.bin").write_bytes(b"")  # damaged
-    stale = out / "source-0" / f".{parts[2].name}.999.tmp"
+    stale = out / "source-0" / f".{parts[2].name}.anaume.01234567.new"
     stale.mkdir()
     again = build([source], trained, out)
     after = [path.stat().st_ino for path in parts]

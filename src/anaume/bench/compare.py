@@ -20,6 +20,7 @@ from anaume.bench.rounds import SIDES, BenchJob, Round, Step
 from anaume.bench.summary import show, summarize
 from anaume.errors import UserError
 from anaume.files import write_json
+from anaume.files.outputs import require_new_file
 from anaume.pretrain.prepare import prepare
 from anaume.recipe import Recipe
 from anaume.run import Run
@@ -31,8 +32,11 @@ def bench(recipe: Recipe, rows: int, seconds: float, rounds: int, out: Path | No
     `rows` is the number of documents per micro-batch of the padded side; 0 gives it as many slots as the other side.
 
     Raises:
-        UserError: the corpus or the tokenizer is not usable; a side failed, for example because memory ran out.
+        UserError: `out` exists; the corpus or the tokenizer is not usable; a side failed, for example because memory
+            ran out.
     """
+    if out:
+        require_new_file(out)
     stage = recipe.stage[0]
     rows = rows or max(1, stage.micro_batch_tokens // stage.length)
     console = Console(stderr=True)

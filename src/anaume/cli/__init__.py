@@ -4,12 +4,14 @@ Everything that a verb needs is imported inside its function, so that `--help` a
 """
 
 import os
+import platform
 import sys
+from typing import NoReturn
 
 import typer
 
 from anaume.cli import costs, data, evaluate, results, training
-from anaume.errors import UserError
+from anaume.errors import UserError, line_of
 
 app = typer.Typer(
     name="anaume",
@@ -46,14 +48,24 @@ SPIN_COUNT = "5000"
 
 
 def main() -> None:
-    """Run the command line. A user's mistake becomes one line on standard error and exit status 2."""
+    """Run the command line.
+
+    A user's mistake, or an error of the operating system (a full disk, no access), becomes one line on standard error
+    and exit status 2.
+    """
+    if platform.system() == "Windows":
+        _fail("Windows: not supported; expected Linux or macOS, for example Linux in WSL")
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch loads
     words = sys.argv[1:]
     words[:2] = ALIASES.get((words[0], words[1]), words[:2]) if len(words) > 1 else words
     try:
         status = typer.main.get_command(app).main(words, standalone_mode=False)
-    except UserError as error:
-        _fail(str(error))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+        sys.exit(141)  # 128 + SIGPIPE: whoever read the output has seen enough of it
+    except (UserError, OSError) as error:
+        _fail(line_of(error))
     except (KeyboardInterrupt, typer.Abort):
         print("anaume: stopped", file=sys.stderr)
         sys.exit(130)  # 128 + SIGINT, the shells' custom
@@ -68,6 +80,15 @@ def main() -> None:
     sys.exit(status or 0)
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     print(f"anaume: {' '.join(message.split())}", file=sys.stderr)
+    _discard_output()
     sys.exit(2)
+
+
+def _discard_output() -> None:
+    """Close standard output if it can't be written, so that Python doesn't complain about it at the end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

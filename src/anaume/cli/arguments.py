@@ -1,9 +1,28 @@
 """Arguments and options that several verbs share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+
+def check_folder(parameter: typer.CallbackParam, out: Path | None) -> Any:
+    """Check, before the work begins, that the folder of an option can be written."""
+    from anaume.files.outputs import require_folder
+
+    if out is not None:
+        require_folder(out, parameter.opts[0])
+    return out
+
+
+def check_new_file(parameter: typer.CallbackParam, out: Path | None) -> Any:
+    """Check, before the work begins, that the file of an option is new and can be written."""
+    from anaume.files.outputs import require_new_file
+
+    if out is not None:
+        require_new_file(out, parameter.opts[0])
+    return out
+
 
 Corpus = Annotated[
     list[str],
@@ -14,7 +33,7 @@ Corpus = Annotated[
 ]
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE.toml")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="a run directory")]
-Out = Annotated[Path, typer.Option(help="folder to write")]
+Out = Annotated[Path, typer.Option(help="folder to write", callback=check_folder)]
 Changes = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a key of the recipe; may be repeated")
 ]

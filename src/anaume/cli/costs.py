@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from anaume.cli.arguments import Changes, RecipeFile
+from anaume.cli.arguments import Changes, RecipeFile, check_new_file
 from anaume.errors import UserError
 
 
@@ -82,7 +82,7 @@ def bench(
     seconds: Annotated[float, typer.Option(min=0, help="seconds for each side in each round")] = 5.0,
     rounds: Annotated[int, typer.Option(min=1, help="measurements of each side")] = 3,
     changes: Changes = None,
-    out: Annotated[Path | None, typer.Option(help="file for the results, JSON")] = None,
+    out: Annotated[Path | None, typer.Option(help="new file for the results, JSON", callback=check_new_file)] = None,
 ) -> None:
     """Compare anaume with a padded Hugging Face loop on this machine and the same documents.
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from anaume.cli.arguments import Corpus, Out
+from anaume.cli.arguments import Corpus, Out, check_new_file
 from anaume.errors import UserError
 
 
@@ -107,7 +107,7 @@ def verify(
 
 def pairs(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="miracl-ja, or MIRACL in another language")],
-    out: Annotated[Path, typer.Option(help="file to write, JSON lines")],
+    out: Annotated[Path, typer.Option(help="new file to write, JSON lines", callback=check_new_file)],
     split: Annotated[str, typer.Option(help="train, dev")] = "train",
     data: Annotated[Path | None, typer.Option(help="folder with MIRACL's files; else they come from the Hub")] = None,
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from anaume.cli.arguments import check_folder
 from anaume.errors import UserError
 from anaume.evals.task import Task
 from anaume.evals.tasks import TASKS, owners_of
@@ -86,7 +87,7 @@ def _add_task(app: typer.Typer, task: Task) -> None:
             print(path)
 
     declared = [_parameter(field, field.default) for field in fields(task.options)]
-    out = Annotated[Path | None, typer.Option(help="folder for the records")]
+    out = Annotated[Path | None, typer.Option(help="folder for the records", callback=check_folder)]
     _sign(command, [_argument("models", Models), _argument("out", out, None), *declared])
     app.command(task.name, cls=TaskCommand, help=f"{task.summary}\n\nExample: {task.example}")(command)
 
@@ -110,7 +111,9 @@ def _add_all(app: typer.Typer) -> None:
                 by_name.setdefault(field.name, field)
         amounts |= task.each_checkpoint
     declared = [_parameter(field, amounts.get(name, field.default), owners_of(name)) for name, field in by_name.items()]
-    out = Annotated[Path | None, typer.Option(help="folder for the records; by default the run's own")]
+    out = Annotated[
+        Path | None, typer.Option(help="folder for the records; by default the run's own", callback=check_folder)
+    ]
     _sign(command, [_argument("runs", Runs), _argument("out", out, None), *declared])
     about = "Export and evaluate every kept checkpoint of a run on every task that has its inputs."
     app.command(ALL, cls=TaskCommand, help=f"{about}\n\nExample: anaume eval all runs/small --pairs pairs.jsonl")(

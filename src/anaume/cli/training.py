@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from anaume.cli.arguments import Changes, Out, RecipeFile, RunFolder
+from anaume.cli.arguments import Changes, Out, RecipeFile, RunFolder, check_folder
 
 
 def pretrain(
     recipe: RecipeFile,
-    run: Annotated[Path, typer.Option(help="run directory, new or to be continued")],
+    run: Annotated[Path, typer.Option(help="run directory, new or to be continued", callback=check_folder)],
     changes: Changes = None,
     workers: Annotated[int, typer.Option(min=1, help="processes that tokenise")] = 1,
     loaders: Annotated[

@@ -20,11 +20,13 @@ from anaume.corpus.formats import Unreadable
 from anaume.corpus.source import Source
 from anaume.corpus.storage import File, reason
 from anaume.errors import UserError
+from anaume.files.names import shortened
 
 EXTENSIONS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet", ".txt")
 BAD_LINES_SHOWN = 5  # unreadable lines of a part that are logged; the others are only counted
 
 _SPLITTABLE = (".jsonl", ".parquet")
+_NAME_BYTES = 160  # of a file's name in the name of its part; a kanji has three bytes, an emoji four
 _MIN_LINES_TO_JUDGE = 1000  # With fewer lines, one bad line at the start of a good file would stop the job.
 
 _log = logging.getLogger(__name__)
@@ -110,7 +112,8 @@ def parts(source: Source) -> list[Part]:
 
 def _parts_of_file(source: Source, file: File) -> list[Part]:
     """Return the file's parts. A hash of its path is in their names, because two folders may hold files of one name."""
-    name = f"{re.sub(r'[][*?]', '-', file.base[:80])}-{hashlib.sha256(file.below.encode()).hexdigest()[:8]}"
+    base = shortened(re.sub(r"[][*?]", "-", file.base[:80]), _NAME_BYTES)
+    name = f"{base}-{hashlib.sha256(file.below.encode()).hexdigest()[:8]}"
     pieces = storage.pieces(file) if file.base.endswith(_SPLITTABLE) else [file]
     if len(pieces) == 1:
         return [Part(source, name, (file,))]

@@ -17,7 +17,8 @@ from anaume.evals.record import Record, load_record, save_record
 from anaume.evals.task import PRECISION, Evaluation, Request, Subject, TaskOptions
 from anaume.evals.tasks import TASKS
 from anaume.export.checkpoint import export, is_export_of
-from anaume.files import folder_atomic, path_lock
+from anaume.files import folder_atomic, path_lock, remove_leftovers
+from anaume.files.outputs import require_folder
 from anaume.recipe import Recipe
 from anaume.run import CheckpointName, Run
 
@@ -57,6 +58,7 @@ def evaluate_run(folder: Path, choices: Mapping[str, Any], out: Path | None = No
     run = Run(folder)
     recipe = run.recipe()
     out = out or run.evals
+    require_folder(out)
     choices = {name: value for name, value in choices.items() if value is not None}
     choices |= _builtin_inputs(run, recipe, choices)
     options = {name: task.select(choices) for name, task in TASKS.items()}
@@ -108,6 +110,7 @@ def _evaluate_checkpoint(
     checkpoint: Checkpoint, evaluations: Mapping[str, Evaluation], options: Mapping[str, TaskOptions], out: Path
 ) -> None:
     subject = Subject(str(checkpoint.folder), masked_lm=True)
+    remove_leftovers(out / checkpoint.name.model)
     for name, evaluation in evaluations.items():
         if evaluation.provenance is not None:
             provenance = _provenance(evaluation.provenance, subject)

@@ -9,20 +9,21 @@ from typing import Any
 from transformers import ModernBertForMaskedLM
 from transformers.utils import logging
 
-from anaume import __version__
 from anaume.errors import UserError
-from anaume.files import folder_atomic, write_json
+from anaume.files import write_json
+from anaume.files.names import served_name
+from anaume.files.outputs import MARK, output_folder, read_mark, require_own_folder
 from anaume.model import mlm
 from anaume.recipe import Recipe, Stage
 from anaume.run import STATE, CheckpointName, Run
 from anaume.tokenizer.load import load_tokenizer
 
-# The file that marks a folder as an export, which a new export may replace.
-MARK = "anaume.json"
+# The command that writes exports.
+COMMAND = "export"
 # Keys of a ModernBERT's config that transformers 4 needs; transformers 5 reads them but doesn't save them.
 OLDER_SPELLING = ("global_rope_theta", "local_rope_theta", "global_attn_every_n_layers", "local_attention")
 # Files beside a run's tokenizer that only anaume reads.
-_PRIVATE_FILES = {"origin.json"}
+_PRIVATE_FILES = {"origin.json", MARK}
 
 
 def export(run: Run, name: CheckpointName, out: Path, average: int = 1) -> Path:
@@ -33,7 +34,7 @@ def export(run: Run, name: CheckpointName, out: Path, average: int = 1) -> Path:
     arXiv 1803.05407).
 
     Raises:
-        UserError: the run has no such checkpoint, or too few before it; `out` is neither empty nor an export.
+        UserError: the run has no such checkpoint, or too few before it; `out` holds something else than an export.
     """
     if name not in run.checkpoints():
         raise UserError(f"{run.folder}: {name.model}: no such checkpoint; expected {_names_of_checkpoints(run)}")
@@ -42,38 +43,32 @@ def export(run: Run, name: CheckpointName, out: Path, average: int = 1) -> Path:
         raise UserError(
             f"--average {average}: too few checkpoints up to {name.model}; expected at most {len(of_stage)}"
         )
-    _check_out(out)
+    require_own_folder(out, COMMAND)
     recipe = run.recipe()
     stage = next(stage for stage in recipe.stage if stage.name == name.stage)
     network = _network(run, of_stage[-average:], recipe, stage)
     logging.disable_progress_bar()  # one file needs no bar
-    with folder_atomic(out) as temporary:
+    facts = {
+        "run": recipe.name,
+        "stage": name.stage,
+        "step": name.step,
+        "average": average,
+        "weights": _checksum_of(run, name),
+    }
+    with output_folder(out, COMMAND, facts) as temporary:
         network.save_pretrained(temporary)
         _change(temporary / "config.json", _older_spelling(recipe, network))
         for file in run.tokenizer.iterdir():
-            if file.name not in _PRIVATE_FILES:
+            if file.name not in _PRIVATE_FILES and not served_name(file.name):
                 shutil.copy(file, temporary / file.name)
         _change(temporary / "tokenizer_config.json", {"model_max_length": recipe.model.positions})
         _write_sentence_modules(temporary, recipe.model.hidden, recipe.model.positions)
-        write_json(
-            temporary / MARK,
-            {
-                "run": recipe.name,
-                "stage": name.stage,
-                "step": name.step,
-                "average": average,
-                "weights": _checksum_of(run, name),
-                "anaume": __version__,
-            },
-        )
     return out
 
 
 def is_export_of(out: Path, run: Run, name: CheckpointName) -> bool:
     """Whether `out` is the export of this checkpoint alone, with the checkpoint's present weights."""
-    if not (out / MARK).is_file():
-        return False
-    mark = json.loads((out / MARK).read_text(encoding="utf-8"))
+    mark = read_mark(out)
     expected = {"stage": name.stage, "step": name.step, "average": 1, "weights": _checksum_of(run, name)}
     return all(mark.get(key) == value for key, value in expected.items())
 
@@ -81,15 +76,6 @@ def is_export_of(out: Path, run: Run, name: CheckpointName) -> bool:
 def _checksum_of(run: Run, name: CheckpointName) -> str:
     state = json.loads((run.checkpoint(name) / STATE).read_text(encoding="utf-8"))
     return str(state["sha256"][mlm.WEIGHTS])
-
-
-def _check_out(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out: {out}: a file; expected a new folder, an empty one or an earlier export")
-    if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
-        raise UserError(
-            f"--out: {out}: not empty; expected a new folder, an empty one or an earlier export, which has {MARK}"
-        )
 
 
 def select_checkpoint(run: Run, stage: str = "", step: int = -1) -> CheckpointName:

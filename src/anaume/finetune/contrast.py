@@ -29,11 +29,11 @@ from transformers.utils import logging
 from anaume import __version__
 from anaume.encoder.load import load_encoder
 from anaume.encoder.tokenize import tokenize
-from anaume.errors import UserError
 from anaume.export.checkpoint import OLDER_SPELLING
-from anaume.files import folder_atomic, write_json
+from anaume.files import write_json
+from anaume.files.outputs import output_folder, require_own_folder
 
-RECORD = "contrastive.json"
+COMMAND, RECORD = "contrast", "contrastive.json"
 WARMUP = 0.1  # fraction of the steps; after it the learning rate falls linearly to zero
 
 Columns: TypeAlias = dict[str, list[Any]]
@@ -78,10 +78,9 @@ def train_embeddings(model: str, sets: TrainingSets, out: Path, training: Contra
     holds rows of one set and no text twice. On a CPU, equal seeds give equal weights.
 
     Raises:
-        UserError: the model can't be opened; `out` is not empty.
+        UserError: the model can't be opened; `require_own_folder` refuses `out`.
     """
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise UserError(f"--out: {out}: exists; expected a new folder or an empty one")
+    require_own_folder(out, COMMAND)
     encoder = load_encoder(model, masked_lm=False)
     max_length = min(training.max_length, encoder.max_length)
     texts = [text for columns in sets.rows.values() for name in columns if name != "score" for text in columns[name]]
@@ -104,7 +103,7 @@ def train_embeddings(model: str, sets: TrainingSets, out: Path, training: Contra
         "training_loss": loss,
         "version": __version__,
     }
-    with folder_atomic(out) as temporary:
+    with output_folder(out, COMMAND) as temporary:
         network.save_pretrained(str(temporary), create_model_card=False)
         _keep_older_spelling(model, temporary / "config.json")
         write_json(temporary / RECORD, record)

@@ -3,9 +3,7 @@
 step-0001000/  model.safetensors  optimizer.safetensors  state.json (step, position and the checksums)
 """
 
-import errno
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -16,21 +14,18 @@ from types import TracebackType
 from typing import Any, Self
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from anaume.batches.loader import Position, position_of
 from anaume.errors import UserError
-from anaume.files import folder_atomic, sha256, write_json
+from anaume.files import folder_atomic, remove_folder, remove_leftovers, sha256, write_json
 from anaume.model.mlm import WEIGHTS, weights_of
 from anaume.recipe import Recipe
 from anaume.run import STATE, CheckpointName, Run
 
 OPTIMIZER = "optimizer.safetensors"
-# Error numbers of a full disk and of an exhausted quota.
-FULL = (errno.ENOSPC, errno.EDQUOT)
 # What to try when numbers are no longer finite.
 ADVICE = "try a lower learning_rate or a longer warm-up"
 # Prefix of a damaged checkpoint's name. The run ignores the folder; its owner may inspect or remove it.
@@ -101,19 +96,9 @@ def write(folder: Path, state: State, tensors: dict[str, dict[str, Tensor]]) -> 
     """Write a checkpoint, which appears under its name only when its last byte is on the disk."""
     with folder_atomic(folder) as temporary:
         for file, named in tensors.items():
-            _save(named, temporary / file)
+            save_file(named, temporary / file)
         checksums = {file: sha256(temporary / file) for file in tensors}
         write_json(temporary / STATE, asdict(state) | {"sha256": checksums})
-
-
-def _save(tensors: dict[str, Tensor], file: Path) -> None:
-    try:
-        save_file(tensors, file)
-    except SafetensorError as error:
-        for number in FULL:
-            if f"os error {number})" in str(error):
-                raise OSError(number, os.strerror(number), str(file)) from error
-        raise
 
 
 def check_tensors(state: State, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
@@ -138,10 +123,13 @@ def prune(run: Run, recipe: Recipe) -> None:
     for name in names:
         stage = stages[name.stage]
         if not stage.keeps(name.step) and ages[name] >= stage.keep_last:
-            folder = run.checkpoint(name)
-            renamed = folder.with_name(f".{folder.name}.old.tmp")  # a half-removed checkpoint must not look like one
-            folder.rename(renamed)
-            shutil.rmtree(renamed)
+            remove_folder(run.checkpoint(name))
+
+
+def clean(run: Run) -> None:
+    """Remove what killed processes left half written or half pruned."""
+    for folder in (run.folder, *(run.checkpoints_folder / stage.name for stage in run.recipe().stage)):
+        remove_leftovers(folder)
 
 
 def latest(run: Run) -> State | None:

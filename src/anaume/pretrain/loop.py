@@ -23,6 +23,7 @@ from anaume.batches.batch import PackedBatch
 from anaume.batches.loader import Position, Share
 from anaume.batches.workers import prefetch
 from anaume.errors import UserError
+from anaume.files import FULL
 from anaume.model import mlm
 from anaume.model.flops import peak_flops, warn_if_bfloat16_is_slower
 from anaume.model.memory import parameters
@@ -32,7 +33,7 @@ from anaume.pretrain.numbers import check_finite, check_validation
 from anaume.pretrain.objective import accumulate, make_objective, start_copy
 from anaume.pretrain.optim import learning_rate, optimizers
 from anaume.pretrain.prepare import RunData, check_early, prepare, prepare_tokenizer
-from anaume.pretrain.ranks.group import Group, connected
+from anaume.pretrain.ranks.peers import Peers, connected
 from anaume.pretrain.ranks.rank import Ranks, this_rank
 from anaume.pretrain.ranks.stop import StopRequest, shielded
 from anaume.pretrain.token_check import TokenCheck
@@ -92,10 +93,10 @@ def pretrain(recipe: Recipe, folder: Path, workers: int = 1, loaders: int | None
         loaders = 1 if ranks.device.type == "cuda" else 0
     run = open_run(folder, recipe)
     try:
-        with connected(ranks) as group, training_lock(run) if ranks.is_main else nullcontext():
-            stop_signal = _pretrain(recipe, run, workers, loaders, ranks, group)
+        with connected(ranks) as peers, training_lock(run) if ranks.is_main else nullcontext():
+            stop_signal = _pretrain(recipe, run, workers, loaders, ranks, peers)
     except OSError as error:
-        if error.errno not in checkpoint.FULL:
+        if error.errno not in FULL:
             raise
         checkpoints = [name.model for name in run.checkpoints()] if run.recipe_file.is_file() else []
         raise UserError(
@@ -107,7 +108,7 @@ def pretrain(recipe: Recipe, folder: Path, workers: int = 1, loaders: int | None
     return run
 
 
-def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks, group: Group) -> str:
+def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks, peers: Peers) -> str:
     """Prepare the data and the network, then train, on each rank; return the name of the signal that ended it, or "".
 
     The network is built before the text is tokenised, which may take hours: `model.init` may be wrong.
@@ -124,9 +125,9 @@ def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks
             print(f"anaume: sums are rounded differently from here on: {', '.join(rounding)}", file=sys.stderr)
         mlm.keep_config(network, run.network_file)
         _rewind(recipe, run, last)
-        group.announce_ready()
+        peers.announce_ready()
     else:
-        group.wait_for_main(run.manifest_file)
+        peers.wait_for_main(run.manifest_file)
         data = prepare(recipe, run, workers)
     dtype = mlm.product_dtype(ranks.device, recipe.precision)
     peak = peak_flops(ranks.device, dtype) * ranks.count
@@ -156,6 +157,7 @@ def _network(recipe: Recipe, run: Run, tokenizer: Tokenizer, ranks: Ranks, last:
 
 def _rewind(recipe: Recipe, run: Run, last: State | None) -> None:
     """Discard what an interrupted run wrote after the checkpoint `last`; None begins again from step 0."""
+    checkpoint.clean(run)
     if last:
         checkpoint.set_aside(run, last.name)
     metrics.rewind(run.metrics_file, [stage.name for stage in recipe.stage], last.name if last else None)
@@ -181,19 +183,15 @@ def _train_stage(training: TrainingRun, stage: Stage, state: State) -> State:
     network, ranks, data = training.network, training.ranks, training.data
     mlm.set_rope_theta(network, stage.rope_theta, stage.local_rope_theta)
     mlm.set_gradient_checkpointing(network, stage.gradient_checkpointing)
-    steppers = optimizers(network, stage)
-    if moments := _moments_at(training, stage, state):
-        checkpoint.load_moments(training.run.checkpoint(moments), network, steppers)
+    steppers = _optimizers(training, stage, state)
     objective = make_objective(network, ranks, training.recipe.compile, training.recipe.precision)
     step_batches = stage.batch_tokens // stage.micro_batch_tokens // ranks.count
-    share = Share(ranks.rank, ranks.count)
     held_out = held_out_batches(data, training.recipe, stage)
     with ExitStack() as stack:
         with shielded() if training.loaders else nullcontext():
-            plan = data.plan(training.recipe, stage, "train")
+            plan, share = data.plan(training.recipe, stage, "train"), Share(ranks.rank, ranks.count)
             stream = stack.enter_context(prefetch(plan, state.position, share, training.loaders, step_batches))
-        quiet = not ranks.is_main
-        progress = stack.enter_context(TrainingProgress(stage.name, stage.steps, state.step, quiet=quiet))
+        progress = stack.enter_context(TrainingProgress(stage.name, stage.steps, state.step, not ranks.is_main))
         if state.step == 0:
             _validate(training, stage, state, held_out, progress)
             if stage == training.recipe.stage[0]:
@@ -239,6 +237,14 @@ def _train_stage(training: TrainingRun, stage: Stage, state: State) -> State:
                 training.save(state, steppers, stopping)
                 meter = metrics.Meter()  # a resumed run begins with an empty meter at this step
     return state
+
+
+def _optimizers(training: TrainingRun, stage: Stage, state: State) -> list[Optimizer]:
+    """The optimizers of a stage, with the moments that they have at `state`."""
+    steppers = optimizers(training.network, stage)
+    if moments := _moments_at(training, stage, state):
+        checkpoint.load_moments(training.run.checkpoint(moments), training.network, steppers)
+    return steppers
 
 
 def _moments_at(training: TrainingRun, stage: Stage, state: State) -> CheckpointName | None:

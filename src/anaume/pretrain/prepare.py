@@ -191,6 +191,7 @@ def _make_tokenizer(recipe: Recipe, folder: Path) -> None:
     if origin_file.is_file() and json.loads(origin_file.read_text(encoding="utf-8")) == origin:
         return
     print("preparing the tokenizer", file=sys.stderr)
+    origin_file.unlink(missing_ok=True)  # a kill must not leave it beside another tokenizer
     if table.train:
         train_tokenizer(recipe.corpus.train, table.train, folder)
     else:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from anaume import __version__
 from anaume.errors import UserError
-from anaume.files import write_atomic
+from anaume.files.outputs import replace_files
 from anaume.report.draw.charts import chart_data, plotly
 from anaume.report.draw.figures import render
 from anaume.report.draw.palette import COLOURS, MARKERS
@@ -31,7 +31,7 @@ def write_report(paths: Sequence[Path], out: Path, sections: tuple[Section, ...]
 
     Raises:
         UserError: a path is neither a run directory nor a folder of records, or a file in it is damaged, or `out` is
-            a file.
+            a file or holds files of these names that are not a report's.
     """
     if out.is_file():
         raise UserError(f"{out}: is a file; expected a folder to write the report into")
@@ -46,8 +46,7 @@ def write_report(paths: Sequence[Path], out: Path, sections: tuple[Section, ...]
         written |= {f"figures/{name}": figure for name, figure in files.items()}
     written |= {f"tables/{table.name}.md": markdown(table) for table in tables}
     written |= {f"tables/{table.name}.tex": latex(table) for table in tables}
-    for name, file in (written | {"index.html": text}).items():
-        write_atomic(out / name, file)
+    replace_files(out, "report", written | {"index.html": text})
     return out / "index.html"
 
 

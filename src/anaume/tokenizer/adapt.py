@@ -8,6 +8,7 @@ unigram.py describes.
 from pathlib import Path
 
 from anaume.errors import UserError
+from anaume.files.outputs import require_own_folder
 from anaume.tokenizer import folder as folders
 from anaume.tokenizer import unigram
 from anaume.tokenizer.hub import local_folder
@@ -23,9 +24,9 @@ def adapt_tokenizer(source: str, out: Path) -> None:
 
     Raises:
         UserError: `source` is none of these, lacks a mask, pad, cls or sep piece, or is a .model file whose type is not
-            Unigram; or `out` contains a file that is not a tokenizer's.
+            Unigram; or `require_own_folder` refuses `out`.
     """
-    folders.check_out(out)
+    require_own_folder(out, folders.COMMAND)
     path = Path(source).expanduser()
     folder = path if path.is_file() else local_folder(source)
     models = [path] if path.is_file() else [folder / folders.SENTENCEPIECE, folder / "tokenizer.model"]

@@ -16,15 +16,15 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer, processors
 
 from anaume.errors import UserError
-from anaume.files import folder_atomic
+from anaume.files.outputs import output_folder, require_own_folder
 
 TOKENIZER, CONFIG, SENTENCEPIECE = "tokenizer.json", "tokenizer_config.json", "sentencepiece.model"
 ROLES = ("mask", "pad", "cls", "sep")  # the special tokens that an encoder needs
 
 _ALL_ROLES = (*ROLES, "unk", "bos", "eos")
 _POSITIONS = 8192  # tokens; the longest input that the model supports
-# `pretrain` writes origin.json, which names the source of a run's tokenizer.
-_KNOWN_FILES = (TOKENIZER, CONFIG, SENTENCEPIECE, "origin.json")
+# The command in the mark of a tokenizer folder, whichever verb makes it.
+COMMAND = "tokenizer"
 _SPELLING = re.compile(r"[<\[](mask|pad|cls|sep)(\|[^>\]]*)?[>\]]", re.IGNORECASE)
 
 
@@ -51,20 +51,6 @@ def need_roles(roles: dict[str, str], place: str) -> None:
         )
 
 
-def check_out(out: Path) -> None:
-    """Check that `out` does not exist, or is a folder that contains only files of a tokenizer.
-
-    Raises:
-        UserError: `out` is a file, or contains another file, which writing would delete.
-    """
-    if out.is_dir():
-        foreign = sorted(file.name for file in out.iterdir() if file.name not in _KNOWN_FILES)
-        if foreign:
-            raise UserError(f"{out}: holds {foreign[0]}; expected a new folder, or one with a tokenizer only")
-    elif out.exists():
-        raise UserError(f"{out}: a file; expected a new folder")
-
-
 def write(tokenizer: Tokenizer, names: dict[str, str], sentencepiece_model: bytes | None, out: Path) -> None:
     """Write the tokenizer folder `out`, replacing an older one. `tokenizer` is modified.
 
@@ -72,9 +58,9 @@ def write(tokenizer: Tokenizer, names: dict[str, str], sentencepiece_model: byte
     `sentencepiece_model`: content of sentencepiece.model, or None if it would not give the same ids.
 
     Raises:
-        UserError: `check_out` refuses `out`.
+        UserError: `require_own_folder` refuses `out`.
     """
-    check_out(out)
+    require_own_folder(out, COMMAND)
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.add_special_tokens(
@@ -96,7 +82,7 @@ def write(tokenizer: Tokenizer, names: dict[str, str], sentencepiece_model: byte
         "truncation_side": "right",
         **{f"{role}_token": names[role] for role in _ALL_ROLES if role in names},
     }
-    with folder_atomic(out) as folder:
+    with output_folder(out, COMMAND) as folder:
         tokenizer.save(str(folder / TOKENIZER))
         (folder / CONFIG).write_text(json.dumps(config, ensure_ascii=False, indent=2) + "\n", "utf-8")
         if sentencepiece_model is not None:

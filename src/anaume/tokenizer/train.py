@@ -18,6 +18,7 @@ from rich.console import Console
 from anaume.corpus.readers import Part, Reading, no_document_error, parts, read
 from anaume.corpus.source import Source
 from anaume.errors import UserError
+from anaume.files.outputs import require_own_folder
 from anaume.tokenizer import folder as folders
 from anaume.tokenizer import unigram
 from anaume.tokenizer.adapt import write_unigram
@@ -43,9 +44,9 @@ def train_tokenizer(sources: Sequence[Source], vocab_size: int, out: Path, *, ma
 
     Raises:
         UserError: The corpus cannot be read (see `corpus.readers`), `vocab_size` is too small for its characters, or
-            `out` contains a file that is not a tokenizer's.
+            `require_own_folder` refuses `out`.
     """
-    folders.check_out(out)
+    require_own_folder(out, folders.COMMAND)
     if vocab_size < SMALLEST:
         raise UserError(f"vocabulary size {vocab_size}: too small; expected at least {SMALLEST}")
     total = sum(source.weight for source in sources)

@@ -11,11 +11,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from anaume.errors import UserError
+from anaume.errors import UserError, line_of
 from anaume.files import write_atomic
 from anaume.progress import tokens_bar
 from anaume.tokenizer.load import Tokenizer, load_tokenizer
@@ -37,7 +38,7 @@ _RAY_TASK_GIGABYTES = 2
 
 
 class MakeShard(PipelineStep):  # type: ignore[misc]
-    """Make the shard of task `rank` of `job.todo`. A UserError is also written to a file, which the launcher shows."""
+    """Make the shard of task `rank` of `job.todo`. An error is also written to a file, which the launcher shows."""
 
     type, name = "anaume", "tokens"
 
@@ -52,8 +53,9 @@ class MakeShard(PipelineStep):  # type: ignore[misc]
         os.chdir(self.working_directory)
         try:
             make_shard(self.job.todo[rank], load_tokenizer(self.tokenizer), lambda *_: None)
-        except UserError as error:
-            write_atomic(self.logs / "mistakes" / f"{rank:05}", str(error))
+        except (UserError, OSError) as error:
+            with suppress(OSError):  # the disk of the logs may be full, too
+                write_atomic(self.logs / "mistakes" / f"{rank:05}", line_of(error))
             raise
         return data
 

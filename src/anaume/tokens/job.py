@@ -21,6 +21,7 @@ from typing import Any
 from anaume.corpus.readers import BAD_LINES_SHOWN, no_document_error, parts
 from anaume.corpus.source import Source
 from anaume.errors import UserError
+from anaume.files import remove_leftovers
 from anaume.tokenizer.load import Tokenizer
 from anaume.tokens import sealed, store
 from anaume.tokens.shard import ShardTask, identity, is_whole
@@ -76,7 +77,9 @@ def finish(job: TokenJob) -> Summary:
     Raises:
         UserError: a source holds no document, or a shard is missing.
     """
+    remove_leftovers(job.out)
     for index, source in enumerate(job.sources):
+        remove_leftovers(store_folder(job.out, index))
         _write_store_header(job, index, source)
     stores = [store.open(store_folder(job.out, index), job.vocabulary_hash) for index in range(len(job.sources))]
     encoded = sum(store.read_header(task.folder).tokens for task in job.todo)
@@ -95,8 +98,9 @@ def _claim(out: Path, sources: Sequence[Source], vocabulary_hash: str) -> None:
     record = {"vocabulary_hash": vocabulary_hash, "sources": [identity(source) for source in sources]}
     file = out / SOURCES
     if not file.exists():
-        if (out / SUMMARY).exists():
-            raise UserError(f"{out}: holds a {SUMMARY} of something else; expected a new folder")
+        foreign = [name for name in (SUMMARY, store_folder(out, 0).name) if (out / name).exists()]
+        if foreign:
+            raise UserError(f"{out}: holds a {foreign[0]} of something else; expected a new folder")
         sealed.write(file, record)
         return
     earlier = read_sources(out)

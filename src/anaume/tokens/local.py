@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
-from anaume.errors import UserError
+from anaume.errors import UserError, line_of
 from anaume.processes import end_with_parent
 from anaume.progress import tokens_bar
 from anaume.tokenizer.load import Tokenizer
@@ -68,9 +68,9 @@ def _run_in_processes(tasks: Sequence[ShardTask], tokenizer: Tokenizer, workers:
         raise UserError(errors.get())
     failed = [process.exitcode for process in processes if process.exitcode]
     if failed:
+        reason = "killed, usually because memory ran out" if failed[0] == -signal.SIGKILL else "see its message above"
         raise UserError(
-            f"a worker ended with status {failed[0]} (-9: killed, usually because memory ran out); finished parts "
-            "stay: run the same command again"
+            f"a worker ended with status {failed[0]} ({reason}); finished parts stay: run the same command again"
         )
 
 
@@ -91,8 +91,8 @@ def _make_shards(
     try:
         while (index := _fetch_and_add(next_task, 1)) < len(tasks):
             make_shard(tasks[index], tokenizer, add_progress)
-    except UserError as error:
-        errors.put(str(error))
+    except (UserError, OSError) as error:
+        errors.put(line_of(error))
         sys.exit(2)
 
 

@@ -98,7 +98,9 @@ def test_the_verb(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, words)
     assert result.stdout == f"{out}: 2 pairs of 4 topics; 1 passages not in the corpus\n"
     assert len(read_pairs(out)) == 2
-    wrong = CliRunner().invoke(app, ["pairs", "mrtydi-ja", "--out", str(out)])
+    again = CliRunner().invoke(app, words)
+    assert str(again.exception) == f"--out: {out}: exists; expected the name of a new file"
+    wrong = CliRunner().invoke(app, ["pairs", "mrtydi-ja", "--out", str(tmp_path / "other.jsonl")])
     assert str(wrong.exception) == "pairs 'mrtydi-ja': unknown; expected miracl-ja, or another of MIRACL's languages"
 
 

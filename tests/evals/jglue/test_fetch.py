@@ -62,9 +62,15 @@ def test_fetch_keeps_what_is_there(server: tuple[str, Path], published: dict[str
     mine = tmp_path / "new" / "jsts-v1.3" / "train-v1.3.json"
     mine.parent.mkdir(parents=True)
     mine.write_text("mine", encoding="utf-8")
+    other = f"{'0' * 64}  thesis.tex"
+    (tmp_path / "new" / "SHA256SUMS").write_text(f"{other}\n{'0' * 64}  jsts-v1.3/train-v1.3.json\n")
     fetch.fetch([TASKS["jsts"]], tmp_path / "new", base=server[0], published=published)
     assert mine.read_text(encoding="utf-8") == "mine"
     assert (mine.parent / "valid-v1.3.json").exists()
+    sums = [line.split("  ") for line in (tmp_path / "new" / "SHA256SUMS").read_text().splitlines()]
+    assert "  ".join(sums[0]) == other
+    assert [name for _, name in sums[1:]] == [f"jsts-v1.3/{split}-v1.3.json" for split in ("test", "train", "valid")]
+    assert sums[2][0] == hashlib.sha256(b"mine").hexdigest()
 
 
 def test_fetch_of_another_file(server: tuple[str, Path], published: dict[str, str], tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from anaume.corpus.hakoniwa.almanac import almanac
 from anaume.corpus.hakoniwa.article import article
 from anaume.corpus.hakoniwa.deck import Split, deck
 from anaume.corpus.hakoniwa.patterns import REGISTERS
-from anaume.files import folder_atomic
+from anaume.files import file_atomic
+from anaume.files.outputs import require_new_file
 
 ALMANAC_EVERY = 100  # one document in 100 is an almanac; almanacs have about a third of all characters
 VALIDATION_SHARE = 0.05  # of the training text
@@ -44,18 +45,23 @@ def documents(split: Split, megabytes: float, seed: int) -> Iterator[Document]:
 
 
 def write_corpus(directory: Path, megabytes: float, seed: int) -> None:
-    """Replace `directory` by one with train.jsonl and validation.jsonl.
+    """Write train.jsonl and validation.jsonl into `directory`.
 
     The training split has `megabytes` of text, the validation split a twentieth of it, but 0.2 to 5 megabytes.
+
+    Raises:
+        UserError: one of the files exists.
     """
     least, most = VALIDATION_MEGABYTES
     sizes: dict[Split, float] = {
         "train": megabytes,
         "validation": min(max(megabytes * VALIDATION_SHARE, least), most),
     }
-    with folder_atomic(directory) as folder:
-        for split, size in sizes.items():
-            with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as file:
-                for row in documents(split, size, seed):
-                    fields = {"text": row.text, "title": row.title, "source": row.source}
-                    file.write(json.dumps(fields, ensure_ascii=False) + "\n")
+    paths = {split: directory / f"{split}.jsonl" for split in sizes}
+    for path in paths.values():
+        require_new_file(path)
+    for split, size in sizes.items():
+        with file_atomic(paths[split]) as temporary, temporary.open("w", encoding="utf-8") as file:
+            for row in documents(split, size, seed):
+                fields = {"text": row.text, "title": row.title, "source": row.source}
+                file.write(json.dumps(fields, ensure_ascii=False) + "\n")

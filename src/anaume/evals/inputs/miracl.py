@@ -19,6 +19,7 @@ from rich.progress import track
 from anaume.corpus.rows import text_of
 from anaume.errors import UserError
 from anaume.files import write_atomic
+from anaume.files.outputs import require_new_file
 
 LANGUAGES = ("ar", "bn", "de", "en", "es", "fa", "fi", "fr", "hi", "id", "ja", "ko", "ru", "sw", "te", "th", "yo", "zh")
 SPLITS = ("train", "dev")  # the test sets are published without qrels
@@ -61,13 +62,14 @@ def write_pairs(out: Path, language: str = "ja", split: str = "train", folder: P
     without it they are downloaded from the Hub (1.1 GB for Japanese) into its cache.
 
     Raises:
-        UserError: an unknown language or split; a file that is missing or damaged; more than 1 % of the positive
-            passages not in the corpus; no topic with two of them.
+        UserError: `out` exists; an unknown language or split; a file that is missing or damaged; more than 1 % of the
+            positive passages not in the corpus; no topic with two of them.
     """
     if language not in LANGUAGES:
         raise UserError(f"MIRACL: language {language!r}: unknown; expected one of {', '.join(LANGUAGES)}")
     if split not in SPLITS:
         raise UserError(f"MIRACL: split {split!r}: unknown; expected one of {', '.join(SPLITS)}")
+    require_new_file(out)
     files = _find_files(language, split, folder)
     topics = [topic for topic, _ in _table(files.topics, 2)]
     positives = _with_several_positives(topics, files.qrels)

@@ -65,5 +65,10 @@ def _download(address: str, split: str, expected: str | None) -> bytes | None:
 
 
 def _write_sums(folder: Path) -> None:
-    lines = [f"{sha256(path)}  {path.relative_to(folder)}\n" for path in sorted(folder.glob("*-v*/*.json"))]
-    write_atomic(folder / SUMS, "".join(lines))
+    """Write the checksums of the tasks' files. A list that exists keeps its lines for other files."""
+    sums = {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.glob("*-v*/*.json"))}
+    file = folder / SUMS
+    lines = file.read_text(encoding="utf-8", errors="surrogateescape").splitlines() if file.exists() else []
+    others = [line for line in lines if line[66:] not in sums]  # 64 digits and two spaces stand before the name
+    content = "".join(f"{line}\n" for line in (*others, *(f"{digest}  {name}" for name, digest in sums.items())))
+    write_atomic(file, content.encode(errors="surrogateescape"))

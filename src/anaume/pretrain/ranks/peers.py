@@ -32,7 +32,7 @@ JOIN = timedelta(minutes=5)
 LOST = re.compile(r"gloo|nccl|connection (was )?(closed|reset|refused)|broken pipe", re.IGNORECASE)
 
 
-class Group:
+class Peers:
     """The connection of this rank with the others; with a single rank it does nothing."""
 
     def __init__(self, ranks: Ranks, store: Store | None) -> None:
@@ -53,7 +53,7 @@ class Group:
 
 
 @contextmanager
-def connected(ranks: Ranks) -> Iterator[Group]:
+def connected(ranks: Ranks) -> Iterator[Peers]:
     """Connect this process with the other ranks within this block.
 
     An error within the block ends the other ranks too, with the same exit status.
@@ -64,14 +64,14 @@ def connected(ranks: Ranks) -> Iterator[Group]:
     if ranks.device.type == "cuda":
         torch.cuda.set_device(ranks.device)
     if ranks.count == 1:
-        yield Group(ranks, None)
+        yield Peers(ranks, None)
         return
     store = _join(ranks)
     over = threading.Event()
     watcher = threading.Thread(target=_watch, args=(store.clone(), ranks, over), daemon=True)  # type: ignore[attr-defined]
     watcher.start()
     try:
-        yield Group(ranks, store)
+        yield Peers(ranks, store)
         dist.barrier()
     except BaseException as error:
         over.set()
