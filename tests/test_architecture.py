@@ -22,17 +22,18 @@ PICTURE = (
     "report",
 )
 # What every room may import: small things, the tables of a recipe, and the paths of a run directory.
-SHARED = ("", "errors", "files", "formats", "processes", "progress", "recipe", "run")
+SHARED = ("", "checkpoints", "errors", "files", "formats", "processes", "progress", "recipe", "run")
 # The shared modules themselves, each with what it imports.
 FOUNDATION = {
     "": set[str](),
+    "checkpoints": {"errors", "files"},
     "errors": set[str](),
     "files": {"", "errors"},
     "formats": set[str](),
     "processes": set[str](),
     "progress": set[str](),
     "recipe": {"errors", "corpus"},
-    "run": {"", "errors", "files", "recipe"},
+    "run": {"", "checkpoints", "errors", "files", "recipe"},
 }
 # Verbs that run several rooms together.
 VERBS = {"__main__", "bench", "cli", "demo", "plan", "verify"}

@@ -17,12 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from anaume import __version__
+from anaume.checkpoints import read_state
 from anaume.errors import UserError
 from anaume.files import LockedError, path_lock, write_atomic, write_json
 from anaume.recipe import Recipe, differences, fingerprint, first_difference, load, to_toml
-
-# The file of a checkpoint that holds the position of training and the checksums of the other files.
-STATE = "state.json"
 
 
 @dataclass(frozen=True)
@@ -137,8 +135,7 @@ class Run:
 
     def tokens_seen(self, name: CheckpointName) -> int:
         """Number of real tokens, padding excluded, that training had read at a checkpoint."""
-        state = json.loads((self.checkpoint(name) / STATE).read_text(encoding="utf-8"))
-        return int(state["tokens"])
+        return int(read_state(self.checkpoint(name))["tokens"])
 
     def checkpoints(self) -> list[CheckpointName]:
         """All complete checkpoints, in the order in which training made them."""

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from anaume.checkpoints import damage
 from anaume.errors import UserError
 from anaume.export.checkpoint import COMMAND as EXPORT
+from anaume.export.checkpoint import changed_weights
 from anaume.files.outputs import read_mark
 from anaume.model.mlm import WEIGHTS
-from anaume.pretrain.checkpoint import damage
 from anaume.run import Run
 from anaume.tokenizer.load import load_tokenizer
 from anaume.tokens import build
@@ -81,12 +82,13 @@ def _verify_export(folder: Path, vocabulary_hash: str | None) -> Verification:
     """Check that an export's weights can be read and that its network and its tokenizer agree on the vocabulary."""
     tokenizer = load_tokenizer(folder)
     problems = _check_vocabulary(folder, tokenizer.vocabulary_hash, vocabulary_hash)
+    tensors = 0
     try:
         with safe_open(folder / WEIGHTS, "pt") as weights:
             tensors = len(weights.keys())
+        problems += [changed] if (changed := changed_weights(folder)) else []
     except (OSError, SafetensorError) as error:
         problems.append(f"{folder / WEIGHTS}: can't be read ({' '.join(str(error).split())})")
-        tensors = 0
     try:
         rows = int(json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab_size"])
     except (ValueError, KeyError, TypeError) as error:

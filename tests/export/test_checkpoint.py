@@ -13,13 +13,14 @@ from anaume import recipe
 from anaume.batches.batch import IGNORE
 from anaume.batches.loader import batches
 from anaume.errors import UserError
-from anaume.export.checkpoint import export, select_checkpoint
+from anaume.export.checkpoint import export, is_export_of, select_checkpoint
 from anaume.model import mlm
 from anaume.pretrain.loop import pretrain
 from anaume.pretrain.prepare import prepare
 from anaume.recipe import Recipe
 from anaume.run import CheckpointName, Run
 from anaume.tokenizer.load import load_tokenizer
+from anaume.verify import verify_folder
 
 TEXT = "岩手県の県庁所在地は盛岡市です。"
 
@@ -131,3 +132,33 @@ def test_unknown_checkpoints_and_other_folders(straight: Run, tmp_path: Path) ->
     with pytest.raises(UserError, match="a file; expected a new folder"):
         export(straight, select_checkpoint(straight), tmp_path / "thesis.tex")
     assert (tmp_path / "thesis.tex").read_text() == "important"
+
+
+def test_damaged_weights_are_not_exported(straight: Run, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    shutil.copytree(straight.folder, run.folder)
+    name = run.checkpoints()[-1]
+    flip(run.checkpoint(name) / "model.safetensors")
+    with pytest.raises(UserError, match=r"model\.safetensors: its checksum differs from the one in state\.json"):
+        export(run, name, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_export_is_found_and_written_again(straight: Run, tmp_path: Path) -> None:
+    name, out = straight.checkpoints()[-1], tmp_path / "out"
+    export(straight, name, out)
+    assert is_export_of(out, straight, name)
+    whole = (out / "model.safetensors").read_bytes()
+    flip(out / "model.safetensors")
+    assert not is_export_of(out, straight, name)
+    (problem,) = verify_folder(out).problems
+    assert problem == f"{out / 'model.safetensors'}: changed since it was written (checksum)"
+    export(straight, name, out)
+    assert (out / "model.safetensors").read_bytes() == whole
+
+
+def flip(file: Path) -> None:
+    """Change one bit in the middle of a file."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.write_bytes(content)

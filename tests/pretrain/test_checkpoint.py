@@ -2,6 +2,7 @@
 
 import errno
 import io
+import json
 import os
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tests.support.kills import killed_after
 
+from anaume.checkpoints import STATE, damage, read_state
 from anaume.errors import UserError
 from anaume.pretrain import checkpoint
 from anaume.pretrain.loop import pretrain
@@ -158,6 +160,31 @@ def test_damaged_checkpoints_are_not_counted(tiny: Recipe, tmp_path: Path, keep_
     with killed_after(3):
         pretrain(one_stage(save_every=2, keep_every=100, keep_last=keep_last), run.folder)
     assert [name.step for name in run.checkpoints()] == kept
-    assert all(not checkpoint.damage(run.checkpoint(name)) for name in run.checkpoints())
+    assert all(not damage(run.checkpoint(name)) for name in run.checkpoints())
     renamed = sorted(path.name for path in run.checkpoint(run.checkpoints()[0]).parent.glob("damaged-*"))
     assert renamed == ["damaged-step-0000010", "damaged-step-0000011"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [('"row": ', '"row": 1'), ('"step": 4', '"step": 5'), ('"checksum"', '"chfcksum"'), ('"tokens": ', '"tokens": "')],
+)
+def test_a_changed_state_is_damage(straight: Run, tmp_path: Path, before: str, after: str) -> None:
+    folder = tmp_path / "step-0000004"
+    shutil.copytree(straight.checkpoint(CheckpointName("first", 4)), folder)
+    assert damage(folder) == ""
+    text = (folder / STATE).read_text(encoding="utf-8")
+    assert before in text
+    (folder / STATE).write_text(text.replace(before, after, 1), encoding="utf-8")
+    assert str(folder / STATE) in damage(folder)
+    with pytest.raises(UserError, match=r"expected an undamaged checkpoint"):
+        read_state(folder)
+
+
+def test_a_state_of_an_earlier_version_has_no_checksum(straight: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "step-0000004"
+    shutil.copytree(straight.checkpoint(CheckpointName("first", 4)), folder)
+    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    del state["checksum"]
+    (folder / STATE).write_text(json.dumps(state), encoding="utf-8")
+    assert damage(folder) == ""

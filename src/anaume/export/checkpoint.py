@@ -9,13 +9,14 @@ from typing import Any
 from transformers import ModernBertForMaskedLM
 from transformers.utils import logging
 
+from anaume.checkpoints import read_state, require_whole
 from anaume.errors import UserError
-from anaume.files import write_json
+from anaume.files import cached_sha256, sha256, write_json
 from anaume.files.names import served_name
 from anaume.files.outputs import MARK, output_folder, read_mark, require_own_folder
 from anaume.model import mlm
 from anaume.recipe import Recipe, Stage
-from anaume.run import STATE, CheckpointName, Run
+from anaume.run import CheckpointName, Run
 from anaume.tokenizer.load import load_tokenizer
 
 # The command that writes exports.
@@ -48,7 +49,7 @@ def export(run: Run, name: CheckpointName, out: Path, average: int = 1) -> Path:
     stage = next(stage for stage in recipe.stage if stage.name == name.stage)
     network = _network(run, of_stage[-average:], recipe, stage)
     logging.disable_progress_bar()  # one file needs no bar
-    facts = {
+    facts: dict[str, Any] = {
         "run": recipe.name,
         "stage": name.stage,
         "step": name.step,
@@ -63,19 +64,27 @@ def export(run: Run, name: CheckpointName, out: Path, average: int = 1) -> Path:
                 shutil.copy(file, temporary / file.name)
         _change(temporary / "tokenizer_config.json", {"model_max_length": recipe.model.positions})
         _write_sentence_modules(temporary, recipe.model.hidden, recipe.model.positions)
+        facts["sha256"] = sha256(temporary / mlm.WEIGHTS)
     return out
 
 
 def is_export_of(out: Path, run: Run, name: CheckpointName) -> bool:
-    """Whether `out` is the export of this checkpoint alone, with the checkpoint's present weights."""
+    """Whether `out` is the export of this checkpoint alone, with the checkpoint's present weights, and undamaged."""
     mark = read_mark(out)
     expected = {"stage": name.stage, "step": name.step, "average": 1, "weights": _checksum_of(run, name)}
-    return all(mark.get(key) == value for key, value in expected.items())
+    return all(mark.get(key) == value for key, value in expected.items()) and not changed_weights(out)
+
+
+def changed_weights(folder: Path) -> str:
+    """One line that says that the weights of an export have changed since it was written; empty if they have not."""
+    file, expected = folder / mlm.WEIGHTS, read_mark(folder).get("sha256")
+    if expected and file.is_file() and cached_sha256(file) != expected:
+        return f"{file}: changed since it was written (checksum)"
+    return ""
 
 
 def _checksum_of(run: Run, name: CheckpointName) -> str:
-    state = json.loads((run.checkpoint(name) / STATE).read_text(encoding="utf-8"))
-    return str(state["sha256"][mlm.WEIGHTS])
+    return str(read_state(run.checkpoint(name))["sha256"][mlm.WEIGHTS])
 
 
 def select_checkpoint(run: Run, stage: str = "", step: int = -1) -> CheckpointName:
@@ -100,6 +109,8 @@ def _names_of_checkpoints(run: Run) -> str:
 def _network(run: Run, names: Sequence[CheckpointName], recipe: Recipe, stage: Stage) -> ModernBertForMaskedLM:
     """A network with the mean weights of these checkpoints, without the padding rows of the vocabulary."""
     loaded = load_tokenizer(run.tokenizer)
+    for name in names:
+        require_whole(run.checkpoint(name), [mlm.WEIGHTS])
     network = mlm.build(recipe.model, loaded, recipe.seed, kept=run.network_file)
     mlm.load_weights(network, [run.checkpoint(name) / mlm.WEIGHTS for name in names])
     mlm.resize_vocabulary(network, loaded.vocab_size)

@@ -1,9 +1,5 @@
-"""Checkpoints: complete or absent, with checksums, and sufficient to resume bit for bit.
+"""Checkpoints are complete or absent, and sufficient to resume bit for bit. `anaume.checkpoints` reads their files."""
 
-step-0001000/  model.safetensors  optimizer.safetensors  state.json (step, position and the checksums)
-"""
-
-import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -19,11 +15,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from anaume.batches.loader import Position, position_of
+from anaume.checkpoints import STATE, damage, read_state
 from anaume.errors import UserError
-from anaume.files import folder_atomic, remove_folder, remove_leftovers, sha256, write_json
+from anaume.files import folder_atomic, remove_folder, remove_leftovers, sealed, sha256
 from anaume.model.mlm import WEIGHTS, weights_of
 from anaume.recipe import Recipe
-from anaume.run import STATE, CheckpointName, Run
+from anaume.run import CheckpointName, Run
 
 OPTIMIZER = "optimizer.safetensors"
 # What to try when numbers are no longer finite.
@@ -98,7 +95,7 @@ def write(folder: Path, state: State, tensors: dict[str, dict[str, Tensor]]) -> 
         for file, named in tensors.items():
             save_file(named, temporary / file)
         checksums = {file: sha256(temporary / file) for file in tensors}
-        write_json(temporary / STATE, asdict(state) | {"sha256": checksums})
+        sealed.write(temporary / STATE, asdict(state) | {"sha256": checksums})
 
 
 def check_tensors(state: State, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
@@ -143,7 +140,7 @@ def latest(run: Run) -> State | None:
         for name in reversed([name for name in run.checkpoints() if name.step]):
             problem = damage(run.checkpoint(name))
             if not problem:
-                return read_state(run.checkpoint(name))
+                return state_of(run.checkpoint(name))
             print(f"anaume: {problem}; using the checkpoint before it", file=sys.stderr)
             damaged.append(name.model)
     except OSError as error:
@@ -159,24 +156,6 @@ def latest(run: Run) -> State | None:
     return None
 
 
-def damage(folder: Path) -> str:
-    """One line that says how a checkpoint is damaged; empty for an undamaged one.
-
-    Raises:
-        OSError: a file exists but can't be read.
-    """
-    try:
-        read_state(folder)
-        for name, expected in _table(folder)["sha256"].items():
-            if sha256(folder / name) != expected:
-                return f"{folder / name}: its checksum differs from the one in {STATE}"
-    except FileNotFoundError as error:
-        return f"{error.filename}: missing, so the checkpoint is incomplete"
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"{folder / STATE}: not the state of a checkpoint ({error})"
-    return ""
-
-
 def set_aside(run: Run, last: CheckpointName) -> None:
     """Rename the damaged checkpoints after `last`, so that they are no longer checkpoints of the run."""
     names = run.checkpoints()
@@ -188,14 +167,14 @@ def set_aside(run: Run, last: CheckpointName) -> None:
         folder.rename(renamed)
 
 
-def read_state(folder: Path) -> State:
-    """The state that a checkpoint's folder records."""
-    table = _table(folder)
+def state_of(folder: Path) -> State:
+    """The state that a checkpoint's folder records.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    table = read_state(folder)
     return State(table["stage"], table["step"], table["tokens"], position_of(table["position"]))
-
-
-def _table(folder: Path) -> Any:
-    return json.loads((folder / STATE).read_text(encoding="utf-8"))
 
 
 def load_moments(folder: Path, network: nn.Module, steppers: Sequence[Optimizer]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from anaume.batches.loader import Position, advance
 from anaume.batches.window import pack_window, read_rows
 from anaume.errors import UserError
-from anaume.pretrain.checkpoint import read_state
+from anaume.pretrain.checkpoint import state_of
 from anaume.pretrain.prepare import prepare
 from anaume.run import Run
 from anaume.tokenizer.folder import read_tokenizer_json
@@ -34,7 +34,7 @@ def look(run: Run, stage_name: str, step: int) -> Iterator[str]:
     engine = read_tokenizer_json(run.tokenizer)
 
     earlier = [name for name in run.checkpoints() if name.stage == stage_name and name.step < step]
-    position = read_state(run.checkpoint(earlier[-1])).position if earlier else Position()
+    position = state_of(run.checkpoint(earlier[-1])).position if earlier else Position()
     steps_before = earlier[-1].step if earlier else 0
     step_batches = stage.batch_tokens // stage.micro_batch_tokens
     position = advance(plan, position, (step - 1 - steps_before) * step_batches)

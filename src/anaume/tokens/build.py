@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from anaume.corpus.source import Source
+from anaume.files import sealed
 from anaume.tokenizer.load import Tokenizer
-from anaume.tokens import local, sealed, store
+from anaume.tokens import local, store
 from anaume.tokens.job import SOURCES, SUMMARY, TokenJob, begin, finish, read_sources, store_folder
 from anaume.tokens.store import Store
 from anaume.tokens.summary import Summary

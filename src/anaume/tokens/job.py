@@ -21,9 +21,9 @@ from typing import Any
 from anaume.corpus.readers import BAD_LINES_SHOWN, no_document_error, parts
 from anaume.corpus.source import Source
 from anaume.errors import UserError
-from anaume.files import remove_leftovers
+from anaume.files import remove_leftovers, sealed
 from anaume.tokenizer.load import Tokenizer
-from anaume.tokens import sealed, store
+from anaume.tokens import store
 from anaume.tokens.shard import ShardTask, identity, is_whole
 from anaume.tokens.store import Header
 from anaume.tokens.summary import Summary, summarize

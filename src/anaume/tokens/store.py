@@ -22,8 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from anaume.errors import UserError
-from anaume.files import folder_atomic, sha256
-from anaume.tokens import sealed
+from anaume.files import folder_atomic, sealed, sha256
 
 Ids = np.ndarray[tuple[int], np.dtype[np.uint32]]
 Integers = np.ndarray[tuple[int], np.dtype[np.int64]]

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from anaume.files import write_atomic
+from anaume.files.atomic import write_atomic
 
 _KEY = "checksum"
 
@@ -28,6 +28,11 @@ def read(path: Path) -> dict[str, Any]:
         raise ValueError(f"a JSON {type(value).__name__}; expected an object")
     value.pop(_KEY, None)
     return value
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether the file holds a checksum, which `write` writes and earlier versions did not."""
+    return f'"{_KEY}": "' in path.read_text("utf-8")
 
 
 def is_unchanged(path: Path) -> bool:
