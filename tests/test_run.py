@@ -2,12 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from anaume.errors import UserError
 from anaume.recipe import Recipe, to_toml
 from anaume.run import CheckpointName, Run, open_run, record_start
+
+# What every manifest holds.
+FACTS: dict[str, Any] = {"data": {}, "environment": {}}
 
 
 def test_the_paths_of_a_run(tmp_path: Path) -> None:
@@ -35,13 +39,13 @@ def test_a_prepared_folder_becomes_a_run_and_another_one_does_not(tiny: Recipe, 
 
 def test_a_start_is_recorded_once_and_a_change_with_both_values(tiny: Recipe, tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
-    record_start(run, tiny, {"parameters": 7})
+    record_start(run, tiny, FACTS | {"parameters": 7})
     first = run.manifest_file.read_bytes()
-    record_start(run, tiny, {"parameters": 8})
+    record_start(run, tiny, FACTS | {"parameters": 8})
     assert run.manifest_file.read_bytes() == first
     assert run.recipe_file.read_text(encoding="utf-8") == to_toml(tiny)
     changed = tiny.model_copy(update={"compile": False})
-    record_start(run, changed, {})
+    record_start(run, changed, FACTS)
     manifest = json.loads(run.manifest_file.read_text(encoding="utf-8"))
     assert (manifest["parameters"], manifest["changes"][0]["keys"]) == (7, {"compile": [True, False]})
     assert run.recipe() == changed

@@ -1,6 +1,16 @@
-"""The error for a mistake of the user, and the one line that tells an error of the operating system."""
+"""The error for a mistake of the user, the line of an error of the operating system, addresses without secrets."""
 
 import errno
+import re
+
+_ADDRESS = re.compile(
+    r"(?P<scheme>\b[a-zA-Z][\w+.-]*://)(?:[^\s/?#\"'<>]*@)?(?P<rest>[^\s?#\"'<>]*)(?P<query>\?[^\s\"'<>]*)?"
+)
+
+
+def redact(text: str) -> str:
+    """The text with the user information and the query of every address left out: they may hold a password or a key."""
+    return _ADDRESS.sub(lambda found: found["scheme"] + found["rest"] + ("?…" if found["query"] else ""), text)
 
 
 class UserError(Exception):

@@ -4,7 +4,6 @@ recipe.toml  manifest.json  network.json  tokenizer/  tokens/<split>/  metrics.j
 checkpoints/<stage>/step-0001000/  export/<stage>-step-0001000/  evals/<model>/<task>.json  report/index.html
 """
 
-import json
 import os
 import platform
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from anaume import __version__
 from anaume.checkpoints import read_state
 from anaume.errors import UserError
 from anaume.files import LockedError, path_lock, write_atomic, write_json
+from anaume.files.objects import read_object
 from anaume.recipe import Recipe, differences, fingerprint, first_difference, load, to_toml
 
 
@@ -133,6 +133,18 @@ class Run:
             raise UserError(f"{self.folder}: not a run directory; expected a folder that `anaume pretrain` made")
         return load(self.recipe_file)
 
+    def manifest(self) -> dict[str, Any]:
+        """The manifest, with the keys that a resumed run needs.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        manifest = read_object(
+            self.manifest_file, "a manifest", {"created": str, "recipe_hash": str, "data": dict, "environment": dict}
+        )
+        read_object(self.manifest_file, "a manifest", {"changes": list}, required=False)
+        return manifest
+
     def tokens_seen(self, name: CheckpointName) -> int:
         """Number of real tokens, padding excluded, that training had read at a checkpoint."""
         return int(read_state(self.checkpoint(name))["tokens"])
@@ -214,7 +226,7 @@ def record_start(run: Run, recipe: Recipe, manifest: dict[str, Any]) -> dict[str
         facts = {"name": recipe.name, "created": now, "anaume": __version__, "recipe_hash": recipe_hash}
         write_json(run.manifest_file, facts | manifest)
         return {}
-    facts = json.loads(run.manifest_file.read_text(encoding="utf-8"))
+    facts = run.manifest()
     changed = differences(run.recipe(), recipe) | _new_environment(facts, manifest.get("environment", {}))
     if changed:
         last = [name.model for name in run.checkpoints()][-1:]
@@ -241,18 +253,17 @@ def _new_environment(facts: dict[str, Any], environment: dict[str, Any]) -> dict
 
 def tokens_are_verified(run: Run) -> bool:
     """Whether the training tokens were read whole and found unchanged since the run began."""
-    return bool(json.loads(run.manifest_file.read_text(encoding="utf-8")).get("tokens_verified"))
+    return bool(run.manifest().get("tokens_verified"))
 
 
 def tell_tokens_verified(run: Run) -> None:
     """Record in the manifest that the training tokens were read whole and found unchanged."""
-    facts = json.loads(run.manifest_file.read_text(encoding="utf-8"))
-    write_json(run.manifest_file, facts | {"tokens_verified": True})
+    write_json(run.manifest_file, run.manifest() | {"tokens_verified": True})
 
 
 def run_id(run: Run) -> str:
     """A name of 16 hexadecimal digits that no other run has and that a resumed run keeps, for tracking services."""
-    facts = json.loads(run.manifest_file.read_text(encoding="utf-8"))
+    facts = run.manifest()
     return sha256(f"{facts['created']} {facts['recipe_hash']}".encode()).hexdigest()[:16]
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from anaume.corpus import hakoniwa
+from anaume.encoder.load import revision_of
 from anaume.errors import UserError
 from anaume.evals import evaluate
-from anaume.evals.evaluate import evaluate_models, evaluate_run
-from anaume.evals.record import load_record
+from anaume.evals.evaluate import evaluate_models, evaluate_run, record_names
+from anaume.evals.record import Record, load_record, save_record
 from anaume.evals.task import Subject, TaskOptions
 from anaume.evals.tasks import (
     TASKS,
@@ -114,9 +115,10 @@ def test_a_run_on_files_without_inputs_gets_its_validation(straight: Run, tmp_pa
 def test_models_from_folders(evaluated: Run, inputs: dict[str, Any], tmp_path: Path) -> None:
     models = [str(evaluated.folder / "export" / name) for name in ("first-step-0000000", "second-step-0000004")]
     paths = list(evaluate_models("retrieval", models, RetrievalOptions(pairs=inputs["pairs"]), tmp_path))
+    name = evaluated.recipe().name
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
-        "first-step-0000000/retrieval.json",
-        "second-step-0000004/retrieval.json",
+        f"{name}-first-step-0000000/retrieval.json",
+        f"{name}-second-step-0000004/retrieval.json",
         "edit-distance/retrieval.json",
         "jaccard/retrieval.json",
         "bm25/retrieval.json",
@@ -191,10 +193,10 @@ def test_other_weights_of_the_same_name_are_measured_anew(evaluated: Run, tmp_pa
     evaluate_run(other.folder, {})
     losses = [load_record(other.evals / names[i] / "validation.json").metrics["loss"] for i in (0, -1)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-3)  # the stages' thetas differ
-    evaluate_run(evaluated.folder, {}, other.evals)
-    again = load_record(other.evals / names[0] / "validation.json")
+    evaluate_run(evaluated.folder, {}, other.evals)  # under the run's name, so both runs' records are there
+    again = load_record(other.evals / f"{evaluated.recipe().name}-{names[0]}" / "validation.json")
     assert again.metrics == load_record(evaluated.evals / names[0] / "validation.json").metrics
-    assert again.settings["revision"] != load_record(other.evals / names[-1] / "validation.json").settings["revision"]
+    assert load_record(other.evals / names[0] / "validation.json").metrics["loss"] == losses[0]
 
 
 def test_a_checkpoint_that_training_prunes_meanwhile(
@@ -238,11 +240,43 @@ def test_mistakes_are_reported_before_anything_is_measured(
     assert not (tmp_path / "out").exists()
 
 
-def test_two_models_of_one_name(evaluated: Run, inputs: dict[str, Any], tmp_path: Path) -> None:
+def test_names_of_records_are_those_of_the_run_and_of_the_weights(
+    evaluated: Run, inputs: dict[str, Any], tmp_path: Path
+) -> None:
+    exports = evaluated.folder / "export"
+    for run, checkpoint in (("tiny", "first-step-0000000"), ("other", "second-step-0000004")):
+        copy = tmp_path / run / "first-step-0000000"
+        shutil.copytree(exports / checkpoint, copy)
+        mark = json.loads((copy / "anaume.json").read_text(encoding="utf-8"))
+        mark |= {"run": run, "stage": "first", "step": 0}
+        (copy / "anaume.json").write_text(json.dumps(mark), encoding="utf-8")
+    first, second = (str(tmp_path / run / "first-step-0000000") for run in ("tiny", "other"))
+    assert record_names([first, second], tmp_path) == {
+        first: "tiny-first-step-0000000",
+        second: "other-first-step-0000000",
+    }
+    shutil.copytree(exports / "first-step-0000000", tmp_path / "bm25")
+    named = record_names([str(tmp_path / "bm25")], tmp_path)
+    assert named[str(tmp_path / "bm25")].startswith("bm25-")
+    options = RetrievalOptions(pairs=inputs["pairs"])
+    paths = list(evaluate_models("retrieval", [str(tmp_path / "bm25")], options, tmp_path / "out"))
+    assert len({path.parent.name for path in paths}) == 4
+
+
+def test_a_record_is_only_replaced_by_one_of_the_same_weights(evaluated: Run, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(evaluated.folder / "export" / "first-step-0000000", mine)
+    save_record(Record("mine", "retrieval", {}, 1, {"revision": revision_of(str(mine))}, 0), tmp_path / "out")
+    assert record_names([str(mine)], tmp_path / "out") == {str(mine): "mine"}
+    save_record(Record("mine", "retrieval", {}, 1, {"revision": "0" * 64}, 0), tmp_path / "out")
+    assert record_names([str(mine)], tmp_path / "out") == {str(mine): f"mine-{revision_of(str(mine))[:8]}"}
+
+
+def test_one_model_named_twice(evaluated: Run, tmp_path: Path) -> None:
     shutil.copytree(evaluated.folder / "export" / "first-step-0000000", tmp_path / "first-step-0000000")
     models = [str(tmp_path / "first-step-0000000"), str(evaluated.folder / "export" / "first-step-0000000")]
-    with pytest.raises(UserError, match="two models are called 'first-step-0000000'"):
-        next(evaluate_models("retrieval", models, RetrievalOptions(pairs=inputs["pairs"]), tmp_path / "out"))
+    with pytest.raises(UserError, match=r"two models are called .*first-step-0000000' and have equal weights"):
+        record_names(models, tmp_path / "out")
 
 
 def test_an_unknown_task_and_missing_inputs(tmp_path: Path) -> None:

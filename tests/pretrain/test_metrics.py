@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from anaume.errors import UserError
 from anaume.pretrain.metrics import Meter, append, rewind
 from anaume.run import CheckpointName
 
@@ -29,3 +30,15 @@ def test_meter_counts_real_tokens_and_utilisation() -> None:
     rates = meter.rates(peak=100.0)
     assert rates["tokens_per_second"] == 40
     assert rates["mfu"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("bad", [b"\xff", b'{"stage": "one"', b"[1]", b'{"stage": "one", "step": "4"}', b"[" * 100_000])
+def test_a_damaged_line_is_dropped_at_the_end_and_named_elsewhere(tmp_path: Path, bad: bytes) -> None:
+    file, good = tmp_path / "metrics.jsonl", b'{"stage": "one", "step": 1}\n'
+    file.write_bytes(good + bad + b"\n")
+    rewind(file, ["one"], CheckpointName("one", 1))
+    assert file.read_bytes() == good
+    file.write_bytes(good + bad + b"\n" + good)
+    with pytest.raises(UserError, match=r"metrics\.jsonl:2: .*not a metrics line"):
+        rewind(file, ["one"], CheckpointName("one", 1))
+    assert file.read_bytes() == good + bad + b"\n" + good

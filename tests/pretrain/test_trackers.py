@@ -13,13 +13,15 @@ from anaume.pretrain.trackers import Trackers
 from anaume.recipe import Recipe
 from anaume.run import Run, record_start, run_id
 
+# What every manifest holds.
+FACTS: dict[str, Any] = {"data": {}, "environment": {}}
 MAIN, OTHER = (Ranks(rank, 2, torch.device("cpu")) for rank in (0, 1))
 
 
 @pytest.fixture
 def begun(tiny: Recipe, tmp_path: Path) -> Run:
     run = Run(tmp_path / "run")
-    record_start(run, tiny, {})
+    record_start(run, tiny, FACTS)
     return run
 
 
@@ -69,11 +71,11 @@ def test_a_resumed_run_keeps_its_name_in_wandb(tiny: Recipe, begun: Run, monkeyp
 
 def test_the_identity_of_a_run_is_stable_and_unique(tiny: Recipe, begun: Run, tmp_path: Path) -> None:
     name = run_id(begun)
-    record_start(begun, tiny.model_copy(update={"compile": False}), {})
+    record_start(begun, tiny.model_copy(update={"compile": False}), FACTS)
     assert json.loads(begun.manifest_file.read_text())["changes"]
     assert run_id(begun) == name
     other = Run(tmp_path / "other")
-    record_start(other, tiny.model_copy(update={"seed": 8}), {})
+    record_start(other, tiny.model_copy(update={"seed": 8}), FACTS)
     assert run_id(other) != name
 
 

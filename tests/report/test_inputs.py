@@ -1,11 +1,16 @@
-from collections.abc import Callable
+import json
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from anaume.errors import UserError
 from anaume.evals.record import Record, save_record
 from anaume.report.inputs import read_inputs
+from anaume.report.section import Page
+from anaume.report.sections import PAGE
 
 RECORD = '{"model": "m", "task": "t", "metrics": %s, "n": 1, "settings": {}, "seed": 0}'
 
@@ -104,14 +109,87 @@ def test_an_input_that_is_neither_is_an_error(tmp_path: Path) -> None:
         ("manifest.json", "{", r"manifest\.json: not a manifest .* expected a JSON object"),
         ("manifest.json", "[]", r"manifest\.json: \[\]: not a manifest; expected a JSON object"),
         ("tokens/train/summary.json", "[]", r"summary\.json: \[\]: not a summary; expected a JSON object"),
-        ("evals/m/t.json", "{}", r"t\.json: not an evaluation record"),
-        ("evals/m/t.json", RECORD % '{"a": "high"}', r"t\.json: a: 'high': not a number; expected a number"),
-        ("evals/m/t.json", RECORD % "[]", r"t\.json: not an evaluation record; expected objects"),
-        ("evals/m/t.json", SETTINGS, r"t\.json: not an evaluation record; expected objects in metrics, settings"),
+        ("evals/m/t.json", "{}", r"t\.json: lacks 'model': not an evaluation record"),
+        ("evals/m/t.json", RECORD % '{"a": "high"}', r"t\.json: a = 'high': not a number; expected a number"),
+        ("evals/m/t.json", RECORD % "[]", r"t\.json: metrics = \[\]: not an evaluation record; expected dict"),
+        ("evals/m/t.json", SETTINGS, r"t\.json: settings = .*: not an evaluation record; expected dict"),
+        ("recipe.toml", "stage = 3", r"recipe\.toml: stage = 3: not a recipe; expected tables"),
+        ("metrics.jsonl", '[1]\n{"kind": "x", "stage": "s"}\n', r"metrics\.jsonl:1: .*: not a metrics line"),
     ],
 )
-def test_a_damaged_file_is_named(run: Path, file: str, text: str, message: str) -> None:
+def test_a_damaged_file_is_left_out_and_named(run: Path, file: str, text: str, message: str) -> None:
     (run / file).parent.mkdir(exist_ok=True, parents=True)
     (run / file).write_text(text)
-    with pytest.raises(UserError, match=message):
-        read_inputs([run])
+    (entry,) = read_inputs([run])
+    assert len(entry.left_out) == 1
+    assert re.search(message, entry.left_out[0])
+    assert len(entry.checkpoints) == 4
+
+
+def test_a_folder_of_damaged_records_only_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "t.json").write_text("{")
+    with pytest.raises(UserError, match=r"t\.json: not an evaluation record"):
+        read_inputs([tmp_path])
+
+
+MUTATIONS: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "half": lambda content: content[: len(content) // 2],
+    "cut by one": lambda content: content[:-1],
+    "flipped start": lambda content: bytes([content[0] ^ 255]) + content[1:],
+    "flipped middle": lambda content: (
+        content[: len(content) // 2] + bytes([content[len(content) // 2] ^ 255]) + content[len(content) // 2 + 1 :]
+    ),
+    "a list": lambda _: b"[]",
+    "a number of 5,000 digits": lambda _: b"9" * 5000,
+    "nested": lambda _: b"[" * 100_000,
+}
+FILES = (
+    *("recipe.toml", "manifest.json", "metrics.jsonl", "tokens/train/summary.json"),
+    *(f"evals/short-step-0000040/{task}.json" for task in ("validation", "fill-mask", "retrieval")),
+)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+@pytest.mark.parametrize("file", FILES)
+def test_a_page_can_be_made_of_a_run_with_any_damaged_file(
+    run: Path, summarized: Callable[..., None], file: str, mutation: str
+) -> None:
+    rows = [{"low": 0, "high": 128, "documents": 5}, {"low": 128, "high": None, "documents": 1}]
+    summarized(run, {"length_histogram": rows, "length_quantiles": {"0.5": 12, "1": 150}})
+    (before,) = read_inputs([run])
+    content = (run / file).read_bytes()
+    (run / file).write_bytes(MUTATIONS[mutation](content))
+    inputs = read_inputs([run])
+    Page(inputs, PAGE).contents()
+    assert len(inputs[0].left_out) <= 1
+    if not inputs[0].left_out:  # nothing is left out silently, except what the file itself no longer holds
+        after = {model.label: model.records for model in inputs[0].checkpoints}
+        assert after == {model.label: model.records for model in before.checkpoints}
+
+
+WRONG: tuple[Any, ...] = (None, -1, 1.5, True, "text", [], ["x"], {}, {"x": "y"}, [[1]], [{"a": {}}])
+
+
+def _mutated(value: Any) -> Iterator[Any]:
+    """The value with each of its entries, at any depth, replaced by values of other types or removed."""
+    entries = list(value.items()) if isinstance(value, dict) else list(enumerate(value[:1]))
+    for key, child in entries:
+        for wrong in WRONG:
+            yield value | {key: wrong} if isinstance(value, dict) else [wrong]
+        if isinstance(value, dict):
+            yield {name: entry for name, entry in value.items() if name != key}
+        if isinstance(child, dict | list):
+            for inner in _mutated(child):
+                yield value | {key: inner} if isinstance(value, dict) else [inner, *value[1:]]
+
+
+@pytest.mark.parametrize("file", [name for name in FILES if name.endswith(".json")])
+def test_a_page_can_be_made_whatever_type_an_entry_has(run: Path, summarized: Callable[..., None], file: str) -> None:
+    rows = [{"low": 0, "high": 128, "documents": 5}]
+    summarized(run, {"length_histogram": rows, "length_quantiles": {"0.5": 12, "1": 150}})
+    (run / "metrics.jsonl").write_text("")
+    for value in _mutated(json.loads((run / file).read_text(encoding="utf-8"))):
+        (run / file).write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+        Page(read_inputs([run]), PAGE).contents()

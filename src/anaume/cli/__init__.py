@@ -11,7 +11,7 @@ from typing import NoReturn
 import typer
 
 from anaume.cli import costs, data, evaluate, results, training
-from anaume.errors import UserError, line_of
+from anaume.errors import UserError, line_of, redact
 
 app = typer.Typer(
     name="anaume",
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"anaume: {' '.join(message.split())}", file=sys.stderr)
+    print(f"anaume: {redact(' '.join(message.split()))}", file=sys.stderr)
     _discard_output()
     sys.exit(2)
 

@@ -6,6 +6,7 @@ The options of a command are the fields of its task's options. An option of anot
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +33,9 @@ class Tasks(TyperGroup):
             UserError: there is no such task.
         """
         if args and not args[0].startswith("-") and args[0] not in self.commands:
-            raise UserError(f"task {args[0]!r}: unknown; expected {', '.join(self.commands)}")
+            nearest = get_close_matches(args[0], self.commands, n=1)
+            hint = f"{nearest[0]}, or another of " if nearest else ""
+            raise UserError(f"task {args[0]!r}: unknown; expected {hint}{', '.join(self.commands)}")
         return super().resolve_command(ctx, args)
 
 

@@ -4,6 +4,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from anaume.errors import redact
+
 # A source sets exactly one of these keys. The options after them describe the text of that one origin.
 ORIGINS = ("path", "hub", "builtin", "tokens")
 ORIGIN_OPTIONS = ("subset", "split", "megabytes", "skip_documents", "max_documents")
@@ -62,4 +64,4 @@ class Source(TomlTable):
             return ":".join(part for part in ("hub", self.hub, self.subset, self.split) if part)
         if self.builtin:
             return f"builtin:{self.builtin}:{self.split}"
-        return f"tokens:{self.tokens}" if self.tokens else self.path
+        return f"tokens:{self.tokens}" if self.tokens else redact(self.path)

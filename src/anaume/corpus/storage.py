@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from anaume.errors import UserError
+from anaume.errors import UserError, redact
 from anaume.files import cached_sha256
 
 PIECE = 256 << 20  # bytes; a larger file is read in pieces of at most this size
@@ -48,7 +48,7 @@ class File:
     end: int
 
     def __str__(self) -> str:
-        return self.name
+        return redact(self.name)
 
     @property
     def base(self) -> str:

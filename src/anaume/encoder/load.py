@@ -16,6 +16,9 @@ from transformers.utils.hub import cached_file
 
 from anaume.errors import UserError
 from anaume.files import cached_sha256
+from anaume.files.objects import read_object
+from anaume.files.outputs import MARK
+from anaume.run import CheckpointName
 
 # The files on which a model's numbers depend; its README does not count.
 MODEL_FILES = ("config.json", "*.safetensors", "*.bin", "*.model", "vocab*", "tokenizer*", "special_tokens_map.json")
@@ -115,20 +118,30 @@ def _max_length(tokenizer: Any, model: Any) -> int:
 
 
 def name_of(path_or_id: str) -> str:
-    """Return the name of a model in its records: the folder's name, or the Hub id."""
+    """Return the name of a model: the folder's name, or the Hub id.
+
+    All runs call the folder of an export "STAGE-step-N", so the name of the run is put before such a name.
+    """
     folder = Path(path_or_id)
-    return folder.resolve().name if folder.is_dir() else path_or_id
+    if not folder.is_dir():
+        return path_or_id
+    name, mark = folder.resolve().name, folder / MARK
+    if mark.is_file():
+        facts = read_object(mark, "the mark of an export", {"run": str, "stage": str, "step": int}, required=False)
+        if facts.get("run") and name == CheckpointName(facts.get("stage", ""), facts.get("step", 0)).model:
+            return f"{facts['run']}-{name}"
+    return name
 
 
 def check_names(models: Sequence[str]) -> None:
-    """Refuse models that share a name, because their records would overwrite each other.
+    """Refuse models that share a name, because their lines could not be told apart.
 
     Raises:
         UserError: names the first such model.
     """
     names = [name_of(model) for model in models]
     if repeated := {name for name in names if names.count(name) > 1}:
-        raise UserError(f"two models are called {min(repeated)!r}, and so would be their records; rename a folder")
+        raise UserError(f"two models are called {min(repeated)!r}; expected a name for each, so rename a folder")
 
 
 def revision_of(path_or_id: str) -> str:

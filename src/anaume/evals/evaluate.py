@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from anaume.corpus import hakoniwa
-from anaume.encoder.load import check_names, open_tokenizer, revision_of
+from anaume.encoder.load import name_of, open_tokenizer, revision_of
 from anaume.errors import UserError
-from anaume.evals.record import Record, load_record, save_record
+from anaume.evals.record import DIGITS, Record, folder_of, free_name, load_record, save_record
 from anaume.evals.task import PRECISION, Evaluation, Request, Subject, TaskOptions
 from anaume.evals.tasks import TASKS
 from anaume.export.checkpoint import export, is_export_of
 from anaume.files import folder_atomic, path_lock, remove_leftovers
 from anaume.files.outputs import require_folder
 from anaume.recipe import Recipe
-from anaume.run import CheckpointName, Run
+from anaume.run import CheckpointName, Run, run_id
 
 
 def evaluate_models(name: str, models: Sequence[str], options: TaskOptions, out: Path) -> Iterator[Path]:
@@ -34,15 +34,32 @@ def evaluate_models(name: str, models: Sequence[str], options: TaskOptions, out:
         raise UserError(f"task {name!r}: unknown; expected {', '.join(TASKS)}, all")
     task = TASKS[name]
     task.require_inputs(options)
-    check_names(models)
     if not task.opens_models:
         for model in models:
             open_tokenizer(model, masked_lm=task.masked_lm)
+    names = record_names(models, out)
     evaluation = task.make(Request(tuple(models), options, out))
     for model in models:
         for record in _measure(evaluation, Subject(model, task.masked_lm)):
-            yield save_record(record, out)
+            yield save_record(replace(record, model=names[model]), out)
     yield from _measure_baselines(evaluation, options.seed, out)
+
+
+def record_names(models: Sequence[str], out: Path) -> dict[str, str]:
+    """Model → its name in the records of the folder `out`. No record of other weights has that name.
+
+    Raises:
+        UserError: two models have one name and equal weights.
+    """
+    plain = {model: name_of(model) for model in models}
+    repeated = {name for name in plain.values() if list(plain.values()).count(name) > 1}
+    names = {}
+    for model, name in plain.items():
+        revision = revision_of(model)
+        names[model] = f"{name}-{revision[:DIGITS]}" if name in repeated else free_name(name, revision, out)
+    if len({*names.values()}) < len(models):
+        raise UserError(f"two models are called {min(repeated)!r} and have equal weights; expected each model once")
+    return names
 
 
 def evaluate_run(folder: Path, choices: Mapping[str, Any], out: Path | None = None) -> Path:
@@ -66,7 +83,7 @@ def evaluate_run(folder: Path, choices: Mapping[str, Any], out: Path | None = No
     evaluations = {
         task.name: task.make(Request((), options[task.name], out, run)) for task in selected if not task.opens_models
     }
-    checkpoints = list(_export_all(run))
+    checkpoints = _named(list(_export_all(run)), run, out)
     models = tuple(str(checkpoint.folder) for checkpoint in checkpoints)
     for task in selected:
         if task.opens_models:
@@ -81,16 +98,26 @@ def evaluate_run(folder: Path, choices: Mapping[str, Any], out: Path | None = No
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint exported to a folder, and the tokens that training had read by then."""
+    """A checkpoint exported to a folder, and the tokens that training had read by then.
+
+    `run` is the name of the run in records outside its own folder, where other runs may have records, too.
+    """
 
     name: CheckpointName
     folder: Path
     tokens: int
+    run: str = ""
+
+    @property
+    def model(self) -> str:
+        """The name in the records."""
+        return f"{self.run}-{self.name.model}" if self.run else self.name.model
 
     def place(self, record: Record) -> Record:
         """Return the record with the name, stage, step and tokens of this checkpoint."""
         checkpoint = {"stage": self.name.stage, "step": self.name.step, "tokens": self.tokens}
-        return replace(record, model=self.name.model, checkpoint=checkpoint)
+        checkpoint |= {"run": self.run} if self.run else {}
+        return replace(record, model=self.model, checkpoint=checkpoint)
 
 
 def _export_all(run: Run) -> Iterator[Checkpoint]:
@@ -106,6 +133,20 @@ def _export_all(run: Run) -> Iterator[Checkpoint]:
         yield Checkpoint(name, folder, tokens)
 
 
+def _named(checkpoints: list[Checkpoint], run: Run, out: Path) -> list[Checkpoint]:
+    """The checkpoints with the run's name where `out` is not the run's own folder.
+
+    If another run of that name has records there, digits of the run's id make the name unique.
+    """
+    if out.resolve() == run.evals.resolve():
+        return checkpoints
+    named = [replace(checkpoint, run=run.recipe().name) for checkpoint in checkpoints]
+    if any(free_name(item.model, revision_of(str(item.folder)), out) != item.model for item in named):
+        unique = f"{run.recipe().name}-{run_id(run)[:DIGITS]}"
+        named = [replace(checkpoint, run=unique) for checkpoint in checkpoints]
+    return named
+
+
 def _evaluate_checkpoint(
     checkpoint: Checkpoint, evaluations: Mapping[str, Evaluation], options: Mapping[str, TaskOptions], out: Path
 ) -> None:
@@ -114,9 +155,9 @@ def _evaluate_checkpoint(
     for name, evaluation in evaluations.items():
         if evaluation.provenance is not None:
             provenance = _provenance(evaluation.provenance, subject)
-            if _is_measured(out / checkpoint.name.model / f"{name}.json", provenance, options[name].seed):
+            if _is_measured(folder_of(checkpoint.model, out) / f"{name}.json", provenance, options[name].seed):
                 continue
-            print(f"{checkpoint.name.model}: {name}", file=sys.stderr)
+            print(f"{checkpoint.model}: {name}", file=sys.stderr)
         for record in _measure(evaluation, subject):
             save_record(checkpoint.place(record), out)
 

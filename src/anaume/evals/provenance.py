@@ -10,7 +10,7 @@ from pathlib import Path
 
 from anaume.corpus import storage
 from anaume.corpus.readers import documents, parse_source, parts
-from anaume.errors import UserError
+from anaume.errors import UserError, redact
 from anaume.files import cached_sha256
 from anaume.run import Run
 from anaume.tokenizer.load import load_tokenizer
@@ -45,7 +45,7 @@ def texts_settings(pattern: str) -> dict[str, str]:
     source = parse_source(pattern)
     files = {file.name: file for part in parts(source) for file in part.files}  # a large file is in several parts
     lines = [json.dumps(identity(source)), *(f"{file.below} {storage.fingerprint(file)}" for file in files.values())]
-    return {"texts": pattern, "texts_sha256": _checksum(lines)}
+    return {"texts": redact(pattern), "texts_sha256": _checksum(lines)}
 
 
 def stores_settings(stores: Sequence[Store]) -> dict[str, str]:

@@ -10,7 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from anaume.batches.batch import PackedBatch
+from anaume.errors import UserError
 from anaume.files import write_atomic
+from anaume.files.objects import parse_object
 from anaume.model.flops import training_flops
 from anaume.pretrain.checkpoint import State
 from anaume.pretrain.validation import Validation
@@ -27,18 +29,28 @@ def append(file: Path, record: dict[str, Any]) -> None:
 def rewind(file: Path, stages: Sequence[str], last: CheckpointName | None) -> None:
     """Drop the lines after the checkpoint `last`, from which a killed run resumes; None drops all lines.
 
-    `stages` are the names of the recipe's stages in order. An incomplete last line is dropped too.
+    `stages` are the names of the recipe's stages in order. An incomplete or damaged last line is dropped too.
+
+    Raises:
+        UserError: a line before the last one is damaged.
     """
     if not file.exists():
         return
     earlier_stages = stages[: stages.index(last.stage)] if last else ()
+    lines = file.read_bytes().split(b"\n")[:-1] if last else []  # what follows the last newline is incomplete
     kept = []
-    for line in file.read_text(encoding="utf-8").splitlines(keepends=True):
-        if last and line.endswith("\n"):
-            record = json.loads(line)
-            if (record["stage"] == last.stage and record["step"] <= last.step) or record["stage"] in earlier_stages:
-                kept.append(line)
-    write_atomic(file, "".join(kept))
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = parse_object(line, f"{file}:{number}", "a metrics line", {"stage": str, "step": int})
+        except UserError:
+            if number == len(lines):
+                break  # the machine stopped before the whole line was on the disk
+            raise
+        if last and (
+            (record["stage"] == last.stage and record["step"] <= last.step) or record["stage"] in earlier_stages
+        ):
+            kept.append(line + b"\n")
+    write_atomic(file, b"".join(kept))
 
 
 @dataclass

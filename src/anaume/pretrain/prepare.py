@@ -142,7 +142,7 @@ def prepare(recipe: Recipe, run: Run, workers: int = 1) -> RunData:
                 facts |= _facts(split, finish(jobs[split]))
             stores[split] = open_stores(run.tokens(split), loaded)
     if begun:
-        original = json.loads(run.manifest_file.read_text(encoding="utf-8"))["data"]
+        original = run.manifest()["data"]
         if recipe.corpus.in_memory and facts["train"] != original["train"]:
             raise UserError(f"{run.folder}: the training corpus (in_memory) has changed since the run began")
         facts = original

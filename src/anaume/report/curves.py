@@ -51,9 +51,9 @@ def read_metrics(path: Path) -> dict[tuple[str, str], Curve]:
             continue
         try:
             kind, stage, values = _parse(line)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            if number == len(lines):
-                break  # without a newline, the line was cut off while the run wrote it
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            if not b"".join(lines[number:]).strip():
+                break  # the last line was cut off or damaged while the run wrote it
             raise UserError(
                 f"{path}:{number}: {line[:60].decode(errors='replace')!r}: not a metrics line; expected "
                 'an object with "kind", "stage", "step" and numbers'
@@ -73,10 +73,10 @@ def last_lines(path: Path, stages: Sequence[str]) -> dict[str, dict[str, Any]]:
             break
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue  # an empty line, or a last line that was cut off
-        if row["kind"] == "train":
-            last.setdefault(str(row["stage"]), row)
+        if isinstance(row, dict) and row.get("kind") == "train":
+            last.setdefault(str(row.get("stage")), row)
     return {stage: last[stage] for stage in stages if stage in last}
 
 

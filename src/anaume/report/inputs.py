@@ -4,21 +4,25 @@ The report computes no result: other commands write records, and the report read
 anything is written, so that a wrong path leaves no unfinished report behind.
 """
 
-import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 from typing import Any
 
-from anaume.errors import UserError
-from anaume.evals.record import Record, load_record
+from anaume.errors import UserError, redact
+from anaume.evals.record import BASELINES, Record, load_record
+from anaume.files.objects import Form, read_object
 from anaume.report.curves import Curve, last_lines, read_metrics
 from anaume.run import Run
 
-# The lexical baselines of retrieval, which have records but no network: name in the record → name on the page.
-BASELINES = {"edit-distance": "Edit distance", "jaccard": "Jaccard", "bm25": "BM25"}
+# Types of the entries that the sections use.
+MANIFEST = {"name": str, "created": str, "parameters": int, "data": dict, "environment": dict}
+SUMMARY = {
+    "length_histogram": [{"low": int, "high": int | None, "documents": int}],
+    "length_quantiles": dict.fromkeys(("0.5", "0.9", "0.99", "1"), int),
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class ReportInput:
     `last_lines`            stage → its last line of training in metrics.jsonl
     `checkpoints`           the evaluated checkpoints, in the order of training
     `others`                all other evaluated models, by name, the lexical baselines last
+    `left_out`              a line for each damaged file, of which the report shows nothing
     """
 
     name: str
@@ -64,6 +69,7 @@ class ReportInput:
     last_lines: dict[str, dict[str, Any]] = field(default_factory=dict)
     checkpoints: tuple[EvaluatedModel, ...] = ()
     others: tuple[EvaluatedModel, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def is_run(self) -> bool:
@@ -117,20 +123,26 @@ def _read(folder: Path) -> ReportInput:
     run_files = run.main_files
     if any(file.is_file() for file in run_files):
         return _read_run(run)
-    records = _read_records(folder) if folder.is_dir() else []
+    records, left_out = _read_records(folder) if folder.is_dir() else ([], [])
     if not records:
+        if left_out:
+            raise UserError(left_out[0])
         raise UserError(
             f"{folder}: neither a run directory nor evaluation records; expected a folder with one of "
             f"{', '.join(file.name for file in run_files)}, or with <model>/<task>.json"
         )
     of_run = folder == Run(folder.parent).evals
-    return _with_models(ReportInput(name=folder.parent.name if of_run else folder.name), records)
+    name = folder.parent.name if of_run else folder.name
+    return _with_models(ReportInput(name=name, left_out=tuple(left_out)), records)
 
 
 def _read_run(run: Run) -> ReportInput:
-    recipe_text, recipe = _read_recipe(run.recipe_file)
-    manifest = _read_object(run.manifest_file, "a manifest")
-    metrics = read_metrics(run.metrics_file) if run.metrics_file.is_file() else {}
+    left_out: list[str] = []
+    recipe_text, recipe = _or_left_out(left_out, ("", {}), _read_recipe, run.recipe_file)
+    manifest = _or_left_out(left_out, {}, _read_optional, run.manifest_file, "a manifest", MANIFEST)
+    summary = _or_left_out(left_out, {}, _read_optional, run.tokens_summary("train"), "a summary", SUMMARY)
+    metrics = _or_left_out(left_out, {}, read_metrics, run.metrics_file) if run.metrics_file.is_file() else {}
+    records, damaged = _read_records(run.evals)
     train = {stage: curve for (kind, stage), curve in metrics.items() if kind == "train"}
     planned = [str(stage["name"]) for stage in recipe.get("stage", []) if "name" in stage]
     entry = ReportInput(
@@ -141,10 +153,16 @@ def _read_run(run: Run) -> ReportInput:
         recipe_text=recipe_text,
         recipe=recipe,
         manifest=manifest,
-        summary=_read_object(run.tokens_summary("train"), "a summary"),
+        summary=summary,
         last_lines=last_lines(run.metrics_file, list(train)) if train else {},
+        left_out=(*left_out, *damaged),
     )
-    return _with_models(entry, _read_records(run.evals))
+    return _with_models(entry, records)
+
+
+def _read_optional(path: Path, kind: str, form: Form) -> dict[str, Any]:
+    """The JSON object in a file; empty where there is no file."""
+    return read_object(path, kind, form, required=False) if path.is_file() else {}
 
 
 def _read_recipe(path: Path) -> tuple[str, dict[str, Any]]:
@@ -152,42 +170,42 @@ def _read_recipe(path: Path) -> tuple[str, dict[str, Any]]:
     if not path.is_file():
         return "", {}
     try:
-        text = path.read_text(encoding="utf-8")
-        return text, tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        text = redact(path.read_text(encoding="utf-8"))
+        recipe = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a recipe ({error}); expected TOML in UTF-8") from error
+    corpus = recipe.get("corpus", {})
+    parts = {key: recipe.get(key, {}) for key in ("model", "corpus")}
+    lists = {"stage": recipe.get("stage", []), "corpus.train": isinstance(corpus, dict) and corpus.get("train", [])}
+    for key, value in (*parts.items(), *lists.items()):
+        tables = value if isinstance(value, list) and key in lists else [value]
+        if not all(isinstance(table, dict) for table in tables):
+            raise UserError(f"{path}: {key} = {value!r:.40}: not a recipe; expected tables")
+    return text, recipe
 
 
-def _read_object(path: Path, kind: str) -> dict[str, Any]:
-    """The JSON object in a file, empty where there is no file; `kind` says in an error what the file should be."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not {kind} ({error}); expected a JSON object") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: {content!r:.40}: not {kind}; expected a JSON object")
-    return content
+def _read_records(folder: Path) -> tuple[list[Record], list[str]]:
+    """All records below `folder`, in the order of their paths, and a line for each file that could not be read.
 
-
-def _read_records(folder: Path) -> list[Record]:
-    """All records below `folder`, in the order of their paths. The name of a model may hold a slash."""
+    The name of a model may hold a slash.
+    """
     paths = sorted(
         path
         for path in folder.glob("*/**/*.json")
         if not any(part.startswith(".") for part in path.relative_to(folder).parts)  # evals/.tokens, temporary files
     )
-    records = [load_record(path) for path in paths]
-    for path, record in zip(paths, records, strict=True):
-        fields = (record.metrics, record.settings, record.checkpoint, record.n)
-        if not all(isinstance(value, kind) for value, kind in zip(fields, (dict, dict, dict, int), strict=True)):
-            expected = "objects in metrics, settings and checkpoint, and an integer n"
-            raise UserError(f"{path}: not an evaluation record; expected {expected}")
-        for name, value in record.metrics.items():
-            if not isinstance(value, int | float | None):
-                raise UserError(f"{path}: {name}: {value!r:.40}: not a number; expected a number or null")
-    return records
+    left_out: list[str] = []
+    records = [_or_left_out(left_out, None, load_record, path) for path in paths]
+    return [record for record in records if record is not None], left_out
+
+
+def _or_left_out(left_out: list[str], absent: Any, read: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of `read`, or `absent` and a line in `left_out` if the file is damaged."""
+    try:
+        return read(*arguments)
+    except UserError as error:
+        left_out.append(str(error))
+        return absent
 
 
 def _with_models(entry: ReportInput, records: list[Record]) -> ReportInput:
@@ -224,7 +242,8 @@ def _model(records: list[Record]) -> EvaluatedModel:
     if not place:
         return EvaluatedModel(label=_label(records[0]), records=by_task)
     stage, step = str(place["stage"]), int(place.get("step", 0))
-    return EvaluatedModel(label=f"{stage}, step {step:,}", records=by_task, stage=stage, step=step)
+    run = f"{place['run']}: " if place.get("run") else ""
+    return EvaluatedModel(label=f"{run}{stage}, step {step:,}", records=by_task, stage=stage, step=step)
 
 
 def _label(record: Record) -> str:

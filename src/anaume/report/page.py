@@ -3,6 +3,7 @@
 The rule: everything is read and rendered before the first file is written.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -27,15 +28,18 @@ TEMPLATE = Path(__file__).parent / "template"
 def write_report(paths: Sequence[Path], out: Path, sections: tuple[Section, ...] = PAGE) -> Path:
     """Write `out/index.html`, `out/figures/` and `out/tables/`, and return the path of `index.html`.
 
-    An interrupted run, or one without evaluations, has a report, too: the page names what is missing.
+    An interrupted run, or one without evaluations, has a report, too: the page names what is missing, and the page
+    and standard error name each damaged file, which is left out.
 
     Raises:
-        UserError: a path is neither a run directory nor a folder of records, or a file in it is damaged, or `out` is
-            a file or holds files of these names that are not a report's.
+        UserError: a path is neither a run directory nor a folder of records, or `out` is a file or holds files of these
+            names that are not a report's.
     """
     if out.is_file():
         raise UserError(f"{out}: is a file; expected a folder to write the report into")
     page = Page(read_inputs(paths), sections)
+    for line in (line for entry in page.inputs for line in entry.left_out):
+        print(f"anaume: left out: {line}", file=sys.stderr)
     contents = page.contents()
     figures = {section.id: render(section.figure, content.figures) for section, content in contents}
     names = {section: sorted({Path(file).stem for file in files}) for section, files in figures.items()}
@@ -63,6 +67,7 @@ def _html(page: Page, contents: Sequence[tuple[Section, Content]], figures: Mapp
     return environment.get_template("index.html").render(
         title=", ".join(entry.name for entry in page.inputs),
         subtitle=subtitle(page.inputs),
+        left_out=[line for entry in page.inputs for line in entry.left_out],
         runs=[(entry.name, facts(entry, page.sections)) for entry in page.inputs if entry.is_run],
         contents=contents,
         figures=figures,

@@ -4,7 +4,6 @@ The rule: a trial's file is written whole as soon as the trial ends, so a killed
 two processes run the same trial.
 """
 
-import json
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,15 @@ from rich.console import Console
 
 from anaume.errors import UserError
 from anaume.evals.jglue import trials
-from anaume.evals.jglue.trials import Experiment, Trial, encoded_splits, missing_trials, trial_path, trial_size
+from anaume.evals.jglue.trials import (
+    Experiment,
+    Trial,
+    encoded_splits,
+    missing_trials,
+    read_trial,
+    trial_path,
+    trial_size,
+)
 from anaume.files import path_lock, write_json
 from anaume.finetune.train import BATCH, Settings, predict, train
 from anaume.formats import duration
@@ -58,7 +65,7 @@ def run_trials(
         with console_bar(f"{experiment.task.name}, {experiment.name}", steps) as (console, advance):
             for trial, content in run(experiment, missing, folder, devices, advance):
                 _print_result(console, trial, content)
-    return [json.loads(trial_path(experiment, trial, folder).read_text(encoding="utf-8")) for trial in planned]
+    return [read_trial(trial_path(experiment, trial, folder)) for trial in planned]
 
 
 def _print_result(console: Console, trial: Trial, content: dict[str, Any]) -> None:
@@ -76,7 +83,7 @@ def _run_or_wait(
     path = trial_path(experiment, trial, folder)
     with path_lock(path):
         if path.exists():
-            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            content = read_trial(path)
             advance(content["steps"])
         else:
             content = trials.run_trial(experiment, trial, device, advance)

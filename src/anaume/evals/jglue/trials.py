@@ -16,14 +16,21 @@ from typing import Any
 
 import torch
 
-from anaume.encoder.load import check_names, load_encoder, open_tokenizer
+from anaume.encoder.load import load_encoder, open_tokenizer
 from anaume.errors import UserError
 from anaume.evals.jglue.hold_out import hold_out
 from anaume.evals.jglue.read import read_task
 from anaume.evals.jglue.scores import measure
 from anaume.evals.jglue.tasks import JglueTask
+from anaume.files.objects import is_of, read_object
 from anaume.finetune.items import MAX_LENGTH, Encoded, encode
 from anaume.finetune.train import BATCH, Settings, predict, steps_of, train
+
+# Types of the entries of a trial's file.
+FORM = {
+    **{"inputs": dict, "metrics": dict, "examples": dict, "truncated": dict, "max_length": int},
+    **{"attention": str, "steps": int, "seconds": int | float},
+}
 
 # Part of every hash: a higher number makes all trials run again. Raise it when the same inputs give other numbers.
 FORMAT = 1
@@ -62,9 +69,8 @@ def open_experiments(models: Sequence[str], data: Path, tasks: Sequence[JglueTas
     """Return each model on each task, after reading and checking all files of both.
 
     Raises:
-        UserError: data or a model that can't be read, two models of one name.
+        UserError: data or a model that can't be read.
     """
-    check_names(models)
     all_data = [read_task(task, data) for task in tasks]
     experiments = []
     for model in models:
@@ -114,6 +120,19 @@ def _files_used(task: JglueTask, files: dict[str, str], split_seed: int | None) 
         return files
     stem = dict(task.stems)["train"]
     return {name: checksum for name, checksum in files.items() if Path(name).name.startswith(f"{stem}-")}
+
+
+def read_trial(path: Path) -> dict[str, Any]:
+    """Read a trial's file.
+
+    Raises:
+        UserError: the file is damaged; without it, the trial is trained again.
+    """
+    content = read_object(path, "a trial of a grid", FORM)
+    splits = content["metrics"].values()
+    if not all(isinstance(split, dict) and all(is_of(v, int | float) for v in split.values()) for split in splits):
+        raise UserError(f"{path}: metrics: not a trial of a grid; expected numbers for each split")
+    return content
 
 
 def missing_trials(experiment: Experiment, trials: Sequence[Trial], folder: Path) -> list[Trial]:
