@@ -20,6 +20,10 @@ class UserError(Exception):
     """
 
 
+class Incomplete(UserError):
+    """Part of the work is done, and the message says what is not. The exit status is 1."""
+
+
 _EXPECTED = {
     errno.ENOSPC: "free space on its disk",
     errno.EDQUOT: "free space in its quota",

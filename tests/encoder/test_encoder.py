@@ -16,10 +16,10 @@ from transformers import (
 )
 
 from anaume.encoder.embed import embed, embed_counted
-from anaume.encoder.load import check_names, load_encoder
+from anaume.encoder.load import check_names, load_encoder, special_ids
 from anaume.encoder.logits import logits_at
 from anaume.encoder.states import batches_by_length, hidden_states
-from anaume.encoder.tokenize import special_ids, tokenize
+from anaume.encoder.tokenize import tokenize
 from anaume.errors import UserError
 
 from ..support.models import sentences
@@ -146,9 +146,8 @@ def test_what_cannot_be_opened(tmp_path: Path) -> None:
     for name in (str(tmp_path / "absent"), "./absent", "a/b/c"):
         with pytest.raises(UserError, match="no such folder"):
             load_encoder(name, masked_lm=False)
-    with pytest.raises(UserError, match="can't be opened") as error:
+    with pytest.raises(UserError, match=r"holds no config\.json"):
         load_encoder(str(tmp_path), masked_lm=False)
-    assert "\n" not in str(error.value)
 
 
 def test_a_model_that_cannot_fill_masks(tmp_path: Path, modernbert_folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import NoReturn
 import typer
 
 from anaume.cli import costs, data, evaluate, results, training
-from anaume.errors import UserError, line_of, redact
+from anaume.errors import Incomplete, UserError, line_of, redact
 
 app = typer.Typer(
     name="anaume",
@@ -65,7 +65,7 @@ def main() -> None:
         _discard_output()
         sys.exit(141)  # 128 + SIGPIPE: whoever read the output has seen enough of it
     except (UserError, OSError) as error:
-        _fail(line_of(error))
+        _fail(line_of(error), status=1 if isinstance(error, Incomplete) else 2)
     except (KeyboardInterrupt, typer.Abort):
         print("anaume: stopped", file=sys.stderr)
         sys.exit(130)  # 128 + SIGINT, the shells' custom
@@ -80,10 +80,10 @@ def main() -> None:
     sys.exit(status or 0)
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, status: int = 2) -> NoReturn:
     print(f"anaume: {redact(' '.join(message.split()))}", file=sys.stderr)
     _discard_output()
-    sys.exit(2)
+    sys.exit(status)
 
 
 def _discard_output() -> None:

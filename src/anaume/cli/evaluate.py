@@ -17,6 +17,7 @@ from anaume.cli.arguments import check_folder
 from anaume.errors import UserError
 from anaume.evals.task import Task
 from anaume.evals.tasks import TASKS, owners_of
+from anaume.model.place import check_place
 
 ALL = "all"
 Models = Annotated[list[str], typer.Argument(metavar="MODEL…", help="folders or Hub ids")]
@@ -84,6 +85,8 @@ def _add_task(app: typer.Typer, task: Task) -> None:
         if out is None:
             raise UserError(f"eval {task.name}: --out is missing; expected the folder for the records")
         task.require_inputs(options)
+        if len(models) == 1:  # of several, one that is missing is skipped
+            check_place(models[0])
         from anaume.evals.evaluate import evaluate_models
 
         for path in evaluate_models(task.name, models, options, out):

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from anaume.cli.arguments import Changes, Out, RecipeFile, RunFolder, check_folder
+from anaume.model.place import check_place
 
 
 def pretrain(
@@ -41,10 +42,13 @@ def batch(
 
     Example: anaume batch runs/small --stage stage1 --step 1234
     """
-    from anaume.pretrain.look import look
     from anaume.run import Run
 
-    for line in look(Run(run), stage, step):
+    opened_run = Run(run)
+    opened_run.recipe()  # a missing run is told before torch is imported
+    from anaume.pretrain.look import look
+
+    for line in look(opened_run, stage, step):
         print(line)
 
 
@@ -59,10 +63,12 @@ def export(
 
     Example: anaume export runs/small --out my-encoder
     """
-    from anaume.export.checkpoint import export, select_checkpoint
     from anaume.run import Run
 
     opened_run = Run(run)
+    opened_run.recipe()  # a missing run is told before torch is imported
+    from anaume.export.checkpoint import export, select_checkpoint
+
     print(export(opened_run, select_checkpoint(opened_run, stage, step), out, average))
 
 
@@ -83,6 +89,7 @@ def contrast(
 
     Example: anaume contrast my-encoder --nli jglue --sts jglue --out my-sentence-encoder
     """
+    check_place(model)
     from anaume.evals.inputs.contrast_sets import read_sets
     from anaume.finetune.contrast import ContrastSettings, train_embeddings
 

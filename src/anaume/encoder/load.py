@@ -1,17 +1,15 @@
 """A folder or Hub id → an opened encoder with its tokenizer, or one line that says why it can't be opened."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer
-from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
 from anaume.errors import UserError
@@ -19,6 +17,7 @@ from anaume.files import cached_sha256
 from anaume.files.objects import read_object
 from anaume.files.outputs import MARK
 from anaume.run import CheckpointName
+from anaume.model.opening import SAFE, check_files, opening, quiet_transformers
 
 # The files on which a model's numbers depend; its README does not count.
 MODEL_FILES = ("config.json", "*.safetensors", "*.bin", "*.model", "vocab*", "tokenizer*", "special_tokens_map.json")
@@ -52,16 +51,27 @@ def load_encoder(path_or_id: str, *, masked_lm: bool) -> Encoder:
     """
     tokenizer = open_tokenizer(path_or_id, masked_lm=masked_lm)
     auto_class = AutoModelForMaskedLM if masked_lm else AutoModel
-    with _one_line_errors(path_or_id), quiet_transformers(bars=not Path(path_or_id).is_dir()):
+    with opening(path_or_id), quiet_transformers(bars=not Path(path_or_id).is_dir()):
         # float32 whatever the checkpoint holds: half precision is slow on a CPU, and numbers must be comparable.
-        model, info = auto_class.from_pretrained(path_or_id, dtype=torch.float32, output_loading_info=True)
+        model, info = auto_class.from_pretrained(path_or_id, dtype=torch.float32, output_loading_info=True, **SAFE)
+        _check_vocabulary(path_or_id, tokenizer, model)
+        max_length = _max_length(tokenizer, model)
+        prefix, suffix = special_ids(tokenizer)
+        row = torch.tensor([[*prefix, *suffix] or [0]])
+        with torch.inference_mode():  # an impossible config opens, and fails at its first batch
+            model.eval()(input_ids=row, attention_mask=torch.ones_like(row))
+        if max_length <= len(prefix) + len(suffix):
+            raise ValueError(f"its longest input is {max_length} tokens")
     missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)  # mean pooling needs no pooler
     if missing:
         what = "a masked language model" if masked_lm else "an encoder"
         raise UserError(f"{path_or_id}: lacks weights of {what}: {', '.join(missing[:3])}")
+    if broken := next((name for name, p in model.named_parameters() if not p.isfinite().all()), ""):
+        raise UserError(
+            f"{path_or_id}: its weights {broken} are not finite; expected numbers (a training that diverged?)"
+        )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    max_length = _max_length(tokenizer, model)
-    return Encoder(name_of(path_or_id), tokenizer, model.to(device).eval(), max_length, device, revision_of(path_or_id))
+    return Encoder(name_of(path_or_id), tokenizer, model.to(device), max_length, device, revision_of(path_or_id))
 
 
 def open_tokenizer(path_or_id: str, *, masked_lm: bool) -> Any:
@@ -70,40 +80,44 @@ def open_tokenizer(path_or_id: str, *, masked_lm: bool) -> Any:
     Raises:
         UserError: see `load_encoder`.
     """
-    folder = Path(path_or_id)
-    if not folder.is_dir() and (folder.is_absolute() or path_or_id.startswith(".") or path_or_id.count("/") > 1):
-        raise UserError(f"{path_or_id}: no such folder; expected a model's folder or a Hub id (owner/name)")
-    with _one_line_errors(path_or_id):
-        AutoConfig.from_pretrained(path_or_id)  # first, because without a config the tokenizer's error is obscure
-        tokenizer = AutoTokenizer.from_pretrained(path_or_id)
-    if masked_lm and tokenizer.mask_token_id is None:
+    check_files(path_or_id)
+    with opening(path_or_id):
+        AutoConfig.from_pretrained(path_or_id, **SAFE)  # first: without a config the tokenizer's error is obscure
+        tokenizer = AutoTokenizer.from_pretrained(path_or_id, **SAFE)
+        special_ids(tokenizer)  # a damaged tokenizer opens, and fails at its first text
+        mask = tokenizer.mask_token_id
+    if masked_lm and mask is None:
         raise UserError(f"{path_or_id}: its tokenizer has no mask token; expected a masked language model")
     return tokenizer
 
 
-@contextmanager
-def _one_line_errors(path_or_id: str) -> Iterator[None]:
-    """Turn transformers' errors about a model that it can't open into one line."""
-    try:
-        yield
-    except (OSError, ValueError, ImportError, SafetensorError) as error:
-        reason = " ".join(str(error).split()).split(". ")[0]
-        raise UserError(f"{path_or_id}: can't be opened as a model's folder or Hub id: {reason}") from error
+@lru_cache(maxsize=16)
+def special_ids(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the ids that the tokenizer puts before and after a text, for example `((CLS,), (SEP,))`.
+
+    Raises:
+        UserError: the tokenizer does something else than adding ids at both ends.
+    """
+    full = tokenizer("あ")["input_ids"]
+    bare = tokenizer("あ", add_special_tokens=False)["input_ids"]
+    starts = [i for i in range(len(full) - len(bare) + 1) if full[i : i + len(bare)] == bare]
+    if not starts:
+        raise UserError(
+            f"{tokenizer.name_or_path}: without special tokens its tokenizer encodes あ as {bare}, with them as {full};"
+            " expected a tokenizer that only adds ids at both ends"
+        )
+    return tuple(full[: starts[0]]), tuple(full[starts[0] + len(bare) :])
 
 
-@contextmanager
-def quiet_transformers(*, bars: bool) -> Iterator[None]:
-    """Silence transformers' table of unused and missing weights within the block; `load_encoder` checks the latter."""
-    verbosity, bars_enabled = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    if not bars:
-        logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars_enabled:
-            logging.enable_progress_bar()
+def _check_vocabulary(path_or_id: str, tokenizer: Any, model: Any) -> None:
+    """Refuse a tokenizer with ids for which the network has no row."""
+    rows = model.get_input_embeddings().num_embeddings
+    largest = max(tokenizer.get_vocab().values(), default=-1)
+    if largest >= rows:
+        raise UserError(
+            f"{path_or_id}: its tokenizer has ids up to {largest}, and its network {rows} rows; expected a tokenizer of"
+            " this network"
+        )
 
 
 def _max_length(tokenizer: Any, model: Any) -> int:

@@ -2,11 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
-from anaume.encoder.load import Encoder
-from anaume.errors import UserError
+from anaume.encoder.load import Encoder, special_ids
 
 
 @dataclass(frozen=True)
@@ -15,24 +12,6 @@ class Tokenized:
 
     rows: list[list[int]]
     truncated: int
-
-
-@lru_cache(maxsize=16)
-def special_ids(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the ids that the tokenizer puts before and after a text, for example `((CLS,), (SEP,))`.
-
-    Raises:
-        UserError: the tokenizer does something else than adding ids at both ends.
-    """
-    full = tokenizer("あ")["input_ids"]
-    bare = tokenizer("あ", add_special_tokens=False)["input_ids"]
-    starts = [i for i in range(len(full) - len(bare) + 1) if full[i : i + len(bare)] == bare]
-    if not starts:
-        raise UserError(
-            f"{tokenizer.name_or_path}: without special tokens its tokenizer encodes あ as {bare}, with them as {full};"
-            " expected a tokenizer that only adds ids at both ends"
-        )
-    return tuple(full[: starts[0]]), tuple(full[starts[0] + len(bare) :])
 
 
 def tokenize(encoder: Encoder, texts: Sequence[str]) -> Tokenized:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from anaume.encoder.load import Encoder
-from anaume.encoder.tokenize import special_ids
+from anaume.encoder.load import Encoder, special_ids
 from anaume.errors import UserError
 from anaume.evals.inputs.cloze import PLACEHOLDER
 from anaume.tokenizer.unigram import SPACE

@@ -5,16 +5,16 @@ record of equal provenance, so that an interrupted evaluation goes on where it s
 """
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from anaume.corpus import hakoniwa
-from anaume.encoder.load import name_of, open_tokenizer, revision_of
-from anaume.errors import UserError
+from anaume.encoder.load import load_encoder, name_of, open_tokenizer, revision_of
+from anaume.errors import Incomplete, UserError
 from anaume.evals.record import DIGITS, Record, folder_of, free_name, load_record, save_record
-from anaume.evals.task import PRECISION, Evaluation, Request, Subject, TaskOptions
+from anaume.evals.task import PRECISION, Evaluation, Request, Subject, Task, TaskOptions
 from anaume.evals.tasks import TASKS
 from anaume.export.checkpoint import export, is_export_of
 from anaume.files import folder_atomic, path_lock, remove_leftovers
@@ -27,22 +27,64 @@ def evaluate_models(name: str, models: Sequence[str], options: TaskOptions, out:
     """Evaluate models on the task `name` and yield the paths of their records, baselines last.
 
     Raises:
-        UserError: the task is unknown, an input is missing or can't be read, a model can't be opened, or two models
+        UserError: the task is unknown, an input is missing or can't be read, no model can be opened, or two models
             share a name.
+        Incomplete: some models could not be opened or measured; raised after the others are measured.
     """
     if name not in TASKS:
         raise UserError(f"task {name!r}: unknown; expected {', '.join(TASKS)}, all")
     task = TASKS[name]
     task.require_inputs(options)
-    if not task.opens_models:
-        for model in models:
-            open_tokenizer(model, masked_lm=task.masked_lm)
-    names = record_names(models, out)
-    evaluation = task.make(Request(tuple(models), options, out))
-    for model in models:
-        for record in _measure(evaluation, Subject(model, task.masked_lm)):
-            yield save_record(replace(record, model=names[model]), out)
+    if task.opens_models:
+        task.make(Request((), options, out))  # a mistake in the inputs is told before a model is opened
+    suitable = _suitable(models, lambda model: _check(model, task))
+    names = record_names(suitable, out)
+    evaluation = task.make(Request(suitable, options, out))
+    skipped = len(models) - len(suitable)
+    for model in suitable:
+        try:
+            for record in _measure(evaluation, Subject(model, task.masked_lm)):
+                yield save_record(replace(record, model=names[model]), out)
+        except UserError as error:
+            if len(models) == 1:
+                raise
+            skipped += 1
+            _say_skipped(error)
     yield from _measure_baselines(evaluation, options.seed, out)
+    if skipped:
+        raise Incomplete(f"{skipped} of {len(models)} models skipped; the others are measured")
+
+
+def _check(model: str, task: Task) -> None:
+    """Open the tokenizer, or the whole model where the task opens all models before it measures the first."""
+    if task.opens_models:
+        load_encoder(model, masked_lm=task.masked_lm)
+    else:
+        open_tokenizer(model, masked_lm=task.masked_lm)
+
+
+def _suitable(models: Sequence[str], check: Callable[[str], None]) -> tuple[str, ...]:
+    """The models that pass `check`. The others are named on standard error.
+
+    Raises:
+        UserError: none passes; the error of the first one.
+    """
+    suitable, errors = [], []
+    for model in models:
+        try:
+            check(model)
+            suitable.append(model)
+        except UserError as error:
+            errors.append(error)
+    if not suitable:
+        raise errors[0]
+    for error in errors:
+        _say_skipped(error)
+    return tuple(suitable)
+
+
+def _say_skipped(error: UserError) -> None:
+    print(f"anaume: skipped: {error}", file=sys.stderr)
 
 
 def record_names(models: Sequence[str], out: Path) -> dict[str, str]:

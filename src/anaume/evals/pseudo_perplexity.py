@@ -19,10 +19,9 @@ from torch import Tensor
 from transformers import ModernBertForMaskedLM
 
 from anaume.batches.lengths import BIN_NAMES, bins_of
-from anaume.encoder.load import Encoder
+from anaume.encoder.load import Encoder, special_ids
 from anaume.encoder.logits import logits_at
 from anaume.encoder.states import check_numbers
-from anaume.encoder.tokenize import special_ids
 from anaume.errors import UserError
 from anaume.evals.inputs.reservoir import Reservoir
 from anaume.evals.provenance import OWN_TEXTS, corpus_settings, texts_of

@@ -10,10 +10,9 @@ from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer
 
 from anaume.encoder.embed import embed_counted, unit_length
-from anaume.encoder.load import Encoder
+from anaume.encoder.load import Encoder, open_tokenizer
 from anaume.errors import UserError
 from anaume.evals.inputs.pairs import Pair, read_pairs
 from anaume.evals.lexical import bm25
@@ -209,7 +208,7 @@ def _baselines(request: Request[RetrievalOptions], path: Path, pairs: Sequence[P
     """The lexical baselines. If they count tokens, the tokenizer is the run's or the first model's."""
     seed, common_unit = request.options.seed, request.options.unit
     model = str(request.run.tokenizer) if request.run else request.models[0]
-    tokenizer = AutoTokenizer.from_pretrained(model) if common_unit == "tokens" else None
+    tokenizer = open_tokenizer(model, masked_lm=False) if common_unit == "tokens" else None
     of_tokenizer = {"tokenizer": str(tokenizer.name_or_path)} if tokenizer else {}
 
     def baseline(kind: Lexical, unit: Unit) -> Baseline:

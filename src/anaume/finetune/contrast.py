@@ -32,6 +32,7 @@ from anaume.encoder.tokenize import tokenize
 from anaume.export.checkpoint import OLDER_SPELLING
 from anaume.files import write_json
 from anaume.files.outputs import output_folder, require_own_folder
+from anaume.model.opening import SAFE, opening
 
 COMMAND, RECORD = "contrast", "contrastive.json"
 WARMUP = 0.1  # fraction of the steps; after it the learning rate falls linearly to zero
@@ -115,7 +116,8 @@ def _open(model: str) -> SentenceTransformer:
     logging.set_verbosity_error()  # silences a table of the masked-LM head's weights, which are left out on purpose
     logging.disable_progress_bar()
     card = SentenceTransformerModelCardData(local_files_only=True)
-    return SentenceTransformer(model, model_kwargs={"dtype": torch.float32}, model_card_data=card)
+    with opening(model):
+        return SentenceTransformer(model, model_kwargs={"dtype": torch.float32}, model_card_data=card, **SAFE)
 
 
 def _keep_older_spelling(model: str, saved: Path) -> None:

@@ -21,12 +21,11 @@ from transformers import (
     ModernBertModel,
 )
 
-from anaume.encoder.load import quiet_transformers
-from anaume.errors import UserError
 from anaume.finetune.examples import Head, Kind
 from anaume.finetune.items import MAX_LENGTH, Encoded, Item, Row
 from anaume.model.attention import PACKED
 from anaume.model.mlm import mixed_precision
+from anaume.model.opening import SAFE, check_files, opening, quiet_transformers
 from anaume.model.packed import pack, packed_states
 
 HEADS = {
@@ -41,14 +40,11 @@ def build_network(model: str, head: Head, device: torch.device) -> Any:
     """Open a model with a head; the head's new weights come from torch's generator.
 
     Raises:
-        UserError: transformers has no such head for the model.
+        UserError: transformers has no such head for the model, or the model can't be opened.
     """
-    try:
-        with quiet_transformers(bars=False):
-            network = HEADS[head.kind].from_pretrained(model, num_labels=head.outputs, dtype=torch.float32)
-    except ValueError as error:
-        reason = " ".join(str(error).split()).split(". ")[0]
-        raise UserError(f"{model}: can't be fine-tuned on {head.task}: {reason}") from error
+    check_files(model)
+    with opening(f"{model}: fine-tuning on {head.task}"), quiet_transformers(bars=False):
+        network = HEADS[head.kind].from_pretrained(model, num_labels=head.outputs, dtype=torch.float32, **SAFE)
     # The packed attention has no dropout of its weights, so a model that wants dropout is trained on padded rows.
     if isinstance(network.base_model, ModernBertModel) and not network.config.attention_dropout:
         network.set_attn_implementation(PACKED)

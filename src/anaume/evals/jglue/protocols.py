@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from anaume.errors import UserError
 from anaume.evals.jglue.trials import Trial
 from anaume.finetune.train import Settings
 
@@ -54,8 +55,20 @@ class TrialGroup:
         ]
 
     def best(self, metric: str) -> int:
-        """Return the index of the trial with the highest score; the first of equal ones."""
-        return int(np.argmax([scores[metric] for scores in self.scores]))
+        """Return the index of the trial with the highest score; the first of equal ones. One that diverged never wins.
+
+        Raises:
+            UserError: all trials diverged.
+        """
+        # Files of older versions do not tell whether the logits were finite.
+        finite = [content.get("finite", True) for content in self.contents]
+        if not any(finite):
+            raise UserError(
+                f"--learning-rates: {', '.join(f'{trial.settings.learning_rate:g}' for trial in self.trials)}: every"
+                " training diverged; expected lower ones"
+            )
+        scores = [scores[metric] if known else -np.inf for scores, known in zip(self.scores, finite, strict=True)]
+        return int(np.argmax(scores))
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from anaume.encoder.load import load_encoder, open_tokenizer
 from anaume.errors import UserError
 from anaume.evals.jglue.hold_out import hold_out
 from anaume.evals.jglue.read import read_task
-from anaume.evals.jglue.scores import measure
+from anaume.evals.jglue.scores import finite, measure
 from anaume.evals.jglue.tasks import JglueTask
 from anaume.files.objects import is_of, read_object
 from anaume.finetune.items import MAX_LENGTH, Encoded, encode
@@ -148,13 +148,11 @@ def run_trial(
     task = experiment.task
     splits, max_length = encoded_splits(experiment, trial.split_seed)
     network = train(experiment.model, task.head, splits, trial.settings, device, lambda: advance(1))
+    outputs = {name: predict(network, task.kind, split.items) for name, split in splits.items() if name != "train"}
     return {
         "inputs": _inputs(experiment, trial),
-        "metrics": {
-            name: measure(task, split, predict(network, task.kind, split.items))
-            for name, split in splits.items()
-            if name != "train"
-        },
+        "metrics": {name: measure(task, splits[name], logits) for name, logits in outputs.items()},
+        "finite": all(finite(logits) for logits in outputs.values()),
         "examples": {name: len(split.examples) for name, split in splits.items()},
         "truncated": {name: split.truncated for name, split in splits.items()},
         "max_length": max_length,

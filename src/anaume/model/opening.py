@@ -1,0 +1,109 @@
+"""Somebody's model → what transformers opens, or one line that says why it can't be opened.
+
+A config, a tokenizer or weights from elsewhere may hold anything, and the libraries that read them answer a damaged or
+mistyped value with an error of any class. The rules: everything of a model is opened within `opening`, with
+`SAFE`, so that no code of the model runs and nothing is asked on the terminal.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import LocalEntryNotFoundError
+from transformers.utils import logging
+
+from anaume.errors import UserError
+from anaume.model.place import EXPECTED, check_place
+
+# Arguments of every `from_pretrained`. Without the first, transformers asks on the terminal whether to run a model's
+# own code. Pickled weights are read by torch's own unpickler, which accepts tensors only.
+SAFE: dict[str, Any] = {"trust_remote_code": False}
+# First line of a file that git-lfs has not replaced by its content.
+_LFS_POINTER = b"version https://git-lfs"
+_WEIGHTS = ("*.safetensors", "*.bin", "tokenizer.json", "*.model")
+
+
+@contextmanager
+def opening(place: str) -> Iterator[None]:
+    """Turn every error within the block into one line that begins with `place`.
+
+    Raises:
+        UserError: anything but a UserError, a full memory or an interruption was raised.
+    """
+    try:
+        yield
+    except (UserError, KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):
+        raise
+    except BaseException as error:  # A panic of a Rust library is a BaseException.
+        raise UserError(f"{place}: can't be opened: {_reason(error)}; {EXPECTED} of a model that is whole") from error
+
+
+def _reason(error: BaseException) -> str:
+    """The first sentence of an error, with its class where the sentence alone says little."""
+    text = " ".join(str(error).split()).split(". ")[0][:300].rstrip(".")
+    return text if isinstance(error, OSError | ImportError) and text else f"{type(error).__name__}: {text}"
+
+
+def check_files(path_or_id: str) -> None:
+    """Check a model's folder, or that a Hub id exists, before anything is opened.
+
+    A Hub id of which nothing is in the cache is asked for once, with no retries.
+
+    Raises:
+        UserError: there is no such model, its config.json is no JSON object, or a file is only a pointer of git-lfs.
+    """
+    check_place(path_or_id)
+    folder = Path(path_or_id)
+    if not folder.is_dir():
+        _check_hub_id(path_or_id)
+        return
+    for pattern in _WEIGHTS:
+        for file in folder.glob(pattern):
+            if file.is_file():
+                with file.open("rb") as stream:
+                    if stream.read(len(_LFS_POINTER)) == _LFS_POINTER:
+                        raise UserError(f"{file}: a pointer of git-lfs; expected the file itself (`git lfs pull`)")
+    with opening(path_or_id):
+        if not isinstance(json.loads((folder / "config.json").read_text(encoding="utf-8")), dict):
+            raise UserError(f"{folder / 'config.json'}: not an object; expected a model's config")
+
+
+def _check_hub_id(name: str) -> None:
+    try:
+        hf_hub_download(name, "config.json", local_files_only=True)
+    except (LocalEntryNotFoundError, OSError):
+        _ask_hub(name)
+    except ValueError as error:
+        raise UserError(f"{name}: not a Hub id: {_reason(error)}; {EXPECTED}") from error
+
+
+def _ask_hub(name: str) -> None:
+    """Ask the Hub for a repository it has not been asked for before; one call without retries."""
+    from huggingface_hub import HfApi, constants
+
+    reason = "the Hub is switched off by HF_HUB_OFFLINE, and the model is not in its cache"
+    if not constants.HF_HUB_OFFLINE:
+        try:
+            HfApi().model_info(name, timeout=10)
+            return
+        except Exception as error:  # httpx's and the Hub's errors have no common class
+            reason = f"not available on the Hub ({_reason(error)})"
+    raise UserError(f"{name}: no such folder, and {reason}; {EXPECTED}")
+
+
+@contextmanager
+def quiet_transformers(*, bars: bool) -> Iterator[None]:
+    """Silence transformers' table of unused and missing weights within the block; the callers check the latter."""
+    verbosity, bars_enabled = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    if not bars:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars_enabled:
+            logging.enable_progress_bar()

@@ -1,0 +1,28 @@
+"""The name of somebody's model → a folder or a Hub id, or one line that says that it is neither.
+
+The rule: nothing here imports torch or transformers, so that a missing folder is reported at once.
+"""
+
+import re
+from pathlib import Path
+
+from anaume.errors import UserError
+
+EXPECTED = "expected a model's folder or a Hub id (owner/name)"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+def check_place(path_or_id: str) -> None:
+    """Check that `path_or_id` is a folder with a config.json, or may be the id of a repository on the Hub.
+
+    Raises:
+        UserError: it is a file, a folder without a config.json, or a path at which nothing exists.
+    """
+    folder = Path(path_or_id)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise UserError(f"{path_or_id}: holds no config.json; {EXPECTED}")
+    elif folder.exists():
+        raise UserError(f"{path_or_id}: a file; {EXPECTED}")
+    elif not _HUB_ID.fullmatch(path_or_id):
+        raise UserError(f"{path_or_id}: no such folder; {EXPECTED}")
