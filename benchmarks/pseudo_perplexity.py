@@ -20,8 +20,7 @@ from rich.table import Table
 from torch import Tensor
 
 from anaume.corpus.readers import documents, parse_source
-from anaume.encoder.load import Encoder, load_encoder
-from anaume.encoder.tokenize import special_ids
+from anaume.encoder.load import Encoder, load_encoder, special_ids
 from anaume.evals.pseudo_perplexity import documents_of_texts, masked_losses, sample
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from anaume.corpus import hakoniwa
 from anaume.encoder.load import revision_of
-from anaume.errors import UserError
+from anaume.errors import Incomplete, UserError
 from anaume.evals import evaluate
 from anaume.evals.evaluate import evaluate_models, evaluate_run, record_names
 from anaume.evals.record import Record, load_record, save_record
@@ -233,11 +233,23 @@ def test_mistakes_are_reported_before_anything_is_measured(
     ):
         with pytest.raises(UserError, match=message):
             evaluate_run(tmp_path / "run", wrong_inputs)
-    good, options = str(evaluated.folder / "export" / "first-step-0000000"), RetrievalOptions(pairs=inputs["pairs"])
+    options = RetrievalOptions(pairs=inputs["pairs"])
     with pytest.raises(UserError, match="absent: no such folder"):
-        next(evaluate_models("retrieval", [good, str(tmp_path / "absent")], options, tmp_path / "out"))
+        next(evaluate_models("retrieval", [str(tmp_path / "absent")], options, tmp_path / "out"))
     assert not (tmp_path / "run" / "evals").exists()
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_can_not_be_measured_is_skipped(
+    evaluated: Run, inputs: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, absent = str(evaluated.folder / "export" / "first-step-0000000"), str(tmp_path / "absent")
+    options = RetrievalOptions(pairs=inputs["pairs"])
+    with pytest.raises(Incomplete, match="1 of 2 models skipped; the others are measured"):
+        list(evaluate_models("retrieval", [absent, good], options, tmp_path / "out"))
+    assert f"anaume: skipped: {absent}: no such folder" in capsys.readouterr().err
+    assert (tmp_path / "out" / "tiny-first-step-0000000" / "retrieval.json").is_file()
+    assert not (tmp_path / "out" / "absent").exists()
 
 
 def test_names_of_records_are_those_of_the_run_and_of_the_weights(

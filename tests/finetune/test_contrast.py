@@ -1,8 +1,11 @@
 """Contrastive fine-tuning: what is trained on, by hand; what it does to a tiny model's embeddings; mistakes."""
 
 import json
+import math
 import random
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,10 +162,12 @@ def test_an_export_keeps_what_older_readers_need(straight: Run, tmp_path: Path) 
 @pytest.mark.slow
 def test_the_verb(modernbert_folder: Path, tmp_path: Path) -> None:
     pairs, out = tmp_path / "pairs.jsonl", tmp_path / "out"
-    pairs.write_text('{"query": "東京は首都である。", "positive": "東京は都市である。"}\n' * 4, encoding="utf-8")
+    rows = [{"query": f"{place}は首都である。", "positive": f"{place}は都市である。"} for place in PLACES[:4]]
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     words = [str(modernbert_folder), "--pairs", str(pairs), "--epochs", "1", "--batch", "2", "--out", str(out)]
     result = CliRunner().invoke(app, ["contrast", *words])
     assert result.stdout == f"{out}\n"
+    assert re.search(r"^loss [\d.]+; margin of the cosines -?[\d.]+ before, -?[\d.]+ after$", result.stderr, re.M)
     record = json.loads((out / "contrastive.json").read_text(encoding="utf-8"))
     used = {"rows": {"pairs": 4}, "epochs": 1, "batch": 2, "learning_rate": 5e-5, "temperature": 0.05, "seed": 0}
     assert record == record | used
@@ -218,3 +223,44 @@ def test_mistakes(modernbert_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="absent: no such folder"):
         train_embeddings(str(tmp_path / "absent"), sets(pairs=same_place(8, seed=0)), tmp_path / "new", TRAINING)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "message"),
+    [
+        ({"anchor": ["海"] * 3, "positive": ["水", "塩", "青"]}, {}, "pairs: all rows share one anchor"),
+        ({"anchor": ["海"], "positive": ["水"]}, {}, "pairs: all rows share one anchor"),
+        ({"anchor": ["海", "山"], "positive": ["水"] * 2}, {}, "pairs: all rows share one positive"),
+        ({"anchor": PLACES, "positive": THINGS}, {"learning_rate": math.inf}, "--learning-rate inf: not usable"),
+        ({"anchor": PLACES, "positive": THINGS}, {"learning_rate": 0.0}, "--learning-rate 0: not usable"),
+        ({"anchor": PLACES, "positive": THINGS}, {"temperature": math.nan}, "--temperature nan: not usable"),
+    ],
+)
+def test_nothing_can_be_learnt(
+    rows: dict[str, list[Any]], changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        train_embeddings("absent/model", sets(pairs=rows), tmp_path / "out", replace(TRAINING, **changes))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_training_that_diverges_writes_nothing(modernbert_folder: Path, tmp_path: Path) -> None:
+    rows = sets(pairs=same_place(20, seed=0))
+    with pytest.raises(UserError, match="the training diverged, and nothing was written"):
+        train_embeddings(str(modernbert_folder), rows, tmp_path / "out", replace(TRAINING, learning_rate=1e38))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_the_folder_is_written_for_older_readers_too(bert_folder: Path, tmp_path: Path) -> None:
+    out = train_embeddings(str(bert_folder), sets(pairs=same_place(8, seed=0)), tmp_path / "out", TRAINING)
+    read = {file.name: json.loads(file.read_text(encoding="utf-8")) for file in out.glob("*.json")}
+    assert read["tokenizer_config.json"]["tokenizer_class"] == "PreTrainedTokenizerFast"
+    types = [module["type"] for module in read["modules.json"]]
+    assert types == ["sentence_transformers.models.Transformer", "sentence_transformers.models.Pooling"]
+    assert read["sentence_bert_config.json"] == {"max_seq_length": 48, "do_lower_case": False}
+    pooling = json.loads((out / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
+    assert pooling["word_embedding_dimension"] == 32
+    modes = {key for key, value in pooling.items() if key.startswith("pooling_mode") and value}
+    assert modes == {"pooling_mode_mean_tokens"}

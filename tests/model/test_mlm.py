@@ -196,14 +196,20 @@ def test_a_kept_configuration_replaces_the_checkpoint(trained: Tokenizer, tmp_pa
     again = mlm.build(model, trained, 0, kept=tmp_path / "network.json")
     assert again.config.to_dict() == network.config.to_dict()
     assert {n: p.shape for n, p in again.named_parameters()} == {n: p.shape for n, p in network.named_parameters()}
-    with pytest.raises(UserError, match="not a Hugging Face model"):
+    with pytest.raises(UserError, match="no such folder"):
         mlm.build(model, trained, 0)
 
 
 def test_continuing_from_another_shape_is_an_error(trained: Tokenizer, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"model.init = .*absent.*: not a Hugging Face model"):
+    with pytest.raises(UserError, match=r"absent: no such folder"):
         mlm.build(SMALL.model_copy(update={"init": str(tmp_path / "absent")}), trained, 0)
+    _save(trained, tmp_path / "model")
+    for key, value in (("hidden", 64), ("layers", 7), ("positions", 8), ("window", 200)):
+        other = SMALL.model_copy(update={"init": str(tmp_path / "model"), key: value})
+        with pytest.raises(UserError, match=rf"model\.{key} = {value}: not that of model\.init"):
+            mlm.build(other, trained, 0)
     network = mlm.build(SMALL, trained, 0)
-    network.save_pretrained(tmp_path / "padded")
-    with pytest.raises(UserError, match=r"its vocab_size is 576; expected 560, from the recipe"):
-        mlm.build(SMALL.model_copy(update={"init": str(tmp_path / "padded")}), trained, 0)
+    mlm.resize_vocabulary(network, 500)
+    network.save_pretrained(tmp_path / "short")
+    with pytest.raises(UserError, match=r"has 500 rows, and the tokenizer 560 pieces"):
+        mlm.build(SMALL.model_copy(update={"init": str(tmp_path / "short")}), trained, 0)

@@ -6,6 +6,7 @@ from pathlib import Path
 from anaume import recipe as recipes
 from anaume.corpus.readers import parse_source
 from anaume.errors import UserError
+from anaume.model.init import with_shape_of_init
 from anaume.recipe import Recipe
 
 RECIPE = Path(__file__).with_name("bench.toml")
@@ -31,7 +32,7 @@ def select_recipe(
     Raises:
         UserError: the recipe can't be read or is wrong; an unknown stage.
     """
-    table = recipes.load(path or RECIPE, changes).model_dump()
+    table = with_shape_of_init(recipes.load(path or RECIPE, changes)).model_dump()
     if corpus:
         table["corpus"]["train"] = [parse_source(corpus).model_dump()]
     if tokenizer:

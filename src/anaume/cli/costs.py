@@ -40,6 +40,10 @@ def plan(
     if document_tokens and padding:
         raise UserError(f"--padding {padding}: given with --document-tokens; expected one of the two")
     loaded_recipe = load(recipe, changes or ())
+    if loaded_recipe.model.init:
+        from anaume.model.init import with_shape_of_init  # brings torch
+
+        loaded_recipe = with_shape_of_init(loaded_recipe)
     computed_plan = cost.plan(
         loaded_recipe,
         vocab_size or cost.vocabulary_size(loaded_recipe.tokenizer),

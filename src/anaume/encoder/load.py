@@ -16,8 +16,8 @@ from anaume.errors import UserError
 from anaume.files import cached_sha256
 from anaume.files.objects import read_object
 from anaume.files.outputs import MARK
-from anaume.run import CheckpointName
 from anaume.model.opening import SAFE, check_files, opening, quiet_transformers
+from anaume.run import CheckpointName
 
 # The files on which a model's numbers depend; its README does not count.
 MODEL_FILES = ("config.json", "*.safetensors", "*.bin", "*.model", "vocab*", "tokenizer*", "special_tokens_map.json")

@@ -20,13 +20,15 @@ from typing_extensions import override
 
 from anaume.encoder.embed import embed
 from anaume.encoder.load import load_encoder
+from anaume.encoder.pooling import pooling_of
 
 
 class MtebEncoder(AbsEncoder):
-    """A model of mteb with mean-pooled embeddings, compared by their cosine.
+    """A model of mteb whose embeddings are compared by their cosine.
 
-    The prefixes are for models trained with them (ruri: "クエリ: " and "文章: "). `positive_prefix` is put before the
-    documents of retrieval tasks, `query_prefix` before every other text.
+    `pooling` is "own", that of the model's folder, or "mean", the paper's. The prefixes are for models trained with
+    them (ruri: "クエリ: " and "文章: "). `positive_prefix` is put before the documents of retrieval tasks,
+    `query_prefix` before every other text. An empty one means the prompt of the folder.
 
     Raises:
         UserError: the model can't be opened.
@@ -38,10 +40,13 @@ class MtebEncoder(AbsEncoder):
         *,
         query_prefix: str = "",
         positive_prefix: str = "",
+        pooling: str = "own",
         batch_tokens: int = 8192,
     ) -> None:
         self.encoder = load_encoder(model_name, masked_lm=False)
-        self.query_prefix, self.positive_prefix = query_prefix, positive_prefix
+        self.pooling = pooling_of(model_name, pooling, self.encoder.device)
+        self.query_prefix = query_prefix or self.pooling.query
+        self.positive_prefix = positive_prefix or self.pooling.document
         self.batch_tokens = batch_tokens
         name = self.encoder.name
         prefixes = {"query_prefix": query_prefix, "positive_prefix": positive_prefix}
@@ -69,5 +74,6 @@ class MtebEncoder(AbsEncoder):
     ) -> Array:
         """Return the embeddings of the texts of all batches: (texts, hidden) float32."""
         prefix = self.positive_prefix if prompt_type == PromptType.document else self.query_prefix
-        texts = [prefix + text for batch in inputs for text in batch["text"]]
-        return embed(self.encoder, texts, batch_tokens=self.batch_tokens).numpy()
+        texts = [text for batch in inputs for text in batch["text"]]
+        vectors = embed(self.encoder, texts, pooling=self.pooling, prompt=prefix, batch_tokens=self.batch_tokens)
+        return vectors.numpy()

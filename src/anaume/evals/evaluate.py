@@ -78,8 +78,8 @@ def _suitable(models: Sequence[str], check: Callable[[str], None]) -> tuple[str,
             errors.append(error)
     if not suitable:
         raise errors[0]
-    for error in errors:
-        _say_skipped(error)
+    for reason in errors:
+        _say_skipped(reason)
     return tuple(suitable)
 
 
@@ -91,8 +91,10 @@ def record_names(models: Sequence[str], out: Path) -> dict[str, str]:
     """Model → its name in the records of the folder `out`. No record of other weights has that name.
 
     Raises:
-        UserError: two models have one name and equal weights.
+        UserError: a model is given twice, or two have one name and equal weights.
     """
+    if twice := {model for model in models if models.count(model) > 1}:
+        raise UserError(f"{min(twice)}: given twice; expected each model once")
     plain = {model: name_of(model) for model in models}
     repeated = {name for name in plain.values() if list(plain.values()).count(name) > 1}
     names = {}

@@ -14,14 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from anaume.encoder.embed import embed_counted, unit_length
+from anaume.encoder.embed import MEAN_POOLING, Embeddings, embed_counted, unit_length
 from anaume.encoder.load import Encoder
+from anaume.encoder.pooling import Pooling
 from anaume.errors import UserError
 from anaume.evals.inputs.pairs import Pair, read_pairs
 from anaume.evals.inputs.reservoir import Reservoir
 from anaume.evals.provenance import data_settings, texts_of, texts_settings
 from anaume.evals.record import Record
-from anaume.evals.task import Evaluation, Request, Subject
+from anaume.evals.task import Evaluation, Request, Subject, check_pooling
 from anaume.evals.tasks import GeometryOptions
 
 RANDOM_PAIRS = 2_000  # the paper's number
@@ -39,6 +40,7 @@ def evaluate(
     *,
     origin: str = OTHER_PAIRS,
     random_pairs: int = RANDOM_PAIRS,
+    pooling: Pooling = MEAN_POOLING,
     data: Path | None = None,
     batch_tokens: int = 8192,
     seed: int = 0,
@@ -58,8 +60,7 @@ def evaluate(
     """
     if len(pairs) < 2:
         raise UserError(f"geometry: {len(pairs)} pairs; expected two or more")
-    queries = embed_counted(encoder, [pair.query for pair in pairs], batch_tokens=batch_tokens)
-    positives = embed_counted(encoder, [pair.positive for pair in pairs], batch_tokens=batch_tokens)
+    queries, positives = _embed_pairs(encoder, pairs, pooling, batch_tokens)
     left, right = unit_length(queries.vectors), unit_length(positives.vectors)
     random = np.random.default_rng((seed, 0))
     truncated_texts = 0
@@ -68,7 +69,7 @@ def evaluate(
         first, second = different_pairs(random, len(pairs), random_pairs)
     else:
         drawn = draw_texts(random, texts, 2 * random_pairs, origin)
-        embedded = embed_counted(encoder, drawn, batch_tokens=batch_tokens)
+        embedded = embed_counted(encoder, drawn, pooling=pooling, prompt=pooling.document, batch_tokens=batch_tokens)
         vectors, groups, truncated_texts = unit_length(embedded.vectors), torch.arange(len(drawn)), embedded.truncated
         first, second = torch.arange(len(drawn) // 2 * 2).chunk(2)
     close, apart = cosines(left, right), cosines(vectors[first], vectors[second])
@@ -80,11 +81,11 @@ def evaluate(
         **isotropy(vectors),
     }
     settings = {
-        "pooling": "mean over all tokens, special ones included",
+        "pooling": pooling.description,
         "texts": origin,
         "random_pairs": random_pairs,
         "random_pairs_found": len(first),
-        "max_length": encoder.max_length,
+        "max_length": min(encoder.max_length, pooling.max_length or encoder.max_length),
         "truncated_queries": queries.truncated,
         "truncated_positives": positives.truncated,
         "truncated_texts": truncated_texts,
@@ -92,6 +93,17 @@ def evaluate(
     }
     details = histogram_rows(close, apart)
     return Record(encoder.name, "geometry", metrics, len(pairs), settings, seed, details=details)
+
+
+def _embed_pairs(
+    encoder: Encoder, pairs: Sequence[Pair], pooling: Pooling, batch_tokens: int
+) -> tuple[Embeddings, Embeddings]:
+    """Embed the queries and the positives, each after the prompt of its kind."""
+    queries, positives = [pair.query for pair in pairs], [pair.positive for pair in pairs]
+    return (
+        embed_counted(encoder, queries, pooling=pooling, prompt=pooling.query, batch_tokens=batch_tokens),
+        embed_counted(encoder, positives, pooling=pooling, prompt=pooling.document, batch_tokens=batch_tokens),
+    )
 
 
 def draw_texts(random: np.random.Generator, texts: Iterable[str], count: int, origin: str) -> list[str]:
@@ -221,6 +233,8 @@ def prepare(request: Request[GeometryOptions]) -> Evaluation:
     assert options.pairs
     path, pairs = options.pairs, read_pairs(options.pairs)
 
+    check_pooling(options.pooling)
+
     def measure(subject: Subject) -> Iterator[Record]:
         yield evaluate(
             subject.encoder,
@@ -228,9 +242,11 @@ def prepare(request: Request[GeometryOptions]) -> Evaluation:
             texts_of(options.texts) if options.texts else None,
             origin=options.texts or OTHER_PAIRS,
             random_pairs=options.random_pairs,
+            pooling=subject.pooling(options.pooling),
             data=path,
             seed=options.seed,
         )
 
     texts = texts_settings(options.texts) if options.texts else {"texts": OTHER_PAIRS}
-    return Evaluation(measure, data_settings(path) | texts | {"random_pairs": options.random_pairs})
+    chosen = {"random_pairs": options.random_pairs, "pooling_choice": options.pooling}
+    return Evaluation(measure, data_settings(path) | texts | chosen)

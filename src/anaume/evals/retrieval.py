@@ -11,15 +11,16 @@ from typing import Any, Literal, cast, get_args
 import torch
 from torch import Tensor
 
-from anaume.encoder.embed import embed_counted, unit_length
+from anaume.encoder.embed import MEAN_POOLING, embed_counted, unit_length
 from anaume.encoder.load import Encoder, open_tokenizer
+from anaume.encoder.pooling import Pooling
 from anaume.errors import UserError
 from anaume.evals.inputs.pairs import Pair, read_pairs
 from anaume.evals.lexical import bm25
 from anaume.evals.lexical.units import Unit, Units, edit_similarities, jaccard_similarities, units_of
 from anaume.evals.provenance import data_settings
 from anaume.evals.record import Record
-from anaume.evals.task import Baseline, Evaluation, Request, Subject
+from anaume.evals.task import Baseline, Evaluation, Request, Subject, check_pooling
 from anaume.evals.tasks import RetrievalOptions
 
 CUTOFF = 10
@@ -78,31 +79,38 @@ def evaluate(
     pairs: Sequence[Pair],
     *,
     data: Path | None = None,
+    pooling: Pooling = MEAN_POOLING,
     query_prefix: str = "",
     positive_prefix: str = "",
     batch_tokens: int = 8192,
     seed: int = 0,
 ) -> Record:
-    """Measure retrieval by the cosine of mean-pooled embeddings.
+    """Measure retrieval by the cosine of the embeddings.
 
     `data` is the pairs' file, which the record names. The prefixes are for models trained with them (ruri: "クエリ: "
-    and "文章: ").
+    and "文章: "); an empty one means the prompt of `pooling`.
 
     Raises:
         UserError: no pairs.
     """
     _check_not_empty(pairs)
-    queries = embed_counted(encoder, [query_prefix + pair.query for pair in pairs], batch_tokens=batch_tokens)
-    corpus = embed_counted(encoder, [positive_prefix + pair.positive for pair in pairs], batch_tokens=batch_tokens)
+    query_prefix, positive_prefix = query_prefix or pooling.query, positive_prefix or pooling.document
+    queries, corpus = (
+        embed_counted(encoder, texts, pooling=pooling, prompt=prompt, batch_tokens=batch_tokens)
+        for texts, prompt in (
+            ([pair.query for pair in pairs], query_prefix),
+            ([pair.positive for pair in pairs], positive_prefix),
+        )
+    )
 
     def cosine(rows: slice, columns: slice) -> Tensor:
         return unit_length(queries.vectors[rows]) @ unit_length(corpus.vectors[columns]).T
 
     ranks = ranks_of(cosine, [pair.positive for pair in pairs])
     settings = {
-        "pooling": "mean over all tokens, special ones included",
+        "pooling": pooling.description,
         "similarity": "cosine",
-        "max_length": encoder.max_length,
+        "max_length": min(encoder.max_length, pooling.max_length or encoder.max_length),
         "truncated_queries": queries.truncated,
         "truncated_positives": corpus.truncated,
         "query_prefix": query_prefix,
@@ -189,19 +197,25 @@ def prepare(request: Request[RetrievalOptions]) -> Evaluation:
         raise UserError(f"--unit {options.unit}: unknown; expected {', '.join(get_args(Unit))}")
     assert options.pairs
     path, pairs = options.pairs, read_pairs(options.pairs)
-    prefixes = {"query_prefix": options.query_prefix, "positive_prefix": options.positive_prefix}
+    check_pooling(options.pooling)
+    chosen = {"pooling_choice": options.pooling}
+    if options.query_prefix:  # without one, the record names the prompt of the model's folder
+        chosen["query_prefix"] = options.query_prefix
+    if options.positive_prefix:
+        chosen["positive_prefix"] = options.positive_prefix
 
     def measure(subject: Subject) -> Iterator[Record]:
         yield evaluate(
             subject.encoder,
             pairs,
             data=path,
+            pooling=subject.pooling(options.pooling),
             query_prefix=options.query_prefix,
             positive_prefix=options.positive_prefix,
             seed=options.seed,
         )
 
-    return Evaluation(measure, data_settings(path) | prefixes, _baselines(request, path, pairs))
+    return Evaluation(measure, data_settings(path) | chosen, _baselines(request, path, pairs))
 
 
 def _baselines(request: Request[RetrievalOptions], path: Path, pairs: Sequence[Pair]) -> tuple[Baseline, ...]:

@@ -14,11 +14,13 @@ from anaume.errors import UserError
 
 if TYPE_CHECKING:
     from anaume.encoder.load import Encoder
+    from anaume.encoder.pooling import Pooling
     from anaume.evals.record import Record
     from anaume.run import Run
 
 # Number format of every task that evaluates an opened encoder, on every device; see `encoder.load.load_encoder`.
 PRECISION = "float32"
+POOLINGS = ("own", "mean")
 
 
 def option(default: Any, help: str, *, minimum: int | None = None) -> Any:
@@ -64,6 +66,12 @@ class Subject:
         from anaume.encoder.load import load_encoder  # brings torch
 
         return load_encoder(self.path, masked_lm=self.masked_lm)
+
+    def pooling(self, choice: str) -> "Pooling":
+        """The pooling of the model's folder ("own"), or the paper's ("mean")."""
+        from anaume.encoder.pooling import pooling_of
+
+        return pooling_of(self.path, choice, self.encoder.device)
 
 
 @dataclass(frozen=True)
@@ -151,6 +159,16 @@ class Task:
         """
         evaluation: Evaluation = imported(self.prepare)(request)
         return evaluation
+
+
+def check_pooling(choice: str) -> None:
+    """Check the option `--pooling`.
+
+    Raises:
+        UserError: it is neither "own" nor "mean".
+    """
+    if choice not in POOLINGS:
+        raise UserError(f"--pooling {choice}: unknown; expected {' or '.join(POOLINGS)}")
 
 
 def imported(place: str) -> Callable[..., Any]:

@@ -47,6 +47,7 @@ class RetrievalOptions(TaskOptions):
     unit: str | None = option(
         None, "what the lexical baselines count: characters, bigrams, trigrams or the first MODEL's tokens"
     )
+    pooling: str = option("own", "own: that of the model's folder, the mean if it states none; mean: the paper's")
     query_prefix: str = option("", "text before each query; for ruri: 'クエリ: '")
     positive_prefix: str = option("", "text before each positive; for ruri: '文章: '")
 
@@ -57,6 +58,7 @@ class GeometryOptions(TaskOptions):
 
     pairs: Path | None = option(None, PAIRS)
     texts: str = option("", f"{TEXTS} to draw random pairs from; by default texts of different pairs")
+    pooling: str = option("own", "own: that of the model's folder, the mean if it states none; mean: the paper's")
     random_pairs: int = option(2_000, "random pairs", minimum=1)
 
 

@@ -1,6 +1,5 @@
 """A checkpoint of a run → a Hugging Face folder that `transformers` and `sentence-transformers` open."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,8 @@ from transformers.utils import logging
 
 from anaume.checkpoints import read_state, require_whole
 from anaume.errors import UserError
-from anaume.files import cached_sha256, sha256, write_json
+from anaume.export.older_readers import change_json, older_spelling, write_sentence_modules
+from anaume.files import cached_sha256, sha256
 from anaume.files.names import served_name
 from anaume.files.outputs import MARK, output_folder, read_mark, require_own_folder
 from anaume.model import mlm
@@ -21,8 +21,6 @@ from anaume.tokenizer.load import load_tokenizer
 
 # The command that writes exports.
 COMMAND = "export"
-# Keys of a ModernBERT's config that transformers 4 needs; transformers 5 reads them but doesn't save them.
-OLDER_SPELLING = ("global_rope_theta", "local_rope_theta", "global_attn_every_n_layers", "local_attention")
 # Files beside a run's tokenizer that only anaume reads.
 _PRIVATE_FILES = {"origin.json", MARK}
 
@@ -58,12 +56,12 @@ def export(run: Run, name: CheckpointName, out: Path, average: int = 1) -> Path:
     }
     with output_folder(out, COMMAND, facts) as temporary:
         network.save_pretrained(temporary)
-        _change(temporary / "config.json", _older_spelling(recipe, network))
+        change_json(temporary / "config.json", older_spelling(network.config))
         for file in run.tokenizer.iterdir():
             if file.name not in _PRIVATE_FILES and not served_name(file.name):
                 shutil.copy(file, temporary / file.name)
-        _change(temporary / "tokenizer_config.json", {"model_max_length": recipe.model.positions})
-        _write_sentence_modules(temporary, recipe.model.hidden, recipe.model.positions)
+        change_json(temporary / "tokenizer_config.json", {"model_max_length": recipe.model.positions})
+        write_sentence_modules(temporary, recipe.model.hidden, recipe.model.positions)
         facts["sha256"] = sha256(temporary / mlm.WEIGHTS)
     return out
 
@@ -113,38 +111,9 @@ def _network(run: Run, names: Sequence[CheckpointName], recipe: Recipe, stage: S
         require_whole(run.checkpoint(name), [mlm.WEIGHTS])
     network = mlm.build(recipe.model, loaded, recipe.seed, kept=run.network_file)
     mlm.load_weights(network, [run.checkpoint(name) / mlm.WEIGHTS for name in names])
-    mlm.resize_vocabulary(network, loaded.vocab_size)
+    mlm.remove_padding(network)
     mlm.set_rope_theta(network, stage.rope_theta, stage.local_rope_theta)
     network.config.rope_parameters = network.model.rotary_emb.config.rope_parameters
     network.config._attn_implementation = "sdpa"
     network.config.architectures = ["ModernBertForMaskedLM"]
     return network
-
-
-def _older_spelling(recipe: Recipe, network: ModernBertForMaskedLM) -> dict[str, Any]:
-    """The values of OLDER_SPELLING; without them transformers 4 would use its own defaults."""
-    rope: Any = network.config.rope_parameters
-    thetas = [rope[kind]["rope_theta"] for kind in ("full_attention", "sliding_attention")]
-    return dict(zip(OLDER_SPELLING, (*thetas, recipe.model.global_every, recipe.model.window), strict=True))
-
-
-def _change(file: Path, values: dict[str, Any]) -> None:
-    """Set keys of a JSON file."""
-    write_json(file, json.loads(file.read_text(encoding="utf-8")) | values)
-
-
-def _write_sentence_modules(folder: Path, hidden: int, positions: int) -> None:
-    """Write the sentence-transformers modules for mean pooling over all tokens (the paper's section 4.3)."""
-    write_json(
-        folder / "modules.json",
-        [
-            {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-            {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-        ],
-    )
-    write_json(folder / "sentence_bert_config.json", {"max_seq_length": positions, "do_lower_case": False})
-    (folder / "1_Pooling").mkdir()
-    write_json(
-        folder / "1_Pooling" / "config.json",
-        {"word_embedding_dimension": hidden, "pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False},
-    )

@@ -5,7 +5,8 @@ JGLUE's JNLI and JSTS, or from JSON lines of `query`, `positive`. The folder ope
 `anaume eval`, and has no masked-LM head. The rule: a record of the training data is written into the folder.
 """
 
-import json
+import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,18 +24,20 @@ from sentence_transformers import (
 from sentence_transformers.sentence_transformer.losses import CoSENTLoss, MultipleNegativesRankingLoss
 from sentence_transformers.sentence_transformer.training_args import BatchSamplers
 from torch import nn
-from transformers import PreTrainedConfig, set_seed
+from transformers import set_seed
 from transformers.utils import logging
 
 from anaume import __version__
 from anaume.encoder.load import load_encoder
 from anaume.encoder.tokenize import tokenize
-from anaume.export.checkpoint import OLDER_SPELLING
+from anaume.errors import UserError
+from anaume.export.older_readers import rewrite_for_older_readers
 from anaume.files import write_json
 from anaume.files.outputs import output_folder, require_own_folder
 from anaume.model.opening import SAFE, opening
 
 COMMAND, RECORD = "contrast", "contrastive.json"
+MARGIN_ROWS = 500  # rows of each set on which `cosine_margin` is measured
 WARMUP = 0.1  # fraction of the steps; after it the learning rate falls linearly to zero
 
 Columns: TypeAlias = dict[str, list[Any]]
@@ -82,6 +85,7 @@ def train_embeddings(model: str, sets: TrainingSets, out: Path, training: Contra
         UserError: the model can't be opened; `require_own_folder` refuses `out`.
     """
     require_own_folder(out, COMMAND)
+    check_learnable(sets, training)
     encoder = load_encoder(model, masked_lm=False)
     max_length = min(training.max_length, encoder.max_length)
     texts = [text for columns in sets.rows.values() for name in columns if name != "score" for text in columns[name]]
@@ -90,7 +94,15 @@ def train_embeddings(model: str, sets: TrainingSets, out: Path, training: Contra
     network = _open(model)
     own_length = network.max_seq_length
     network.max_seq_length = max_length
+    before = cosine_margin(network, sets.rows)
     loss = _fit(network, sets.rows, training)
+    after = cosine_margin(network, sets.rows)
+    if not math.isfinite(loss) or not all(p.isfinite().all() for p in network.parameters()):
+        raise UserError(
+            f"--learning-rate {training.learning_rate:g}: the training diverged, and nothing was written; expected a"
+            " lower one"
+        )
+    print(f"loss {loss:.4f}; margin of the cosines {before:.4f} before, {after:.4f} after", file=sys.stderr)
     network.max_seq_length = own_length
     record = {
         "model": encoder.name,
@@ -102,13 +114,58 @@ def train_embeddings(model: str, sets: TrainingSets, out: Path, training: Contra
         "warmup": WARMUP,
         "truncated": truncated,
         "training_loss": loss,
+        "cosine_margin": {"before": before, "after": after},
         "version": __version__,
     }
     with output_folder(out, COMMAND) as temporary:
         network.save_pretrained(str(temporary), create_model_card=False)
-        _keep_older_spelling(model, temporary / "config.json")
+        rewrite_for_older_readers(temporary, encoder.model.config, own_length)
         write_json(temporary / RECORD, record)
     return out
+
+
+def check_learnable(sets: TrainingSets, training: ContrastSettings) -> None:
+    """Check, before any model is opened, that the sets and the settings can teach something.
+
+    Raises:
+        UserError: the learning rate or the temperature is not a positive number; a set without negatives has fewer
+            than two different texts on one side, so that every batch would be a single row with the loss 0.
+    """
+    for name in ("learning_rate", "temperature"):
+        if not 0 < (value := getattr(training, name)) < math.inf:
+            raise UserError(f"--{name.replace('_', '-')} {value:g}: not usable; expected a finite number above 0")
+    for name, columns in sets.rows.items():
+        sides = [column for column in columns if column in ("anchor", "positive")]
+        poor = [side for side in sides if len(set(columns[side])) < 2]
+        if poor and "negative" not in columns:
+            raise UserError(
+                f"{name}: all rows share one {poor[0]}, so no row has a negative and nothing can be learnt; expected"
+                " two or more different ones"
+            )
+
+
+@torch.inference_mode()
+def cosine_margin(network: SentenceTransformer, rows: Mapping[str, Columns]) -> float:
+    """The mean cosine of texts that belong together minus that of texts of neighbouring rows, on a sample of rows.
+
+    In scored sets, those with a score of at least half the highest belong together.
+    """
+    left, right = [], []
+    for columns in rows.values():
+        first, second = (columns[name] for name in list(columns)[:2])
+        scores = columns.get("score", [1.0] * len(first))
+        for a, b, score in list(zip(first, second, scores, strict=True))[:MARGIN_ROWS]:
+            if score >= max(scores) / 2:
+                left.append(a)
+                right.append(b)
+    vectors = [
+        torch.nn.functional.normalize(
+            network.encode(texts, convert_to_tensor=True, show_progress_bar=False).float(), dim=1
+        )
+        for texts in (left, right)
+    ]
+    together = (vectors[0] * vectors[1]).sum(1).mean()
+    return float(together - (vectors[0] * vectors[1].roll(1, 0)).sum(1).mean())
 
 
 def _open(model: str) -> SentenceTransformer:
@@ -118,13 +175,6 @@ def _open(model: str) -> SentenceTransformer:
     card = SentenceTransformerModelCardData(local_files_only=True)
     with opening(model):
         return SentenceTransformer(model, model_kwargs={"dtype": torch.float32}, model_card_data=card, **SAFE)
-
-
-def _keep_older_spelling(model: str, saved: Path) -> None:
-    """Copy the keys of OLDER_SPELLING from the model's config into the saved one."""
-    config, _ = PreTrainedConfig.get_config_dict(model)
-    older = {key: config[key] for key in OLDER_SPELLING if key in config}
-    write_json(saved, json.loads(saved.read_text(encoding="utf-8")) | older)
 
 
 def _fit(model: SentenceTransformer, rows: Mapping[str, Columns], training: ContrastSettings) -> float:

@@ -11,17 +11,16 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoConfig, ModernBertConfig, ModernBertForMaskedLM
+from transformers import ModernBertConfig, ModernBertForMaskedLM
 from transformers.models.modernbert.modeling_modernbert import ModernBertRotaryEmbedding
 
 from anaume.batches.batch import IGNORE, PackedBatch
-from anaume.errors import UserError
 from anaume.files import write_atomic
 from anaume.model.attention import PACKED, Layout, layout_of
 from anaume.model.cross_entropy import ROWS, linear_cross_entropy
+from anaume.model.init import check_pieces, layer_types, open_init
 from anaume.model.memory import VOCABULARY_MULTIPLE
 from anaume.model.packed import packed_states
 from anaume.recipe import Model, Precision
@@ -30,27 +29,10 @@ from anaume.tokenizer.load import Tokenizer
 CPU = torch.device("cpu")
 # The file of a checkpoint or an export that holds the weights.
 WEIGHTS = "model.safetensors"
+# The setting of a kept configuration that tells the vocabulary's rows without padding. Older runs do not have it.
+_ROWS = "unpadded_vocab_size"
 # The bias of a padding row. Its probability is then exactly 0 in float32 and bfloat16, and the loss is unchanged.
 PADDING_BIAS = -1e4
-# Settings in which a checkpoint to continue from must agree with the recipe.
-_SHAPE_KEYS = (
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "max_position_embeddings",
-    "local_attention",
-    "layer_types",
-)
-# Settings that the packed path supports with one value only; a checkpoint's other settings are used as they are.
-_FIXED_VALUES = {
-    "attention_dropout": 0,
-    "embedding_dropout": 0,
-    "mlp_dropout": 0,
-    "decoder_bias": True,
-    "tie_word_embeddings": True,
-}
 
 
 @dataclass(frozen=True)
@@ -94,7 +76,7 @@ def config(model: Model, tokenizer: Tokenizer, vocab_size: int) -> ModernBertCon
         num_attention_heads=model.heads,
         max_position_embeddings=model.positions,
         local_attention=model.window,
-        layer_types=["sliding_attention" if i % model.global_every else "full_attention" for i in range(model.layers)],
+        layer_types=layer_types(model.layers, model.global_every),
         pad_token_id=tokenizer.pad_id,
         bos_token_id=tokenizer.cls_id,
         cls_token_id=tokenizer.cls_id,
@@ -112,49 +94,23 @@ def build(
     `init` is not opened: the caller loads the weights of a checkpoint. Older runs do not have the file.
 
     Raises:
-        UserError: `init` is not a ModernBERT, or its shape or vocabulary differs from the recipe's.
+        UserError: see `init.open_init`; the checkpoint has fewer rows than the tokenizer has pieces.
     """
     kept_config = ModernBertConfig.from_json_file(kept) if kept and kept.is_file() else None
     if model.init and not kept_config:
-        network = _open_init(model, tokenizer)
+        network = open_init(model)
+        rows = network.config.vocab_size
+        check_pieces(model, tokenizer.vocab_size)
     else:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = ModernBertForMaskedLM(kept_config or config(model, tokenizer, tokenizer.vocab_size))
+        rows = getattr(kept_config, _ROWS, tokenizer.vocab_size)
     network.config._attn_implementation = PACKED
-    _pad_vocabulary(network, tokenizer.vocab_size)
+    _pad_vocabulary(network, rows)
+    setattr(network.config, _ROWS, rows)
     nn.Module.to(network, device)
     return network
-
-
-def _open_init(model: Model, tokenizer: Tokenizer) -> ModernBertForMaskedLM:
-    """The network of `model.init` in float32, checked against the recipe."""
-    place = f"model.init = {model.init!r}"
-    try:
-        opened = AutoConfig.from_pretrained(model.init)
-        _check_config(opened, config(model, tokenizer, tokenizer.vocab_size), place)
-        loaded: Any = ModernBertForMaskedLM.from_pretrained(model.init, dtype=torch.float32, output_loading_info=True)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(f"{place}: not a Hugging Face model ({' '.join(str(error).split())})") from error
-    network, info = loaded
-    if info["missing_keys"]:
-        raise UserError(f"{place}: the weights {', '.join(sorted(info['missing_keys'])[:3])} are missing")
-    assert isinstance(network, ModernBertForMaskedLM)
-    return network
-
-
-def _check_config(opened: Any, required: ModernBertConfig, place: str) -> None:
-    if opened.model_type != "modernbert":
-        raise UserError(f"{place}: its model_type is {opened.model_type!r}; expected 'modernbert'")
-    for key in _SHAPE_KEYS:
-        if getattr(opened, key) != getattr(required, key):
-            raise UserError(
-                f"{place}: its {key} is {getattr(opened, key)};"
-                f" expected {getattr(required, key)}, from the recipe's model and tokenizer"
-            )
-    for key, value in _FIXED_VALUES.items():
-        if getattr(opened, key) != value:
-            raise UserError(f"{place}: its {key} is {getattr(opened, key)}; expected {value}")
 
 
 def keep_config(network: ModernBertForMaskedLM, file: Path) -> None:
@@ -167,6 +123,12 @@ def _pad_vocabulary(network: ModernBertForMaskedLM, vocab_size: int) -> None:
     resize_vocabulary(network, padded)
     with torch.no_grad():
         network.decoder.bias[vocab_size:] = PADDING_BIAS
+
+
+def remove_padding(network: ModernBertForMaskedLM) -> None:
+    """Cut the vocabulary to the rows that `build` started from: those of the tokenizer or of `model.init`."""
+    resize_vocabulary(network, getattr(network.config, _ROWS))
+    delattr(network.config, _ROWS)
 
 
 def resize_vocabulary(network: ModernBertForMaskedLM, vocab_size: int) -> None:

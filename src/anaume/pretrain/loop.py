@@ -26,6 +26,7 @@ from anaume.errors import UserError
 from anaume.files import FULL
 from anaume.model import mlm
 from anaume.model.flops import peak_flops, warn_if_bfloat16_is_slower
+from anaume.model.init import with_shape_of_init
 from anaume.model.memory import parameters
 from anaume.pretrain import checkpoint, metrics
 from anaume.pretrain.checkpoint import Saver, State
@@ -88,6 +89,8 @@ def pretrain(recipe: Recipe, folder: Path, workers: int = 1, loaders: int | None
         KeyboardInterrupt: Ctrl-C ended the run; the checkpoint is written.
     """
     ranks = this_rank()
+    begun = Run(folder)
+    recipe = with_shape_of_init(recipe, begun.recipe().model if begun.recipe_file.is_file() else None)
     check_early(recipe, ranks.count)
     if loaders is None:
         loaders = 1 if ranks.device.type == "cuda" else 0

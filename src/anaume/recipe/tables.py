@@ -1,6 +1,6 @@
 """The tables of a recipe: the whole run, its corpora, its tokenizer and its network. Stages are in `recipe.stage`."""
 
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -72,13 +72,16 @@ class Model(TomlTable):
     )
     init: str = Field(
         "",
-        description="ModernBERT checkpoint of the same shape to continue from, a folder or an id on the Hub. Empty: "
-        "random weights.",
+        description="ModernBERT checkpoint to continue from, a folder or an id on the Hub. The other keys of this "
+        "table are then those of the checkpoint, and may be left out; so may `[tokenizer]`. A stage longer than the "
+        "checkpoint's input extends it. Empty: random weights.",
     )
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
-        if self.hidden % self.heads or (self.hidden // self.heads) % 2:
+        # The checkpoint of `init` brings what the recipe does not give.
+        complete = not self.init or {"hidden", "heads"} <= self.model_fields_set
+        if complete and (self.hidden % self.heads or (self.hidden // self.heads) % 2):
             raise ValueError(
                 f"heads = {self.heads} with hidden = {self.hidden}: the heads do not fit; expected hidden / heads to be"
                 " a whole, even number"
@@ -117,6 +120,15 @@ class Recipe(TomlTable):
     model: Model = Field(Model(), description="Shape of the network.")
     stage: list[Stage] = Field(min_length=1, description="Stages of training, in order.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _tokenizer_of_init(cls, table: Any) -> Any:
+        """Take the tokenizer of `model.init` where the recipe names none."""
+        model = table.get("model") if isinstance(table, dict) else None
+        if isinstance(model, dict) and model.get("init") and "tokenizer" not in table:
+            return table | {"tokenizer": {"load": model["init"]}}
+        return table
+
     @field_validator("stage")
     @classmethod
     def _keep_theta(cls, stages: list[Stage], info: ValidationInfo) -> list[Stage]:
@@ -139,7 +151,8 @@ class Recipe(TomlTable):
                     f" {stage.optimizer!r}; expected false, or a stage before it with the same optimizer"
                 )
         for stage in self.stage:
-            if stage.length > self.model.positions:
+            extends = self.model.init and "positions" not in self.model.model_fields_set
+            if stage.length > self.model.positions and not extends:
                 raise ValueError(
                     f"stage {stage.name!r}: length = {stage.length}: longer than the network's input; expected at most"
                     f" model.positions = {self.model.positions}"

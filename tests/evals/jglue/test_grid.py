@@ -256,7 +256,10 @@ def test_the_command(modernbert_folder: Path, bert_folder: Path, small: Path, tm
         ("model --data data --out out --tasks jst", "--tasks: 'jst': unknown; expected some of jsts"),
         ("model --data data --out out", "data: no task's folder in it"),
         ("model --data {data} --out out --tasks jsquad", "train-v1.3.json: no such file; expected the train split of"),
-        ("{model} {model} --data {data} --out out --tasks jcola", "two models are called 'tiny-modernbert'"),
+        (
+            "{model} {model} --data {data} --out out --tasks jcola",
+            "tiny-modernbert: given twice; expected each model once",
+        ),
         ("./absent --data {data} --out out --tasks jcola", "./absent: no such folder"),
     ],
 )

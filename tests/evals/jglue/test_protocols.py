@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from anaume.errors import UserError
 from anaume.evals.jglue.grid import EPOCHS, LEARNING_RATES, Grid
-from anaume.evals.jglue.protocols import run_held_out, run_paper
+from anaume.evals.jglue.protocols import TrialGroup, run_held_out, run_paper
 from anaume.evals.jglue.trials import Trial
 from anaume.finetune.train import Settings
 
@@ -89,3 +90,16 @@ def test_paper_reports_the_best_on_validation() -> None:
 def test_the_papers_grid() -> None:
     assert Grid().settings()[-1] == Settings(1e-4, 10, 0)
     assert len(Grid().settings()) == 36 == len(LEARNING_RATES) * len(EPOCHS)
+
+
+def test_a_training_that_diverged_never_wins() -> None:
+    """It scores 0, which is more than a negative correlation."""
+    trials = [Trial(s) for s in GRID.settings()]
+    contents = [
+        {"metrics": {"validation": {"pearson": score}}, "finite": finite}
+        for score, finite in ((0.0, False), (-0.3, True), (-0.1, True), (0.0, False))
+    ]
+    assert TrialGroup("paper", "validation", trials, contents).best("pearson") == 2
+    diverged = [content | {"finite": False} for content in contents]
+    with pytest.raises(UserError, match="every training diverged; expected lower ones"):
+        TrialGroup("paper", "validation", trials, diverged).best("pearson")
