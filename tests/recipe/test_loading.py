@@ -35,7 +35,19 @@ def test_a_change_takes_the_place_of_its_alternatives(recipe_file: Path) -> None
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ("stage.0.stepps=7", "stage.0.stepps: unknown key; expected name, length, steps"),
+        (
+            "stage.0.stepps=7",
+            "stage.0.stepps: unknown key, did you mean 'steps'?; expected name, length, steps",
+        ),
+        ("seed=18446744073709551616", "seed = 18446744073709551616: not a valid value; expected a number less than"),
+        (f"seed={'9' * 4000}", "seed: an integer of 13288 bits: not a valid value; expected"),
+        ("model.layers=1000000000", "layers = 1000000000: not a valid value; expected a number less than or equal to"),
+        ("model={layers=1000, hidden=65536}", "3.7e+13 weights, 584,116 GB in training"),
+        ("stage.0.steps=1000000000000", "steps = 1000000000000: not a valid value; expected a number less than"),
+        ("stage.0.learning_rate=1e38", "learning_rate = 1e+38: not a valid value; expected a number less than"),
+        ("stage.0.adam_eps=1e-50", "adam_eps = 1e-50: not a valid value; expected a number greater than"),
+        ('name="a\\u007fb"', "name: 'a\\x7fb': not printable; expected a line of text"),
+        (f"name={'猫' * 79}", "name: 237 bytes in UTF-8: too long; expected at most 200"),
         ("colour=red", "colour: unknown key; expected name, seed, compile, precision, trackers, corpus"),
         ("model.depth=7", "model.depth: unknown key; expected layers"),
         ("corpus.train.0.glob=x", "corpus.train.0.glob: unknown key; expected path, hub"),

@@ -38,7 +38,8 @@ def test_only_a_causal_stage_has_causal_targets(recipe_file: Path) -> None:
 def test_validation_is_a_twentieth_of_training_unless_the_recipe_says_otherwise(recipe_file: Path) -> None:
     paper = load(recipe_file).stage[0]
     assert paper.validation_tokens == 1_048_576
-    small = load(recipe_file, ["stage.0.steps=100", "stage.0.warmup_steps=5", "stage.0.batch_tokens=26624"]).stage[0]
+    changes = ["stage.0.steps=100", "stage.0.batch_tokens=26624", "stage.0.validate_every=500"]
+    small = load(recipe_file, changes).stage[0]
     # Validation at step 0 and at step 100; a token costs a third of what it costs in training.
     assert 2 * small.validation_tokens / 3 == pytest.approx(0.05 * 100 * 26_624, rel=0.01)
     assert load(recipe_file, ["stage.0.validation_tokens=77"]).stage[0].validation_tokens == 77
@@ -72,3 +73,61 @@ def test_llm_jp_base_is_the_papers_run() -> None:
     slots = [stage.batch_tokens * stage.steps for stage in recipe.stage]
     assert round(slots[0] / 1e12, 1) == 1.7
     assert round(slots[1] / 1e12, 2) == 0.63
+
+
+@pytest.mark.parametrize("steps", [1, 7, 100, 5_000, 123_457, 500_000])
+@pytest.mark.parametrize("length", [8, 128, 1024, 3000, 8192])
+def test_defaults_fit_every_number_of_steps_and_length(recipe_file: Path, steps: int, length: int) -> None:
+    stage = load(recipe_file, [f"stage.0.steps={steps}", f"stage.0.length={length}", "stage.0.packing=false"]).stage[0]
+    assert stage.warmup_steps == round(0.048 * steps)
+    assert stage.micro_batch_tokens % length == 0
+    assert stage.save_every <= max(1, steps // 10)
+    assert stage.keep_every % stage.save_every == 0
+
+
+def test_defaults_scale_from_a_trial_to_the_papers_run(recipe_file: Path) -> None:
+    def numbers(*changes: str) -> tuple[int, ...]:
+        stage = load(recipe_file, changes).stage[0]
+        batches = stage.warmup_steps, stage.batch_tokens, stage.micro_batch_tokens
+        return *batches, stage.validate_every, stage.save_every, stage.keep_every
+
+    assert numbers("stage.0.steps=100") == (5, 8192, 8192, 5, 10, 10)
+    assert numbers("stage.0.steps=50_000") == (2400, 8 * 26_624, 26_624, 500, 1000, 5000)
+    assert numbers() == (24_000, 3328 * 1024, 26 * 1024, 500, 1000, 50_000)
+    assert numbers("stage.0.length=8192")[1:3] == (128 * 3 * 8192, 3 * 8192)
+
+
+def test_one_key_of_the_batch_brings_the_other(recipe_file: Path) -> None:
+    batch = load(recipe_file, ["stage.0.batch_tokens=32_768"]).stage[0]
+    assert (batch.batch_tokens, batch.micro_batch_tokens) == (32_768, 16_384)
+    micro_batch = load(recipe_file, ["stage.0.micro_batch_tokens=8_192"]).stage[0]
+    assert (micro_batch.batch_tokens, micro_batch.micro_batch_tokens) == (256 * 8192, 8192)
+    assert load(recipe_file, ["stage.0.save_every=7"]).stage[0].keep_every == 0
+
+
+@pytest.mark.parametrize(
+    ("hidden", "heads", "intermediate"), [(768, 12, 1152), (256, 4, 384), (30, 1, 45), (1000, 10, 1500)]
+)
+def test_the_width_brings_heads_and_intermediate(recipe_file: Path, hidden: int, heads: int, intermediate: int) -> None:
+    model = load(recipe_file, [f"model.hidden={hidden}"]).model
+    assert (model.heads, model.intermediate) == (heads, intermediate)
+
+
+def test_a_resolved_recipe_keeps_its_own_numbers(recipe_file: Path) -> None:
+    """A run begun when the defaults were others resumes with the numbers in its folder."""
+    old = {"steps": 100_000, "warmup_steps": 24_000, "save_every": 1000, "keep_every": 0, "validate_every": 500}
+    old |= {"batch_tokens": 3_407_872, "micro_batch_tokens": 26_624, "validation_tokens": 1_048_576}
+    changes = [f"stage.0.{key}={value}" for key, value in old.items()]
+    stage = load(recipe_file, changes).stage[0]
+    assert {key: getattr(stage, key) for key in old} == old
+    resolved = recipe_file.with_name("resolved.toml")
+    resolved.write_text(to_toml(load(recipe_file, changes)), encoding="utf-8")
+    assert load(resolved) == load(recipe_file, changes)
+
+
+def test_every_text_that_a_recipe_holds_can_be_read_back(recipe_file: Path) -> None:
+    recipe = load(recipe_file, ['corpus.train.0.path="a\\u007fb\\u0001\\\\u007f.jsonl"'])
+    assert recipe.corpus.train[0].path == "a\x7fb\x01\\u007f.jsonl"
+    resolved = recipe_file.with_name("resolved.toml")
+    resolved.write_text(to_toml(recipe), encoding="utf-8")
+    assert load(resolved) == recipe

@@ -39,8 +39,9 @@ def select_recipe(
         table["tokenizer"] = {"adapt": tokenizer}
     if layers:
         table["model"]["layers"] = layers
-    if hidden:  # ModernBERT's proportions
-        table["model"] |= {"hidden": hidden, "heads": max(1, hidden // 64), "intermediate": hidden * 3 // 2}
+    if hidden:  # the recipe's defaults fill in the other widths
+        shape = {key: value for key, value in table["model"].items() if key not in ("heads", "intermediate")}
+        table["model"] = shape | {"hidden": hidden}
     names = [stage_table["name"] for stage_table in table["stage"]]
     if stage and stage not in names:
         raise UserError(f"--stage {stage}: not in the recipe; expected one of {', '.join(names)}")

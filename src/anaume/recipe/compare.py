@@ -9,7 +9,7 @@ from typing import Any
 
 import tomli_w
 
-from anaume.recipe.stage import FREE
+from anaume.recipe.size import FREE
 from anaume.recipe.tables import TABLES, Recipe
 
 # The keys marked `FREE`, such as "compile" and "stage.log_every".
@@ -23,7 +23,8 @@ FREE_KEYS = frozenset(
 
 def to_toml(recipe: Recipe) -> str:
     """The resolved recipe, every default written out, as TOML that `load` reads back to an equal recipe."""
-    return tomli_w.dumps(recipe.model_dump())
+    # tomli_w leaves U+007F as it is, which TOML forbids in a string; all keys are known, so it is in a string.
+    return tomli_w.dumps(recipe.model_dump()).replace("\x7f", r"\u007f")
 
 
 def fingerprint(recipe: Recipe) -> str:

@@ -1,5 +1,6 @@
 """A TOML file and `--set key=value` changes → a checked `Recipe`; every mistake becomes an error of one line."""
 
+import difflib
 import json
 import re
 import tomllib
@@ -24,7 +25,7 @@ def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot read the recipe ({error.strerror}); expected a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # not TOML, not UTF-8, or an integer of thousands of digits
         raise UserError(f"{path}: not TOML ({error}); expected a recipe in UTF-8") from error
     for change in changes:
         _apply_change(table, change)
@@ -87,7 +88,7 @@ def _toml_value(text: str) -> Any:
     """The TOML value that `text` holds, or `text` itself where it is none, so that paths need no quotes."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         return text
 
 
@@ -99,7 +100,10 @@ def _first_problem(error: pydantic.ValidationError) -> str:
     match problem["type"]:
         case "extra_forbidden":
             table = ".".join(part for part in location[:-1] if isinstance(part, str))
-            return f"{key}: unknown key; expected {', '.join(TABLES[table].model_fields)}"
+            keys = list(TABLES[table].model_fields)
+            near = difflib.get_close_matches(str(location[-1]), keys, n=1)
+            meant = f", did you mean {near[0]!r}?" if near else ""
+            return f"{key}: unknown key{meant}; expected {', '.join(keys)}"
         case "missing":
             return f"{key}: missing; expected a value"
         case "value_error":
@@ -110,5 +114,8 @@ def _first_problem(error: pydantic.ValidationError) -> str:
     # Pydantic writes "Input should be a valid integer" or "List should have at least 1 item after validation, not 0".
     expected = re.sub(r"^.* should (be|have|match) ", "", message).partition(" after validation")[0]
     expected = re.sub(r"^(greater|less) ", r"a number \1 ", expected).replace("pattern ", "text of the pattern ")
+    number = problem["input"]
+    if isinstance(number, int) and abs(number) >= 10**30:  # the interpreter refuses to print thousands of digits
+        return f"{key}: an integer of {number.bit_length()} bits: not a valid value; expected {expected}"
     value = json.dumps(problem["input"], ensure_ascii=False, default=str)
     return f"{key} = {value}: not a valid value; expected {expected}"

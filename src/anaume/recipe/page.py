@@ -10,15 +10,17 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from anaume.recipe.compare import FREE_KEYS
+from anaume.recipe.defaults import SENTENCES
 from anaume.recipe.tables import TABLES, table_of
 
 INTRO = """\
 # The recipe
 
 One TOML file is one run of `anaume pretrain`. A key that the file leaves out has its default, which is the paper's
-(arXiv 2504.15544) where the paper gives one; an unknown key is an error. `--set key=value` changes a key for one call,
-for example `--set stage.stage1.steps=100` or `--set corpus.train.0.path='data/*.jsonl.gz'`. The run directory keeps the
-resolved recipe, with every default written out.
+(arXiv 2504.15544) where the paper gives one, scaled to the `steps` of a stage; an unknown key is an error.
+`--set key=value` changes a key for one call, for example `--set stage.stage1.steps=100` or
+`--set corpus.train.0.path='data/*.jsonl.gz'`. The run directory keeps the resolved recipe, with every default written
+out.
 
     name = "mine"
     [[corpus.train]]
@@ -31,7 +33,6 @@ resolved recipe, with every default written out.
     name = "stage1"
     length = 1024
     steps = 10_000
-    warmup_steps = 500
 
 A resumed run may change the keys marked \\*, because training computes the same numbers with any value of them
 (`compile`: but for rounding). It may also change everything in the stages that it has not begun.
@@ -53,7 +54,7 @@ def render() -> str:
 def _section(table: type[BaseModel], names: list[str]) -> str:
     """A heading, the purpose of the table, and a row for each key whose value is no table itself."""
     rows = [
-        f"| {_key(names[0], key)} | {_type(field)} | {_default(field)} | {field.description} |"
+        f"| {_key(names[0], key)} | {_type(field)} | {_default(key, field)} | {field.description} |"
         for key, field in table.model_fields.items()
         if not table_of(field)
     ]
@@ -93,7 +94,9 @@ def _type_name(kind: Any) -> str:
     return TYPES[kind]
 
 
-def _default(field: FieldInfo) -> str:
+def _default(key: str, field: FieldInfo) -> str:
+    if key in SENTENCES:
+        return SENTENCES[key]
     return "required" if field.is_required() else f"`{json.dumps(field.default)}`"
 
 

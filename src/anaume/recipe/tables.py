@@ -6,12 +6,17 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_va
 from pydantic.fields import FieldInfo
 
 from anaume.corpus.source import Source, TomlTable
-from anaume.recipe.stage import FREE, Stage
+from anaume.recipe import defaults
+from anaume.recipe.size import FREE, MOST_LENGTH
+from anaume.recipe.stage import Stage
 
 Precision = Literal["auto", "bfloat16", "float32"]
 
 # The smallest vocabulary that can be trained: 256 entries are the bytes.
 MIN_VOCABULARY = 512
+# Weights of the largest network that a recipe may describe, without the vocabulary, and the longest name in bytes: file
+# systems take 255, and a name gets endings.
+MOST_WEIGHTS, MOST_NAME_BYTES = 10**11, 200
 
 
 class Corpus(TomlTable):
@@ -57,18 +62,26 @@ class TokenizerTable(TomlTable):
 class Model(TomlTable):
     """The shape of the ModernBERT network."""
 
-    layers: int = Field(22, ge=1, description="Number of layers.")
-    hidden: int = Field(768, ge=2, description="Width of the hidden states.")
-    heads: int = Field(12, ge=1, description="Attention heads of a layer. `hidden` / `heads` is a whole, even number.")
-    intermediate: int = Field(1152, ge=1, description="Width of the feed-forward layers.")
-    positions: int = Field(8192, ge=8, description="Longest input in tokens, an upper bound on the `length` of stages.")
+    layers: int = Field(22, ge=1, le=1000, description="Number of layers.")
+    hidden: int = Field(defaults.HIDDEN, ge=2, le=65_536, description="Width of the hidden states.")
+    heads: int = Field(
+        12, ge=1, le=65_536, description="Attention heads of a layer. `hidden` / `heads` is a whole, even number."
+    )
+    intermediate: int = Field(1152, ge=1, le=1 << 20, description="Width of the feed-forward layers.")
+    positions: int = Field(
+        8192, ge=8, le=MOST_LENGTH, description="Longest input in tokens, an upper bound on the `length` of stages."
+    )
     global_every: int = Field(
         3,
         ge=1,
+        le=1000,
         description="Every n-th layer, beginning with the first, attends to the whole text; the others locally.",
     )
     window: int = Field(
-        128, ge=2, description="Width of local attention in tokens, half of it on each side. An even number."
+        128,
+        ge=2,
+        le=2 * MOST_LENGTH,
+        description="Width of local attention in tokens, half of it on each side. An even number.",
     )
     init: str = Field(
         "",
@@ -76,6 +89,26 @@ class Model(TomlTable):
         "table are then those of the checkpoint, and may be left out; so may `[tokenizer]`. A stage longer than the "
         "checkpoint's input extends it. Empty: random weights.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, table: Any) -> Any:
+        return defaults.fill_model(table) if isinstance(table, dict) else table
+
+    @property
+    def matrix_weights(self) -> int:
+        """Number of weights in the matrices of the layers."""
+        return self.layers * (4 * self.hidden**2 + 3 * self.hidden * self.intermediate)
+
+    @model_validator(mode="after")
+    def _size_is_possible(self) -> Self:
+        if self.matrix_weights > MOST_WEIGHTS:
+            raise ValueError(
+                f"layers = {self.layers}, hidden = {self.hidden}, intermediate = {self.intermediate}:"
+                f" {self.matrix_weights:.2g} weights, {16 * self.matrix_weights / 1e9:,.0f} GB in training (weights,"
+                f" gradients, two moments); expected at most {MOST_WEIGHTS:.2g} weights"
+            )
+        return self
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
@@ -96,7 +129,7 @@ class Recipe(TomlTable):
 
     name: str = Field(min_length=1, description="Name of the run in reports and trackers.")
     seed: int = Field(
-        42, ge=0, description="Seed of the initial weights, of the order of the documents and of the masks."
+        42, ge=0, lt=1 << 32, description="Seed of the initial weights, of the order of the documents and of the masks."
     )
     compile: bool = Field(
         True,
@@ -128,6 +161,14 @@ class Recipe(TomlTable):
         if isinstance(model, dict) and model.get("init") and "tokenizer" not in table:
             return table | {"tokenizer": {"load": model["init"]}}
         return table
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_line(cls, name: str) -> str:
+        if not name.isprintable():
+            raise ValueError(f"{name!r}: not printable; expected a line of text")
+        if (size := len(name.encode(errors="surrogatepass"))) > MOST_NAME_BYTES:
+            raise ValueError(f"{size} bytes in UTF-8: too long; expected at most {MOST_NAME_BYTES}")
+        return name
 
     @field_validator("stage")
     @classmethod
