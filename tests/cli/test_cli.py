@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import typer
 
-from anaume import cli
+from anaume import __version__, cli
 
 from ..conftest import Finished
 
@@ -33,6 +33,12 @@ def _commands() -> Iterator[tuple[str, Any]]:
 
 
 COMMANDS = dict(_commands())
+
+
+def test_the_version_and_the_shells_completion(command_line: Command) -> None:
+    finished = command_line("--version")
+    assert (finished.status, finished.out.split()) == (0, ["anaume", __version__])
+    assert "--install-completion" in command_line("--help").out
 
 
 @pytest.mark.parametrize("verb", COMMANDS)

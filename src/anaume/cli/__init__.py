@@ -6,21 +6,38 @@ Everything that a verb needs is imported inside its function, so that `--help` a
 import os
 import platform
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from anaume import __version__
 from anaume.cli import costs, data, evaluate, results, training
 from anaume.errors import Incomplete, UserError, line_of, redact
 
 app = typer.Typer(
     name="anaume",
     help="Pretrain, extend and evaluate ModernBERT encoders, Japanese first.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"anaume {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version and exit")
+    ] = False,
+) -> None:
+    """Options that come before the verb."""
+
+
 tokenizers = typer.Typer(help="Train a tokenizer, or adapt a decoder's for an encoder.", no_args_is_help=True)
 tokenizers.command("train")(data.tokenizer_train)
 tokenizers.command("adapt")(data.tokenizer_adapt)
