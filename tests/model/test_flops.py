@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
-import torch
 
-from anaume.model import flops as module
-from anaume.model.flops import flops, training_flops, warn_if_bfloat16_is_slower
+from anaume.model.flops import flops, training_flops
 from anaume.recipe import Model
 
 MODEL = Model(layers=4, hidden=8, heads=2, intermediate=12, window=4)
@@ -34,16 +32,3 @@ def test_causal_attention_by_counting_pairs() -> None:
 
 def test_packing_many_documents_costs_less_than_one_of_the_same_size() -> None:
     assert training_flops(MODEL, 100, np.full(10, 100), 30) < training_flops(MODEL, 100, np.array([1000]), 30)
-
-
-def test_slow_bfloat16_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(module, "peak_flops", lambda _, dtype: {torch.float32: 200e9}[dtype])
-    cpu = torch.device("cpu")
-    warn_if_bfloat16_is_slower(cpu, torch.float32, 100e9)
-    warn_if_bfloat16_is_slower(cpu, torch.bfloat16, 300e9)
-    warn_if_bfloat16_is_slower(torch.device("cuda"), torch.bfloat16, 100e9)
-    assert not capsys.readouterr().err
-    warn_if_bfloat16_is_slower(cpu, torch.bfloat16, 100e9)
-    warning = capsys.readouterr().err
-    assert warning.count("\n") == 1
-    assert "100 GFLOP/s in bfloat16 and 200 in float32; remove the setting" in warning

@@ -96,6 +96,16 @@ def test_products_follow_the_precision() -> None:
     ]
 
 
+@pytest.mark.parametrize(("flags", "chosen"), [({"amx_bf16": True}, "bfloat16"), ({"avx512_bf16": False}, "float32")])
+def test_a_new_run_takes_bfloat16_where_the_processor_has_it(
+    monkeypatch: pytest.MonkeyPatch, flags: dict[str, bool], chosen: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags)
+    assert mlm.training_precision(mlm.CPU, "auto") == chosen
+    assert mlm.training_precision(torch.device("cuda"), "auto") == "bfloat16"
+    assert mlm.training_precision(mlm.CPU, "float32") == "float32"
+
+
 def test_an_untrained_network_has_the_loss_of_guessing(trained: Tokenizer) -> None:
     network = mlm.build(SMALL, trained, 0)
     logits = network.decoder(network.head(torch.randn(200, 32)))[:, : trained.vocab_size]

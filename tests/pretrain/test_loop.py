@@ -94,6 +94,22 @@ def test_killed_and_resumed_equals_straight(straight: Run, tiny: Recipe, tmp_pat
 
 
 @pytest.mark.slow
+def test_a_resumed_run_keeps_the_precision_that_it_began_with(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch, killed_after(2):
+        patch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+        pretrain(tiny, tmp_path / "run")
+    manifest = json.loads(Run(tmp_path / "run").manifest_file.read_text(encoding="utf-8"))
+    assert manifest["precision"] == "bfloat16"
+    capsys.readouterr()
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    with killed_after(2):
+        pretrain(tiny, tmp_path / "run")
+    assert 'precision = "bfloat16": this CPU has no instructions for it' in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_bfloat16_products_learn_as_float32_and_resume_exactly(straight: Run, tiny: Recipe, tmp_path: Path) -> None:
     bfloat16 = tiny.model_copy(update={"precision": "bfloat16"})
     whole = pretrain(bfloat16, tmp_path / "whole")

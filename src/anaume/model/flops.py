@@ -4,7 +4,6 @@ A multiply-add counts as two operations, and a backward pass as two forward pass
 The attention of a packed row is the sum over its documents and not the square of the row.
 """
 
-import sys
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -132,18 +131,3 @@ def peak_flops(device: "torch.device", dtype: "torch.dtype") -> float:
         if 2 * 2048**3 / peak > SLOW_PRODUCT:
             break
     return peak
-
-
-def warn_if_bfloat16_is_slower(device: "torch.device", dtype: "torch.dtype", peak: float) -> None:
-    """Warn on standard error if a CPU multiplies in bfloat16, at `peak` FLOP/s, more slowly than in float32."""
-    import torch
-
-    if device.type != "cpu" or dtype != torch.bfloat16:
-        return
-    float32_peak = peak_flops(device, torch.float32)
-    if peak < float32_peak:
-        print(
-            f'anaume: precision = "bfloat16": this CPU reaches {peak / 1e9:.0f} GFLOP/s in bfloat16 and'
-            f" {float32_peak / 1e9:.0f} in float32; remove the setting",
-            file=sys.stderr,
-        )

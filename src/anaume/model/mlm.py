@@ -178,6 +178,21 @@ def product_dtype(device: torch.device, precision: Precision = "auto") -> torch.
     return torch.bfloat16 if in_bfloat16 else torch.float32
 
 
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has bfloat16 instructions; without them a large product takes hundreds of times as long."""
+    if device.type != "cpu":
+        return True
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
+
+
+def training_precision(device: torch.device, precision: Precision) -> Precision:
+    """The precision in which a new run trains: "auto" is bfloat16 where the device has instructions for it."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if multiplies_bfloat16(device) else "float32"
+
+
 def mixed_precision(device: torch.device, precision: Precision = "auto") -> torch.autocast:
     """Multiply matrices in `product_dtype` within this block; weights and the residual stream stay float32."""
     dtype = product_dtype(device, precision)

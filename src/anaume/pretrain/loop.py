@@ -4,6 +4,7 @@ A recipe and a run directory, new or interrupted → checkpoints and metrics. Th
 and the step alone, so a run that was killed and resumed equals a run that was not.
 """
 
+import json
 import math
 import sys
 import time
@@ -25,7 +26,7 @@ from anaume.batches.workers import prefetch
 from anaume.errors import UserError
 from anaume.files import FULL
 from anaume.model import mlm
-from anaume.model.flops import peak_flops, warn_if_bfloat16_is_slower
+from anaume.model.flops import peak_flops
 from anaume.model.init import with_shape_of_init
 from anaume.model.memory import parameters
 from anaume.pretrain import checkpoint, metrics
@@ -41,7 +42,7 @@ from anaume.pretrain.token_check import TokenCheck
 from anaume.pretrain.trackers import Trackers
 from anaume.pretrain.validation import HeldOut, held_out_batches, validate_all
 from anaume.progress import TrainingProgress
-from anaume.recipe import Recipe, Stage
+from anaume.recipe import Precision, Recipe, Stage
 from anaume.run import CheckpointName, Run, describe_environment, open_run, record_start, training_lock
 from anaume.tokenizer.load import Tokenizer
 
@@ -59,6 +60,7 @@ class TrainingRun:
     network: ModernBertForMaskedLM
     ranks: Ranks
     loaders: int  # processes that make batches
+    precision: Precision
     peak: float  # FLOP/s of all ranks' devices
     saver: Saver
     trackers: Trackers
@@ -132,20 +134,32 @@ def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks
     else:
         peers.wait_for_main(run.manifest_file)
         data = prepare(recipe, run, workers)
-    dtype = mlm.product_dtype(ranks.device, recipe.precision)
-    peak = peak_flops(ranks.device, dtype) * ranks.count
-    if ranks.is_main:
-        warn_if_bfloat16_is_slower(ranks.device, dtype, peak / ranks.count)
+    precision = _precision(recipe, run, ranks)
+    peak = peak_flops(ranks.device, mlm.product_dtype(ranks.device, precision)) * ranks.count
     with StopRequest() as stop:  # until here a signal ends the process: there is nothing to save
         last = ranks.broadcast(last)
         network = network or _network(recipe, run, data.tokenizer, ranks, last)
         check = TokenCheck(run, data).raise_problem if ranks.is_main else lambda _: None
         with Saver(run, recipe, check) as saver, Trackers(recipe, run, ranks, last) as trackers:
-            training = TrainingRun(recipe, run, data, network, ranks, loaders, peak, saver, trackers, stop)
+            training = TrainingRun(recipe, run, data, network, ranks, loaders, precision, peak, saver, trackers, stop)
             if ranks.is_main and last:
                 print(f"anaume: continues after step {last.step} of {last.stage}", file=sys.stderr)
             _train(training, last)
     return stop.signal
+
+
+def _precision(recipe: Recipe, run: Run, ranks: Ranks) -> Precision:
+    """The precision that the run began with. Runs of older versions recorded none: float32 on a CPU."""
+    manifest = json.loads(run.manifest_file.read_text(encoding="utf-8"))
+    in_bfloat16 = mlm.product_dtype(ranks.device, recipe.precision) == torch.bfloat16
+    precision: Precision = manifest.get("precision", "bfloat16" if in_bfloat16 else "float32")
+    if ranks.is_main and precision == "bfloat16" and not mlm.multiplies_bfloat16(ranks.device):
+        print(
+            'anaume: precision = "bfloat16": this CPU has no instructions for it and is many times as slow as in'
+            ' float32; expected "auto"',
+            file=sys.stderr,
+        )
+    return precision
 
 
 def _network(recipe: Recipe, run: Run, tokenizer: Tokenizer, ranks: Ranks, last: State | None) -> ModernBertForMaskedLM:
@@ -187,7 +201,7 @@ def _train_stage(training: TrainingRun, stage: Stage, state: State) -> State:
     mlm.set_rope_theta(network, stage.rope_theta, stage.local_rope_theta)
     mlm.set_gradient_checkpointing(network, stage.gradient_checkpointing)
     steppers = _optimizers(training, stage, state)
-    objective = make_objective(network, ranks, training.recipe.compile, training.recipe.precision)
+    objective = make_objective(network, ranks, training.recipe.compile, training.precision)
     step_batches = stage.batch_tokens // stage.micro_batch_tokens // ranks.count
     held_out = held_out_batches(data, training.recipe, stage)
     with ExitStack() as stack:
@@ -312,7 +326,7 @@ def _validate(training: TrainingRun, stage: Stage, state: State, held_out: HeldO
     """Score the validation batches, log the record and show it."""
     start = time.perf_counter()
     with progress.validation(held_out.tokens) as advance:
-        results = validate_all(training.network, held_out, stage, training.ranks, training.recipe.precision, advance)
+        results = validate_all(training.network, held_out, stage, training.ranks, training.precision, advance)
     check_validation(training.run, state, results)
     record = metrics.validation_record(stage, state, results, time.perf_counter() - start)
     training.log(record)
@@ -321,6 +335,7 @@ def _validate(training: TrainingRun, stage: Stage, state: State, held_out: HeldO
 
 def _manifest(recipe: Recipe, data: RunData, ranks: Ranks) -> dict[str, object]:
     return {
+        "precision": mlm.training_precision(ranks.device, recipe.precision),
         "parameters": parameters(recipe.model, data.tokenizer.vocab_size).total,
         "environment": describe_environment(str(ranks.device), torch.get_num_threads()) | {"processes": ranks.count},
         "data": data.facts,

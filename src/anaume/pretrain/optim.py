@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 
+from anaume.model.mlm import multiplies_bfloat16
 from anaume.recipe import Stage
 
 
@@ -32,14 +33,6 @@ def optimizers(network: nn.Module, stage: Stage) -> list[Optimizer]:
         ),
         _adamw(rest, stage),
     ]
-
-
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the device has bfloat16 instructions; without them a large product takes hundreds of times as long."""
-    if device.type != "cpu":
-        return True
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
 
 
 class Float32Muon(Muon):

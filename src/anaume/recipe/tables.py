@@ -139,9 +139,10 @@ class Recipe(TomlTable):
     )
     precision: Precision = Field(
         "auto",
-        description='Number format of matrix products. "auto" is bfloat16 on a GPU and float32 on a CPU. "bfloat16" is '
-        'faster on a CPU with AVX-512 BF16 or AMX. "float32" is for comparisons and is never compiled. Weights, '
-        "gradients of weights and the residual stream are always float32.",
+        description='Number format of matrix products. "auto" is bfloat16 on a GPU and on a CPU with AVX-512 BF16 or '
+        "AMX, and float32 on other CPUs; the manifest of the run says which, and a resumed run keeps it. "
+        '"float32" is for comparisons and is never compiled. Weights, gradients of weights and the residual stream are '
+        "always float32.",
     )
     trackers: list[Literal["tensorboard", "wandb", "trackio"]] = Field(
         [],
