@@ -2,14 +2,17 @@
 
 import json
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from anaume import cli
+from anaume.bench import compare
 from anaume.bench.compare import bench, measure_in_child
-from anaume.bench.rounds import SIDES, BenchJob
+from anaume.bench.rounds import SIDES, BenchJob, Round, Step
 from anaume.errors import UserError
 from anaume.recipe import Recipe
 
@@ -28,6 +31,27 @@ def test_both_sides_run_in_processes(selected: Recipe, tmp_path: Path, capfd: py
     printed = capfd.readouterr()
     assert "MFU" in printed.out
     assert "round 1 of 1: anaume: " in printed.err
+
+
+@pytest.mark.parametrize(("process_seconds", "expected"), [(33.0, 3), (100.0, 1)])
+def test_the_budget_of_a_side_holds_for_all_rounds_together(
+    process_seconds: float, expected: int, selected: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three rounds of 5 s have time for three processes of 3 s beside their start, and for one of 70 s."""
+    seconds = 0.0
+    measured = []
+
+    def measure(job: BenchJob) -> Round:
+        nonlocal seconds
+        seconds += process_seconds
+        measured.append(job.side)
+        return Round(job.side, "float32", [Step(1.0, 10, 10, 1.0, 1.0)], (1.0, 1.0), 1, "cpu", 1)
+
+    monkeypatch.setattr(compare, "measure_in_child", measure)
+    monkeypatch.setattr(compare, "prepare", lambda *_: SimpleNamespace(tokenizer=SimpleNamespace(vocab_size=512)))
+    monkeypatch.setattr(time, "perf_counter", lambda: seconds)
+    bench(selected, rows=3, seconds=5.0, rounds=3, out=None)
+    assert measured == list(SIDES) * expected
 
 
 @pytest.mark.slow

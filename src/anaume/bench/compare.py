@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from anaume.files.outputs import require_new_file
 from anaume.pretrain.prepare import prepare
 from anaume.recipe import Recipe
 from anaume.run import Run
+
+# Seconds that a process takes for its start and the products of matrices, which no budget counts.
+OVERHEAD = 30.0
 
 
 def bench(recipe: Recipe, rows: int, seconds: float, rounds: int, out: Path | None) -> dict[str, Any]:
@@ -41,17 +45,24 @@ def bench(recipe: Recipe, rows: int, seconds: float, rounds: int, out: Path | No
     rows = rows or max(1, stage.micro_batch_tokens // stage.length)
     console = Console(stderr=True)
     measured: list[Round] = []
+    slowest = 0.0  # seconds of the slowest process
     with tempfile.TemporaryDirectory(prefix="anaume-bench-") as folder:
         run = Run(Path(folder) / "run")
         tokenizer = prepare(recipe, run).tokenizer
         for number in range(rounds):
+            # A step may take longer than a round should: the budget is that of all rounds together.
+            if number and (number + 1) * slowest > rounds * seconds:
+                console.print(f"{number} of {rounds} rounds: a step is too long for more in {rounds} × {seconds:g} s")
+                break
             for side, name in SIDES.items():
                 job = BenchJob(
                     side, recipe.model_dump(), str(run.folder), rows, seconds, number, str(Path(folder) / "out")
                 )
                 progress = f"round {number + 1} of {rounds}: {name}"
+                start = time.perf_counter()
                 with console.status(f"{progress} …"):
                     measured.append(measure_in_child(job))
+                slowest = max(slowest, time.perf_counter() - start - OVERHEAD)
                 console.print(f"{progress}: {measured[-1].tokens_per_second:,.0f} tokens/s", highlight=False)
     result = summarize(recipe, tokenizer.vocab_size, rows, measured)
     if out:

@@ -38,8 +38,9 @@ from anaume.run import Run
 from anaume.tokenizer.load import load_tokenizer
 from anaume.tokens.build import open_stores
 
-# Least number of timed steps. One step before them is not timed, because it creates the optimizer's moments.
-FEWEST = 2
+# Least number of timed steps. One step before them is not timed, because it creates the optimizer's moments. If that
+# step takes longer than SLOW_STEP seconds, a single timed step is enough, and each is told.
+FEWEST, SLOW_STEP = 2, 5.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def padded_rows(plan: BatchPlan, rows: int, epoch: int) -> Iterator[list[list[in
     def documents() -> Iterator[list[int]]:
         at = 0
         while True:
-            source, document = plan.order.at(epoch + at // plan.order.epoch_size, at % plan.order.epoch_size, at + rows)
+            first = at % plan.order.epoch_size
+            source, document = plan.order.at(epoch + at // plan.order.epoch_size, first, first + rows)
             for number, index in zip(source, document, strict=True):
                 ids = plan.stores[number].document(int(index))
                 if len(ids) >= max(1, plan.min_document_tokens):
@@ -141,18 +143,20 @@ TRAINERS = {"padded": padded_trainer, "anaume": own_trainer}
 
 def measure(job: BenchJob) -> Round:
     """Train one side for at least the job's seconds and `FEWEST` steps."""
-    recipe = parse(job.recipe, "anaume bench")
+    recipe, ranks = parse(job.recipe, "anaume bench"), this_rank()
+    recipe = recipe.model_copy(update={"precision": mlm.training_precision(ranks.device, recipe.precision)})
     run = Run(Path(job.run))
     tokenizer = load_tokenizer(run.tokenizer)
     data = RunData(tokenizer, {"train": open_stores(run.tokens("train"), tokenizer)}, {})
-    ranks = this_rank()
     trainer = TRAINERS[job.side](recipe, data.plan(recipe, recipe.stage[0], "train"), job, ranks)
     dtype = mlm.product_dtype(ranks.device, recipe.precision if job.side == "anaume" else "auto")
     before = peak_flops(ranks.device, dtype)
-    trainer.step(0)
+    slow = trainer.step(0).seconds > SLOW_STEP
     steps: list[Step] = []
-    while len(steps) < FEWEST or sum(step.seconds for step in steps) < job.seconds:
+    while len(steps) < (1 if slow else FEWEST) or sum(step.seconds for step in steps) < job.seconds:
         steps.append(trainer.step(1 + len(steps)))
+        if slow:
+            print(f"step {len(steps)}: {steps[-1].seconds:.1f} s", file=sys.stderr)
     peaks = before, peak_flops(ranks.device, dtype)
     products = str(dtype).removeprefix("torch.")
     memory, device, threads = peak_memory(ranks.device), str(ranks.device), torch.get_num_threads()
