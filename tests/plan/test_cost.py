@@ -18,6 +18,7 @@ from anaume import cli, recipe
 from anaume.model import mlm
 from anaume.model.flops import DEVICES, flops
 from anaume.model.memory import memory, parameters
+from anaume.plan import machine
 from anaume.plan.cost import plan, vocabulary_size
 from anaume.plan.pieces import piece_lengths
 from anaume.plan.result import EVERYWHERE, PACKED, SCORED, Plan
@@ -257,3 +258,42 @@ def test_planning_needs_no_torch() -> None:
     )
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert child.stdout.strip().endswith("[]")
+
+
+def test_the_plan_of_this_cpu_needs_no_gpus(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The device is measured in the precision of training; the time follows from it and from the default share."""
+    asked: list[torch.dtype] = []
+
+    def measured(_: torch.device, dtype: torch.dtype) -> float:
+        asked.append(dtype)
+        return 2e12
+
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    monkeypatch.setattr(machine, "peak_flops", measured)
+    assert _run(monkeypatch, ROOT / "recipes" / "laptop.toml", "--device", "cpu", "--json") == 0
+    table = json.loads(capsys.readouterr().out)
+    assert (table["device"], table["gpus"], table["peak"], asked) == ("cpu", 1, 2e12, [torch.bfloat16])
+    way = table["stages"][0]["ways"][2]
+    assert way["seconds"] == pytest.approx(way["slots"] * way["flops"]["total"] / (0.5 * 2e12))
+    assert 0.5 < table["device_memory"] < 1e5
+    assert _run(monkeypatch, ROOT / "recipes" / "laptop.toml", "--device", "cpu") == 0
+    printed = capsys.readouterr().out
+    assert "laptop on this CPU (2,000 GFLOP/s measured in matrix products" in printed
+    assert "CPU-hours" in printed
+    assert "GPU" not in printed.partition("memory of each")[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "--gpus: missing; expected the number of GPUs"),
+        (("--device", "cpu", "--gpus", 2), "given with --device cpu"),
+    ],
+)
+def test_a_gpu_is_counted_and_a_cpu_is_not(
+    options: tuple[object, ...], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(monkeypatch, BASE, *options) == 2
+    assert message in capsys.readouterr().err

@@ -11,11 +11,19 @@ from anaume.errors import UserError
 
 def plan(
     recipe: RecipeFile,
-    gpus: Annotated[int, typer.Option(min=1, help="GPUs in all")],
-    device: Annotated[str, typer.Option(help="kind of GPU, such as h100, a100, l40s, rtx4090")] = "h100",
+    gpus: Annotated[
+        int | None, typer.Option(min=1, show_default=False, help="GPUs in all; not needed for the device cpu")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="kind of GPU, such as h100, a100, l40s, rtx4090; cpu measures this machine")
+    ] = "h100",
     mfu: Annotated[
-        str, typer.Option(help="reached fraction of the dense bf16 peak; one number, or one for each stage")
-    ] = "0.3",
+        str,
+        typer.Option(
+            show_default=False,
+            help="reached fraction of the peak, by default 0.3 on a GPU and 0.5 on a CPU; one, or one for each stage",
+        ),
+    ] = "",
     document_tokens: Annotated[float | None, typer.Option(min=1, help="mean tokens of a document (1,000)")] = None,
     padding: Annotated[
         str,
@@ -37,6 +45,11 @@ def plan(
     from anaume.plan.table import show
     from anaume.recipe import load
 
+    on_cpu = device.lower() == "cpu"
+    if gpus is None and not on_cpu:
+        raise UserError(f"--gpus: missing; expected the number of GPUs of the kind {device}, or --device cpu")
+    if on_cpu and gpus is not None:
+        raise UserError(f"--gpus {gpus}: given with --device cpu, which has none; expected one of the two")
     if document_tokens and padding:
         raise UserError(f"--padding {padding}: given with --document-tokens; expected one of the two")
     loaded_recipe = load(recipe, changes or ())
@@ -48,8 +61,8 @@ def plan(
         loaded_recipe,
         vocab_size or cost.vocabulary_size(loaded_recipe.tokenizer),
         device,
-        gpus,
-        _numbers("--mfu", mfu),
+        gpus or 1,
+        _numbers("--mfu", mfu or ("0.5" if on_cpu else "0.3")),
         document_tokens or cost.DOCUMENT_TOKENS,
         _numbers("--padding", padding),
     )

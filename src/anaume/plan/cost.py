@@ -15,6 +15,7 @@ from pathlib import Path
 from anaume.errors import UserError
 from anaume.model.flops import DEVICES, Device, Flops, flops
 from anaume.model.memory import memory, parameters, scored_slots
+from anaume.plan.machine import this_cpu
 from anaume.plan.pieces import PieceLengths, full_rows, mean_length_for_padding, padded_rows, piece_lengths
 from anaume.plan.result import EVERYWHERE, PACKED, SCORED, Disk, Plan, StagePlan, Way
 from anaume.recipe import Model, Recipe, Stage, TokenizerTable
@@ -36,7 +37,9 @@ def plan(
     document_tokens: float = DOCUMENT_TOKENS,
     padding: Sequence[float] = (),
 ) -> Plan:
-    """Cost of a recipe on `gpus` GPUs of the kind `device`. `mfu` and `padding` hold one number, or one per stage.
+    """Cost of a recipe on `gpus` GPUs of the kind `device`, or on this machine's processor ("cpu").
+
+    `mfu` and `padding` hold one number, or one per stage.
 
     `mfu` is the share of the peak at which the arithmetic of a way runs, its padding and unneeded logits included.
     `padding` is the share of a padded row that holds no text; it replaces `document_tokens`.
@@ -44,9 +47,9 @@ def plan(
     Raises:
         UserError: an unknown device; a batch that can't be divided among the GPUs; a number out of its range.
     """
-    kind = DEVICES.get(device.lower())
+    kind = this_cpu(recipe.precision) if device.lower() == "cpu" else DEVICES.get(device.lower())
     if not kind:
-        raise UserError(f"--device {device}: unknown; expected one of {', '.join(DEVICES)}")
+        raise UserError(f"--device {device}: unknown; expected one of {', '.join(DEVICES)}, cpu")
     shares = _one_per_stage(recipe, "--mfu", mfu)
     if not all(0 < share <= 1 for share in shares):
         raise UserError(f"--mfu {', '.join(map(str, mfu))}: not a share of the peak; expected above 0, at most 1")

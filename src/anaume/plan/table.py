@@ -14,8 +14,7 @@ def show(plan: Plan) -> None:
     console = Console(width=min(WIDTH, Console().width), highlight=False)
     parameters = plan.parameters
     console.print(
-        f"{plan.recipe} on {plan.gpus} × {plan.device}"
-        f" ({plan.peak / 1e12:,.0f} TFLOP/s dense bf16, {plan.device_memory:g} GiB each)\n"
+        f"{plan.recipe} on {_machine(plan)}\n"
         f"{parameters.total:,} parameters: {parameters.vocabulary:,} in the matrix of {plan.vocab_size:,} entries,\n"
         f"{parameters.matrices:,} in other matrices, {parameters.vectors:,} in vectors"
     )
@@ -37,6 +36,16 @@ def show(plan: Plan) -> None:
         console.print(line)
 
 
+def _unit(plan: Plan) -> str:
+    return "CPU" if plan.device.lower() == "cpu" else "GPU"
+
+
+def _machine(plan: Plan) -> str:
+    if _unit(plan) == "CPU":
+        return f"this CPU ({plan.peak / 1e9:,.0f} GFLOP/s measured in matrix products, {plan.device_memory:g} GiB)"
+    return f"{plan.gpus} × {plan.device} ({plan.peak / 1e12:,.0f} TFLOP/s dense bf16, {plan.device_memory:g} GiB each)"
+
+
 def _titled(title: str) -> Table:
     """A table with a bold title and an empty first heading."""
     return Table("", title=title, title_justify="left", title_style="bold")
@@ -56,9 +65,11 @@ def _costs(plan: Plan, stage: StagePlan) -> Table:
     table.add_row("  head", *(_millions(way.flops.head) for way in ways))
     if first.recomputed:
         table.add_row("  checkpointing, forward again", *(_millions(way.recomputed) for way in ways))
-    table.add_row("slots a second on each GPU", *(f"{way.slots / way.seconds / plan.gpus:,.0f}" for way in ways))
+    table.add_row(
+        f"slots a second on each {_unit(plan)}", *(f"{way.slots / way.seconds / plan.gpus:,.0f}" for way in ways)
+    )
     table.add_row(f"time at {stage.mfu:.1%} of the peak", *(_time(way.seconds) for way in ways), style="bold")
-    table.add_row("GPU-hours", *(_hours(way.gpu_hours) for way in ways))
+    table.add_row(f"{_unit(plan)}-hours", *(_hours(way.gpu_hours) for way in ways))
     table.add_row("share of the first column", *(f"{way.seconds / first.seconds:.0%}" for way in ways))
     return table
 
@@ -75,13 +86,13 @@ def _total(plan: Plan) -> Table:
         table.add_column(_heading(ways[0].name, own), justify="right")
     seconds = [sum(way.seconds for way in ways) for ways in columns]
     table.add_row("time", *map(_time, seconds), style="bold")
-    table.add_row("GPU-hours", *(_hours(sum(way.gpu_hours for way in ways)) for ways in columns))
+    table.add_row(f"{_unit(plan)}-hours", *(_hours(sum(way.gpu_hours for way in ways)) for ways in columns))
     table.add_row("share of the first column", *(f"{value / seconds[0]:.0%}" for value in seconds))
     return table
 
 
 def _memory(plan: Plan) -> Table:
-    table = _titled("memory of each GPU as the recipe has it, GiB")
+    table = _titled(f"memory of each {_unit(plan)} as the recipe has it, GiB")
     for stage in plan.stages:
         table.add_column(stage.name, justify="right")
     batches = (f"{stage.accumulation:,} × {stage.micro_batch_slots:,}" for stage in plan.stages)

@@ -1,0 +1,14 @@
+"""The processor of this machine as a device of `anaume plan`, measured in the precision in which a run would train."""
+
+import os
+
+from anaume.model.flops import Device, peak_flops
+from anaume.recipe import Precision
+
+
+def this_cpu(precision: Precision) -> Device:
+    """The fastest product of large matrices, in FLOP/s, and the memory of this machine in GiB; takes some seconds."""
+    from anaume.model.mlm import CPU, product_dtype, training_precision
+
+    peak = peak_flops(CPU, product_dtype(CPU, training_precision(CPU, precision)))
+    return Device("CPU", peak, round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30), 1))
