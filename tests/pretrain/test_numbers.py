@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from anaume.errors import UserError
+from anaume.pretrain import loop
 from anaume.pretrain.loop import pretrain
 from anaume.recipe import Recipe
 from anaume.run import CheckpointName, Run
@@ -43,16 +44,23 @@ def test_a_step_with_nothing_to_predict_weighs_nothing(tiny: Recipe, tmp_path: P
     assert [(row["loss"], row["targets"]) for row in lines(run, "validation")] == [(None, 0)] * 3
 
 
-def test_weights_that_overflow_in_the_update_are_not_saved(tiny: Recipe, tmp_path: Path) -> None:
+@pytest.fixture
+def overflowing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loss and gradient of the first step are finite; its update is not."""
-    recipe = one_stage(tiny, learning_rate=1e38, warmup_steps=0, save_every=1, validate_every=6)
+    monkeypatch.setattr(loop, "learning_rate", lambda *_: 1e38)
+
+
+@pytest.mark.usefixtures("overflowing")
+def test_weights_that_overflow_in_the_update_are_not_saved(tiny: Recipe, tmp_path: Path) -> None:
+    recipe = one_stage(tiny, save_every=1, validate_every=6)
     with pytest.raises(UserError, match=r"not finite after step 1 of first; the checkpoint was not written|in step 2"):
         pretrain(recipe, tmp_path / "run")
     assert Run(tmp_path / "run").checkpoints() == [FIRST]
 
 
+@pytest.mark.usefixtures("overflowing")
 def test_a_validation_that_is_not_finite_stops_the_run(tiny: Recipe, tmp_path: Path) -> None:
-    recipe = one_stage(tiny, learning_rate=1e38, warmup_steps=0, validate_every=1)
+    recipe = one_stage(tiny, validate_every=1)
     with pytest.raises(UserError, match=r"validation loss (nan|inf) after step 1 of first; the step was not saved"):
         pretrain(recipe, tmp_path / "run")
 

@@ -46,10 +46,7 @@ def plan(
     from anaume.recipe import load
 
     on_cpu = device.lower() == "cpu"
-    if gpus is None and not on_cpu:
-        raise UserError(f"--gpus: missing; expected the number of GPUs of the kind {device}, or --device cpu")
-    if on_cpu and gpus is not None:
-        raise UserError(f"--gpus {gpus}: given with --device cpu, which has none; expected one of the two")
+    _check_gpus(gpus, device, on_cpu)
     if document_tokens and padding:
         raise UserError(f"--padding {padding}: given with --document-tokens; expected one of the two")
     loaded_recipe = load(recipe, changes or ())
@@ -70,6 +67,13 @@ def plan(
         print(json.dumps(computed_plan.to_json(), ensure_ascii=False, indent=2))
     else:
         show(computed_plan)
+
+
+def _check_gpus(gpus: int | None, device: str, on_cpu: bool) -> None:
+    if gpus is None and not on_cpu:
+        raise UserError(f"--gpus: missing; expected the number of GPUs of the kind {device}, or --device cpu")
+    if on_cpu and gpus is not None:
+        raise UserError(f"--gpus {gpus}: given with --device cpu, which has none; expected one of the two")
 
 
 def _numbers(name: str, text: str) -> list[float]:

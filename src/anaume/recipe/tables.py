@@ -162,6 +162,7 @@ class Recipe(TomlTable):
         if isinstance(model, dict) and model.get("init") and "tokenizer" not in table:
             return table | {"tokenizer": {"load": model["init"]}}
         return table
+
     @field_validator("name")
     @classmethod
     def _name_is_a_line(cls, name: str) -> str:
