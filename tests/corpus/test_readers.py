@@ -110,11 +110,11 @@ BAD_LINES = {
     "not JSON": b'{"text": "cut o',
     "not UTF-8": b'{"text": "\xff\xfe"}',
     "no `text` (it has title)": b'{"title": "t"}',
-    "`text` is a list": b'{"text": ["a"]}',
-    "`text` is a NoneType": b'{"text": null}',
-    "a JSON list": b'["text"]',
+    "`text` is a list, not a string": b'{"text": ["a"]}',
+    "`text` is null": b'{"text": null}',
+    "a list, not an object": b'["text"]',
     "`text` is not Unicode text": rb'{"text": "\ud83d"}',
-    "maximum recursion": b"[" * 100_000,
+    "nested too deeply": b"[" * 100_000,
 }
 
 
@@ -189,7 +189,7 @@ def test_globs_that_give_nothing_to_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv").touch()
     (tmp_path / "empty.jsonl").touch()
     for pattern, message in {
-        "none*.jsonl": "matches no file; expected a path, URL or glob of .jsonl, ",
+        "none*.jsonl": "matches no file; expected a path, URL, folder or glob of .jsonl, ",
         "sub.jsonl": "matches no file; expected ",
         "*.csv": r"matches .*a\.csv, a file of another kind; expected ",
         "empty.jsonl": "no document found; expected ",
@@ -275,7 +275,7 @@ def test_sources_on_the_command_line(text: str, expected: dict[str, str]) -> Non
 
 @pytest.mark.parametrize("text", ["", "hub:", "hub", "hub:a:b:c:d", "builtin:garden", "builtin:hakoniwa:a:b"])
 def test_no_source_on_the_command_line(text: str) -> None:
-    with pytest.raises(UserError, match=r"not a source; expected a path or glob of \.jsonl"):
+    with pytest.raises(UserError, match=r"not a source; expected a path, URL, folder or glob of \.jsonl"):
         parse_source(text)
 
 

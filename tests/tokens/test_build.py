@@ -19,7 +19,7 @@ from anaume.errors import UserError
 from anaume.tokenizer.load import Tokenizer
 from anaume.tokens import store
 from anaume.tokens.build import build, open_stores, verify
-from anaume.tokens.summary import count_lengths, describe, length_histogram, length_quantiles
+from anaume.tokens.summary import LengthCounts, count_lengths, describe, length_histogram, length_quantiles
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -221,8 +221,7 @@ def test_the_summary(corpus: Source, trained: Tokenizer, tmp_path: Path) -> None
 
 
 def test_length_histogram() -> None:
-    counts = np.bincount([1, 128, 129, 8192, 8193, 100_000])
-    rows = length_histogram(counts)
+    rows = length_histogram(LengthCounts(np.array([1, 128, 129, 8192, 8193, 100_000]), np.ones(6, np.int64)))
     assert len(rows) == 65
     assert [rows[i]["documents"] for i in (0, 1, 2, 63, 64)] == [2, 1, 0, 1, 2]
     assert rows[1] == {"low": 128, "high": 256, "documents": 1}

@@ -2,72 +2,80 @@
 
 Each reader of files calls `report_position` from time to time with the number of bytes of the piece read so far.
 A file that is useless as a whole (cut off, damaged, without a text column) raises UserError; a useless line gives an
-Unreadable, which the caller counts; a file that cannot be opened or reached raises OSError.
+Unreadable, which the caller counts; a file that cannot be opened or reached, or that has changed, raises OSError.
 """
 
-import gzip
-import json
-import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any
 
 from anaume.corpus import storage
-from anaume.corpus.document import Document
+from anaume.corpus.document import Document, Unreadable
+from anaume.corpus.lines import MAX_BYTES, UTF_8, ReportPosition, decode, is_splittable, read_lines, unpacked
+from anaume.corpus.rows import optional_text, parse_object, text_field
 from anaume.corpus.source import Source
 from anaume.corpus.storage import File, reason
 from anaume.errors import UserError
 
-ReportPosition = Callable[[int], None]
+Reader = Callable[[File, Source, ReportPosition], Iterator[Document | Unreadable]]
 
-_ZST_CHUNK = 1 << 17  # compressed bytes read at a time: unpacked, they may be a hundred times as many
 _PARQUET_BUFFER = 1 << 20  # bytes of a Parquet column read at a time
 _PARQUET_ROWS = 64  # rows in memory at a time, because a text may have a million characters
-_ZST_MAX_WINDOW = 1 << 31  # the window of `zstd --long=31`; the library's own limit is 128 MiB
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A row that gives no document, and the reason.
-
-    `place` is the file with the line number, or with the byte where the line begins if only a piece of it is read.
-    """
-
-    place: str
-    reason: str
-
-
-def read_jsonl(file: File, report_position: ReportPosition) -> Iterator[Document | Unreadable]:
-    """Read a .jsonl, .jsonl.gz or .jsonl.zst file, or a piece of a .jsonl file. Blank lines are skipped.
+def read_jsonl(file: File, source: Source, report_position: ReportPosition) -> Iterator[Document | Unreadable]:
+    """Read a file of JSON lines, packed or not, or a piece of one. Blank lines are skipped.
 
     Raises:
         UserError: The compressed file is cut off or damaged.
     """
-    with storage.open_file(file, seekable=file.begin > 0) as raw:
-        lines = _numbered_lines(raw, file) if file.is_whole else _lines_of_piece(raw, file)
-        for place, line in lines:
-            if not line.isspace():
-                yield _from_line(line, place)
-            report_position(raw.tell() - file.begin)
+    for line in read_lines(file, source.encoding, report_position):
+        if isinstance(line, Unreadable):
+            yield line
+            continue
+        try:
+            row = parse_object(line.text)
+        except ValueError as error:
+            yield Unreadable(line.place, str(error))
+        else:
+            yield _from_row(row, source, line.place)
 
 
-def read_text(file: File, report_position: ReportPosition) -> Iterator[Document | Unreadable]:
-    """Read a .txt file as one document, whose title is the file's name without the extension."""
-    with storage.open_file(file) as raw:
-        content = raw.read()
-    try:
-        yield Document(content.decode("utf-8-sig"), title=PurePosixPath(file.base).stem)
-    except UnicodeDecodeError as error:
-        yield Unreadable(str(file), f"not UTF-8 ({error})")
-    report_position(len(content))
+def read_text_lines(file: File, source: Source, report_position: ReportPosition) -> Iterator[Document | Unreadable]:
+    """Read each line of a .txt file, packed or not, as a document without its line end. Blank lines are skipped.
+
+    Raises:
+        UserError: The compressed file is cut off or damaged.
+    """
+    for line in read_lines(file, source.encoding, report_position):
+        yield line if isinstance(line, Unreadable) else Document(line.text.rstrip("\r\n"), title=_title(file))
 
 
-def read_parquet(file: File, report_position: ReportPosition) -> Iterator[Document | Unreadable]:
+def read_text(file: File, source: Source, report_position: ReportPosition) -> Iterator[Document | Unreadable]:
+    """Read a .txt file, packed or not, as one document, whose title is the file's name without the extension.
+
+    Raises:
+        UserError: The compressed file is cut off or damaged.
+    """
+    with unpacked(file, source.encoding) as (stream, _):
+        content = stream.read(MAX_BYTES + 1)
+        text: str | Unreadable = Unreadable(
+            str(file), f'a document of more than {MAX_BYTES:,} bytes; documents = "lines" makes each line a document'
+        )
+        if len(content) <= MAX_BYTES:
+            text = decode(content, str(file), source.encoding if is_splittable(source.encoding) else UTF_8)
+    yield text if isinstance(text, Unreadable) else Document(text, title=_title(file))
+    report_position(file.size)
+
+
+def _title(file: File) -> str:
+    return storage.printable(file.base).partition(".txt")[0]
+
+
+def read_parquet(file: File, source: Source, report_position: ReportPosition) -> Iterator[Document | Unreadable]:
     """Read the rows of a .parquet file, or of the row groups that begin in a piece of it.
 
     Raises:
-        UserError: The file is no Parquet file, is damaged or has no `text` column.
+        UserError: The file is no Parquet file, is damaged or has no column of the source's `text_field`.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -80,16 +88,14 @@ def read_parquet(file: File, report_position: ReportPosition) -> Iterator[Docume
                 raw, buffer_size=_PARQUET_BUFFER, pre_buffer=False, page_checksum_verification=True
             ) as table,
         ):
-            names = table.schema_arrow.names
-            _need_text_column(names, str(file))
+            columns = _columns(table.schema_arrow.names, source, str(file))
             groups, rows_before = _row_groups(table.metadata, file)
             row_count = sum(table.metadata.row_group(group).num_rows for group in groups)
-            columns = [name for name in ("text", "title", "source") if name in names]
             rows_read = 0
             for batch in table.iter_batches(_PARQUET_ROWS, groups, columns):
-                for row in batch.to_pylist():
+                for row in _rows_of_batch(batch):
                     rows_read += 1
-                    yield _from_row(row, f"{file}:{rows_before + rows_read}")
+                    yield _from_row(row, source, f"{file}:{rows_before + rows_read}")
                 report_position((file.end - file.begin) * rows_read // row_count)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read as Parquet ({reason(error)})") from error
@@ -108,11 +114,48 @@ def _row_groups(metadata: Any, file: File) -> tuple[list[int], int]:
     return groups, rows_before
 
 
+def read_arrow(file: File, source: Source, report_position: ReportPosition) -> Iterator[Document | Unreadable]:
+    """Read an .arrow file, which is a stream of record batches, as the library datasets writes it.
+
+    Raises:
+        UserError: The file is no Arrow stream, is damaged or has no column of the source's `text_field`.
+    """
+    import pyarrow as pa
+
+    try:
+        with storage.open_file(file) as raw, pa.ipc.open_stream(raw) as batches:
+            columns = _columns(batches.schema.names, source, str(file))
+            rows_read = 0
+            for batch in batches:
+                for row in _rows_of_batch(batch.select(columns)):
+                    rows_read += 1
+                    yield _from_row(row, source, f"{file}:{rows_read}")
+                report_position(raw.tell())
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: cannot be read as an Arrow stream ({reason(error)})") from error
+
+
+def _rows_of_batch(batch: Any) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a record batch; texts are bytes, so that one that is not UTF-8 spoils its row only."""
+    import pyarrow as pa
+
+    columns = []
+    for column in batch.columns:
+        values = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        is_text = any(
+            test(values.type) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+        )
+        columns.append((values.cast(pa.large_binary()) if is_text else values).to_pylist())
+    for row in zip(*columns, strict=True):
+        yield dict(zip(batch.schema.names, row, strict=True))
+
+
 def read_hub(source: Source) -> Iterator[Document | Unreadable]:
     """Stream the rows of a data set on the Hugging Face Hub or in a local folder.
 
     Raises:
-        UserError: The data set, subset or split does not exist, cannot be reached, has no `text` column or breaks off.
+        UserError: The data set, subset or split does not exist, cannot be reached, has no column of the source's
+            `text_field` or breaks off.
     """
     from datasets import load_dataset
 
@@ -120,105 +163,36 @@ def read_hub(source: Source) -> Iterator[Document | Unreadable]:
         rows = load_dataset(source.hub, source.subset or None, split=source.split, streaming=True)
         for number, row in enumerate(rows, 1):
             if number == 1:
-                _need_text_column(list(row), str(source))
-            yield _from_row(row, f"{source}:{number}")
+                _columns(list(row), source, str(source))
+            yield _from_row(row, source, f"{source}:{number}")
     except UserError:
         raise
     except Exception as error:  # The network, decompressors and the Hub's many formats share no class of errors.
         raise UserError(f"corpus {source}: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
 
 
-def _need_text_column(names: list[str], place: str) -> None:
-    if "text" not in names:
-        raise UserError(f"{place}: columns {', '.join(names)}; expected one named `text`")
+def _columns(names: list[str], source: Source, place: str) -> list[str]:
+    """Return the names of the columns that make a document.
 
-
-def _from_line(line: bytes, place: str) -> Document | Unreadable:
-    try:
-        row = json.loads(line.decode())
-    except UnicodeDecodeError as error:
-        return Unreadable(place, f"not UTF-8 ({error})")
-    except (ValueError, RecursionError) as error:  # RecursionError: brackets nested a thousand deep
-        return Unreadable(place, f"not JSON ({error})")
-    if not isinstance(row, dict):
-        return Unreadable(place, f"a JSON {type(row).__name__}, not an object with `text`")
-    return _from_row(row, place)
-
-
-def _from_row(row: dict[str, Any], place: str) -> Document | Unreadable:
-    if "text" not in row:
-        return Unreadable(place, f"no `text` (it has {', '.join(row) or 'nothing'})"[:200])
-    content = row["text"]
-    if not isinstance(content, str):
-        return Unreadable(place, f"`text` is a {type(content).__name__}, not a string")
-    try:
-        content.encode()
-    except UnicodeEncodeError as error:  # JSON may hold half a surrogate pair ("\ud83d"), UTF-8 may not.
-        return Unreadable(place, f"`text` is not Unicode text ({error})")
-    title, source = row.get("title"), row.get("source")
-    return Document(content, title if isinstance(title, str) else "", source if isinstance(source, str) else "")
-
-
-def _numbered_lines(raw: BinaryIO, file: File) -> Iterator[tuple[str, bytes]]:
-    for number, line in enumerate(_lines(raw, file), 1):
-        # Windows editors write a byte order mark at the start of a file.
-        yield f"{file}:{number}", line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-
-
-def _lines_of_piece(raw: BinaryIO, file: File) -> Iterator[tuple[str, bytes]]:
-    """Yield (place, line) for the lines that begin in a piece.
-
-    The place gives a line's first byte, because the number of lines before the piece is unknown.
+    Raises:
+        UserError: There is no column of the source's `text_field`.
     """
-    line_start = file.begin
-    if file.begin:
-        raw.seek(file.begin - 1)
-        line_start += len(raw.readline()) - 1  # the rest of a line that began in the piece before
-    for line in raw:
-        if line_start >= file.end:
-            return
-        yield f"{file}, byte {line_start}", line.removeprefix(b"\xef\xbb\xbf") if line_start == 0 else line
-        line_start += len(line)
+    if source.text_field not in names:
+        raise UserError(f"{place}: columns {', '.join(names)}; expected one named `{source.text_field}` (text_field)")
+    return [name for name in names if name in {source.text_field, "title", "source"}]
 
 
-def _lines(raw: BinaryIO, file: File) -> Iterator[bytes]:
-    """Yield the lines of a file with their line ends, decompressed according to the file's extension."""
+def _from_row(row: dict[str, Any], source: Source, place: str) -> Document | Unreadable:
     try:
-        if file.base.endswith(".gz"):
-            with gzip.GzipFile(fileobj=raw) as content:
-                yield from content
-        elif file.base.endswith(".zst"):
-            yield from _split_lines(_decompressed_zst(raw))
-        else:
-            yield from raw
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UserError(f"{file}: compressed file cut off or damaged ({error})") from error
+        text = text_field(row, source.text_field)
+    except ValueError as error:
+        return Unreadable(place, str(error))
+    return Document(text, _note(row, "title"), _note(row, "source"))
 
 
-def _decompressed_zst(raw: BinaryIO) -> Iterator[bytes]:
-    """Yield the content of all frames of a .zst file. zstandard's `stream_reader` would accept a cut-off frame."""
-    import zstandard
-
-    decompressor = zstandard.ZstdDecompressor(max_window_size=_ZST_MAX_WINDOW)
-    frame = None
+def _note(row: dict[str, Any], key: str) -> str:
+    """Return a text that a document can do without, or "" where the row has none that can be read."""
     try:
-        while chunk := raw.read(_ZST_CHUNK):
-            while chunk:
-                frame = frame or decompressor.decompressobj()
-                yield frame.decompress(chunk)
-                chunk = frame.unused_data
-                frame = None if frame.eof else frame
-    except zstandard.ZstdError as error:
-        raise EOFError(str(error)) from error
-    if frame is not None:
-        raise EOFError("the last frame has no end")
-
-
-def _split_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    unfinished = b""
-    for chunk in chunks:
-        *lines, unfinished = (unfinished + chunk).split(b"\n")
-        for line in lines:
-            yield line + b"\n"
-    if unfinished:
-        yield unfinished
+        return optional_text(row, key)
+    except ValueError:
+        return ""

@@ -1,8 +1,8 @@
-"""Source → Documents: from files (a path or glob), a streamed Hub data set or the built-in corpus.
+"""Source → Documents: from files (a path, folder or glob), a streamed Hub data set or the built-in corpus.
 
-A source is read in *parts* that can be tokenised in parallel: one part per file, or per piece of a large file; all
-`.txt` files together form one part. Unreadable lines are skipped, counted and logged. Reading stops with an error if
-their share in a part exceeds `Source.bad_lines`.
+A source is read in *parts* that can be tokenised in parallel: one part per file, or per piece of a large file; the
+`.txt` files that are a document each form one part together. Unreadable lines are skipped, counted and logged. Reading
+stops with an error if their share in a part exceeds `Source.bad_lines`.
 """
 
 import hashlib
@@ -11,21 +11,20 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import PurePosixPath
-from typing import Literal, TypeGuard
+from typing import Any, Literal, TypeGuard
 
-from anaume.corpus import formats, storage
-from anaume.corpus.document import Document
-from anaume.corpus.formats import Unreadable
+import pydantic
+
+from anaume.corpus import formats, listing, storage
+from anaume.corpus.document import Document, Unreadable
+from anaume.corpus.listing import kind_of
 from anaume.corpus.source import Source
 from anaume.corpus.storage import File, reason
 from anaume.errors import UserError
 from anaume.files.names import shortened
 
-EXTENSIONS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet", ".txt")
 BAD_LINES_SHOWN = 5  # unreadable lines of a part that are logged; the others are only counted
 
-_SPLITTABLE = (".jsonl", ".parquet")
 _NAME_BYTES = 160  # of a file's name in the name of its part; a kanji has three bytes, an emoji four
 _MIN_LINES_TO_JUDGE = 1000  # With fewer lines, one bad line at the start of a good file would stop the job.
 
@@ -66,25 +65,35 @@ class Reading:
     bytes: int = 0
 
 
-def parse_source(text: str) -> Source:
+def parse_source(text: str, **options: Any) -> Source:
     """Parse a source of the command line: a path or glob, `hub:NAME[:SUBSET[:SPLIT]]` or `builtin:hakoniwa[:SPLIT]`.
 
+    `options` are other keys of `Source`.
+
     Raises:
-        UserError: `text` is empty or is not of one of these forms.
+        UserError: `text` is empty or is not of one of these forms, or an option has a value that is not accepted.
     """
+    try:
+        return Source.model_validate(options | _origin(text))
+    except pydantic.ValidationError as error:
+        problem = error.errors()[0]
+        raise UserError(f"corpus {text}: {problem['msg'].removeprefix('Value error, ')}") from None
+
+
+def _origin(text: str) -> dict[str, str]:
     kind, *fields = text.split(":")
     match kind, fields:
         case "hub", [name] | [name, _] | [name, _, _] if name:
             subset, split = [*fields[1:], "", ""][:2]
-            return Source.model_validate({"hub": name, "subset": subset, "split": split or "train"})
+            return {"hub": name, "subset": subset, "split": split or "train"}
         case "builtin", ["hakoniwa"] | ["hakoniwa", _]:
-            return Source.model_validate({"builtin": "hakoniwa", "split": [*fields, "train"][1]})
+            return {"builtin": "hakoniwa", "split": [*fields, "train"][1]}
         case ["hub" | "builtin" | "", _]:
             raise UserError(
-                f"corpus {text!r}: not a source; expected a path or glob of {', '.join(EXTENSIONS)} files, "
+                f"corpus {text!r}: not a source; expected {listing.EXPECTED} files, "
                 "hub:NAME[:SUBSET[:SPLIT]] or builtin:hakoniwa[:SPLIT]"
             )
-    return Source.model_validate({"path": text})
+    return {"path": text}
 
 
 def parts(source: Source) -> list[Part]:
@@ -102,19 +111,19 @@ def parts(source: Source) -> list[Part]:
         return [Part(source, re.sub(r"[^\w.-]+", "--", source.hub))]
     if source.builtin:
         return [Part(source, source.builtin)]
-    files = _files(source.path)
+    files = listing.list_files(source)
     if source.skip_documents or source.max_documents:
         return [Part(source, f"from-{source.skip_documents}-{source.max_documents or 'all'}", tuple(files))]
-    texts = tuple(file for file in files if file.base.endswith(".txt"))
-    others = [part for file in files if not file.base.endswith(".txt") for part in _parts_of_file(source, file)]
+    texts = tuple(file for file in files if listing.is_one_document(source, file))
+    others = [part for file in files if file not in texts for part in _parts_of_file(source, file)]
     return [*others, Part(source, "texts", texts)] if texts else others
 
 
 def _parts_of_file(source: Source, file: File) -> list[Part]:
     """Return the file's parts. A hash of its path is in their names, because two folders may hold files of one name."""
-    base = shortened(re.sub(r"[][*?]", "-", file.base[:80]), _NAME_BYTES)
-    name = f"{base}-{hashlib.sha256(file.below.encode()).hexdigest()[:8]}"
-    pieces = storage.pieces(file) if file.base.endswith(_SPLITTABLE) else [file]
+    base = shortened(re.sub(r"[][*?]", "-", storage.printable(file.base)[:80]), _NAME_BYTES)
+    name = f"{base}-{hashlib.sha256(file.below.encode(errors='surrogateescape')).hexdigest()[:8]}"
+    pieces = storage.pieces(file) if listing.is_splittable(source, file) else [file]
     if len(pieces) == 1:
         return [Part(source, name, (file,))]
     return [Part(source, f"{name}-{number:05}", (piece,)) for number, piece in enumerate(pieces)]
@@ -151,7 +160,9 @@ def read(part: Part, reading: Reading) -> Iterator[Document]:
     """
     first, count = part.source.skip_documents, part.source.max_documents
     readable = _readable_documents(_rows(part, reading), part, reading)
-    yield from islice(readable, first, first + count if count else None)
+    for document in islice(readable, first, first + count if count else None):
+        if part.source.draws(document.text):
+            yield document
     _check_share_of_bad_lines(part, reading)
     if reading.bad_lines > BAD_LINES_SHOWN:
         _log.warning("%s: skipped %d unreadable lines of %d", _place(part), reading.bad_lines, reading.lines)
@@ -173,13 +184,19 @@ def _rows(part: Part, reading: Reading) -> Iterator[Document | Unreadable]:
         def report_position(position: int, bytes_before: int = bytes_before) -> None:
             reading.bytes = bytes_before + position
 
-        readers = {".parquet": formats.read_parquet, ".txt": formats.read_text}
         try:
-            yield from readers.get(PurePosixPath(file.base).suffix, formats.read_jsonl)(file, report_position)
+            yield from _reader(source, file)(file, source, report_position)
         except FileNotFoundError as error:
             raise UserError(f"{file}: the file is gone since files were listed") from error
         except OSError as error:
             raise UserError(f"{file}: {error.strerror or reason(error)}") from error
+
+
+def _reader(source: Source, file: File) -> formats.Reader:
+    if listing.is_one_document(source, file):
+        return formats.read_text
+    readers = {".parquet": formats.read_parquet, ".arrow": formats.read_arrow, ".txt": formats.read_text_lines}
+    return readers.get(kind_of(file), formats.read_jsonl)
 
 
 def _is_builtin_split(split: str) -> TypeGuard[Literal["train", "validation"]]:
@@ -213,14 +230,3 @@ def _check_share_of_bad_lines(part: Part, reading: Reading) -> None:
 
 def _place(part: Part) -> str:
     return str(part.files[0]) if len(part.files) == 1 else str(part.source)
-
-
-def _files(pattern: str) -> list[File]:
-    expected = f"expected a path, URL or glob of {', '.join(EXTENSIONS)} files"
-    files = storage.files(pattern)
-    if not files:
-        raise UserError(f"corpus {pattern}: matches no file; {expected}")
-    for file in files:
-        if not file.base.endswith(EXTENSIONS):
-            raise UserError(f"corpus {pattern}: matches {file}, a file of another kind; {expected}")
-    return files

@@ -1,14 +1,20 @@
 """The table of a recipe that says where text comes from: one `[[corpus.train]]` or `[[corpus.validation]]`."""
 
+import hashlib
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from anaume.corpus.storage import printable
 
 from anaume.errors import redact
 
 # A source sets exactly one of these keys. The options after them describe the text of that one origin.
 ORIGINS = ("path", "hub", "builtin", "tokens")
-ORIGIN_OPTIONS = ("subset", "split", "megabytes", "skip_documents", "max_documents")
+ORIGIN_OPTIONS = (
+    *("subset", "split", "text_field", "encoding", "documents"),
+    *("megabytes", "skip_documents", "max_documents", "hash_range"),
+)
 
 
 class TomlTable(BaseModel):
@@ -20,12 +26,29 @@ class TomlTable(BaseModel):
 class Source(TomlTable):
     """Text from files, from a data set on the Hub or from the built-in corpus, or a folder of tokens made earlier."""
 
-    path: str = Field("", description="Path, URL or glob of .jsonl, .jsonl.gz, .jsonl.zst, .parquet or .txt files.")
-    hub: str = Field("", description="Id of a data set on the Hugging Face Hub. Its rows need a column `text`.")
+    path: str = Field(
+        "",
+        description="Path, URL, folder or glob. JSON lines (.jsonl, .ndjson) and text (.txt) may be packed (.gz, .zst),"
+        " .json.gz is read as JSON lines, and .parquet and .arrow as tables. A folder stands for all such files below "
+        "it, or for the data set that `save_to_disk` of the library datasets wrote.",
+    )
+    hub: str = Field("", description="Id of a data set on the Hugging Face Hub.")
     subset: str = Field("", description="Subset (configuration) of the data set `hub`.")
     split: str = Field(
         "train",
-        description='Split of the data set `hub`, or of the built-in corpus, which has "train" and "validation".',
+        description="Split of the data set `hub` or of a folder that `save_to_disk` wrote, or of the built-in corpus, "
+        'which has "train" and "validation".',
+    )
+    text_field: str = Field(
+        "text", min_length=1, description="Field of JSON lines, or column of a table, that holds the text."
+    )
+    documents: Literal["files", "lines"] = Field(
+        "files", description='What a document of .txt files is: a whole file, or with "lines" each line.'
+    )
+    encoding: str = Field(
+        "utf-8",
+        description='Encoding of .txt files and JSON lines, a name that Python knows, such as "cp932" (the Shift_JIS of'
+        ' Windows), "euc_jp" or "utf-16".',
     )
     tokens: str = Field(
         "",
@@ -36,7 +59,7 @@ class Source(TomlTable):
     megabytes: float = Field(
         8.0, gt=0, description="Size of the built-in corpus in megabytes (1,000,000 bytes) of UTF-8 text."
     )
-    seed: int = Field(0, ge=0, description="Seed of the built-in corpus.")
+    seed: int = Field(0, ge=0, description="Seed of the built-in corpus and of the hashes of `hash_range`.")
     weight: float = Field(
         1.0,
         gt=0,
@@ -47,9 +70,44 @@ class Source(TomlTable):
     max_documents: int = Field(
         0, ge=0, description="Number of documents to read after the skipped ones; 0 reads all of them."
     )
+    hash_range: list[float] = Field(
+        [0.0, 1.0],
+        description="Only documents whose hash, a number that the text and `seed` give, is at least the first of these "
+        "numbers and below the second. Ranges that do not overlap share no text: [0.0, 0.9] has about 90 % of the "
+        "documents and [0.9, 1.0] the others, in any order of the files.",
+    )
     bad_lines: float = Field(
         0.01, ge=0, le=1, description="Fraction of unreadable lines above which reading stops with an error."
     )
+
+    @model_validator(mode="after")
+    def _is_range(self) -> Self:
+        if len(self.hash_range) != 2 or not 0 <= self.hash_range[0] < self.hash_range[1] <= 1:
+            raise ValueError(f"hash_range = {self.hash_range}: no range; expected two numbers that rise, from 0 to 1")
+        if self.tokens and self.hash_range != [0.0, 1.0]:
+            raise ValueError("hash_range: given with tokens, which have no text; expected path, hub or builtin")
+        return self
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_text_encoding(cls, value: str) -> str:
+        try:
+            "\n".encode(value)
+        except (LookupError, ValueError):
+            raise ValueError(
+                f"encoding = {value!r}: unknown; expected utf-8, cp932, euc_jp, utf-16 or another of Python's"
+            ) from None
+        return value
+
+    def draws(self, text: str) -> bool:
+        """Return whether the hash of a document's text lies in `hash_range`."""
+        low, high = self.hash_range
+        if low <= 0 and high >= 1:
+            return True
+        content = hashlib.blake2b(f"{self.seed}\0".encode(), digest_size=8)
+        content.update(text.encode())
+        # A float holds 53 bits, so the fraction is exact and below 1.
+        return low <= (int.from_bytes(content.digest()) >> 11) / (1 << 53) < high
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -64,4 +122,4 @@ class Source(TomlTable):
             return ":".join(part for part in ("hub", self.hub, self.subset, self.split) if part)
         if self.builtin:
             return f"builtin:{self.builtin}:{self.split}"
-        return f"tokens:{self.tokens}" if self.tokens else redact(self.path)
+        return printable(f"tokens:{self.tokens}" if self.tokens else redact(self.path))

@@ -1,11 +1,13 @@
-"""A path, a URL or a glob of either → the files that it names; a file → its bytes, local or remote.
+"""A path, a URL, a folder or a glob → the files that it names; a file → its bytes, local or remote.
 
 Local paths are read by Python, URLs (s3://, gs://, hf://, https://, memory://, …) by fsspec. Every failure of a remote
-file system becomes a UserError in `files` and an OSError in reading, as a failure of a local disk does.
+file system becomes a UserError in `files` and an OSError in reading, as a failure of a local disk does. The rule: a
+file that is cut off, or another than the one that was listed, raises an error at the end of reading at the latest.
 """
 
 import glob
 import io
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,7 +50,7 @@ class File:
     end: int
 
     def __str__(self) -> str:
-        return redact(self.name)
+        return printable(redact(self.name))
 
     @property
     def base(self) -> str:
@@ -62,7 +64,9 @@ class File:
 
 
 def files(pattern: str) -> list[File]:
-    """Return the files that a path, URL or glob names, sorted by name, without folders.
+    """Return the files that a path, URL or glob names, sorted by name, or the files below the folder that it names.
+
+    Of a local folder, the files and folders whose names begin with a dot are left out. A glob gives no folders.
 
     Raises:
         UserError: The file system cannot be reached, or the package for its protocol is not installed.
@@ -79,6 +83,21 @@ def files(pattern: str) -> list[File]:
     return [File(name, name.removeprefix(prefix), size, version, 0, size) for name, size, version in sorted(listings)]
 
 
+def local_file(path: Path, below: str = "") -> File:
+    """Return a local file. `below` is its path below the folder that a user named; by default its name.
+
+    Raises:
+        OSError: There is no such file.
+    """
+    status = path.stat()
+    return File(str(path), below or path.name, status.st_size, status.st_mtime_ns, 0, status.st_size)
+
+
+def printable(name: str) -> str:
+    """Return a file's name as text that UTF-8 can hold; a byte of a name that is not UTF-8 becomes an escape."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def fingerprint(file: File) -> str:
     """Return a string that changes with the content: a local file's SHA-256, a remote file's size and version."""
     return f"{file.size} {file.version}" if _is_remote(file.name) else cached_sha256(Path(file.name))
@@ -93,19 +112,30 @@ def pieces(file: File) -> list[File]:
     return [replace(file, begin=begin, end=end) for begin, end in pairwise(bounds)]
 
 
-def open_file(file: File, *, seekable: bool = False) -> BinaryIO:
+@contextmanager
+def open_file(file: File, *, seekable: bool = False) -> Iterator[BinaryIO]:
     """Open a local or remote file for reading; `seekable` is needed to read it in another order than first to last.
 
     Raises:
-        OSError: The file cannot be opened. Reading from it also raises OSError.
+        OSError: The file cannot be opened or read; or, at the end of the block, a local file has changed since it was
+            listed.
     """
     if not _is_remote(file.name):
-        return Path(file.name).open("rb")
+        with Path(file.name).open("rb") as stream:
+            yield stream
+            status = os.fstat(stream.fileno())
+            if (status.st_size, status.st_mtime_ns) != (file.size, file.version):
+                raise OSError(
+                    f"written to while in use: {status.st_size:,} bytes; expected the {file.size:,} listed ones"
+                )
+        return
     with _as_os_error():
         system, path = _file_system(file.name)
         # Not every web server can send ranges of bytes, but every one can send a file from first to last.
         options = {} if seekable or not _is_web(file.name) else {"block_size": 0}
-        return io.BufferedReader(_Remote(system.open(path, "rb", **options), file.size), _BUFFER)
+        remote = io.BufferedReader(_Remote(system.open(path, "rb", **options), file.size), _BUFFER)
+    with remote:
+        yield remote
 
 
 def reason(error: BaseException) -> str:
@@ -119,7 +149,13 @@ Listing = tuple[str, int, int | str]  # name, size, version
 def _local_files(pattern: str) -> tuple[str, list[Listing]]:
     pattern = str(Path(pattern).expanduser())
     # `glob` is used because Path.glob refuses absolute patterns. The name of an existing file may contain brackets.
-    names = [pattern] if Path(pattern).is_file() else glob.glob(pattern, recursive=True)  # noqa: PTH207
+    if Path(pattern).is_file():
+        names = [pattern]
+    elif Path(pattern).is_dir():
+        pattern = f"{pattern.removesuffix(os.sep)}{os.sep}"
+        names = glob.glob(f"{glob.escape(pattern)}**", recursive=True)  # noqa: PTH207
+    else:
+        names = glob.glob(pattern, recursive=True)  # noqa: PTH207
     stats = [(name, Path(name).stat()) for name in names if Path(name).is_file()]
     return pattern, [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
@@ -129,6 +165,9 @@ def _remote_files(pattern: str) -> tuple[str, list[Listing]]:
     system.invalidate_cache()
     try:
         infos = {path: system.info(path)}
+        if infos[path]["type"] == "directory":
+            infos = system.find(path, detail=True)
+            path = f"{path.rstrip('/')}/"
     except FileNotFoundError as error:
         infos = system.glob(path, detail=True) if _WILDCARD.search(path) else {}
         if not infos and error.__cause__:  # for example a server that cannot be reached

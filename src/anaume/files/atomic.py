@@ -38,8 +38,12 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` to `path` atomically as indented JSON in UTF-8, without escapes for Japanese."""
-    write_atomic(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    """Write `value` to `path` atomically as indented JSON in UTF-8, with escapes for half surrogate pairs only.
+
+    Python reads a byte of a file's name that is not UTF-8 as half a surrogate pair.
+    """
+    content = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    write_atomic(path, content.encode(errors="backslashreplace"))
 
 
 @contextmanager

@@ -12,7 +12,9 @@ _KEY = "checksum"
 
 def write(path: Path, value: dict[str, Any]) -> None:
     """Write `value` as indented JSON with a checksum as its last entry, atomically."""
-    blank = json.dumps({**value, _KEY: ""}, ensure_ascii=False, indent=2) + "\n"
+    text = json.dumps({**value, _KEY: ""}, ensure_ascii=False, indent=2) + "\n"
+    # A byte of a file's name that is not UTF-8 is half a surrogate pair in Python, and an escape in JSON.
+    blank = text.encode(errors="backslashreplace").decode()
     head, _, tail = blank.rpartition('""')
     write_atomic(path, f'{head}"{_checksum(blank)}"{tail}')
 

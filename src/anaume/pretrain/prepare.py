@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from anaume.tokens.build import open_stores
 from anaume.tokens.job import begin, finish
 from anaume.tokens.summary import Counts, Summary
 
-SPLITS = ("train", "validation")
+SPLITS: tuple[Literal["train", "validation"], ...] = ("train", "validation")
 # The file of a tokenizer's folder that records its settings and corpus.
 ORIGIN = "origin.json"
 
@@ -50,7 +50,7 @@ class RunData:
         """
         training = split == "train"
         next_token = NextToken(stage.causal_targets) if training and stage.objective == "causal" else None
-        sources = recipe.corpus.train if training else recipe.corpus.validation
+        sources = recipe.corpus.sources("train" if training else "validation")
         return BatchPlan(
             self.stores[split],
             tuple(source.weight for source in sources) if training else (1.0,) * len(sources),
@@ -130,10 +130,10 @@ def prepare(recipe: Recipe, run: Run, workers: int = 1) -> RunData:
     facts: dict[str, dict[str, Any]] = {}
     on_disk = [split for split in SPLITS if split == "validation" or not recipe.corpus.in_memory]
     # The files of both splits are listed before those of one are tokenised.
-    jobs = {} if begun else {s: begin(getattr(recipe.corpus, s), loaded, run.tokens(s)) for s in on_disk}
+    jobs = {} if begun else {s: begin(recipe.corpus.sources(s), loaded, run.tokens(s)) for s in on_disk}
     for split in SPLITS:
         if split == "train" and recipe.corpus.in_memory:
-            encoded = [memory.encode(source, loaded) for source in recipe.corpus.train]
+            encoded = [memory.encode(source, loaded) for source in recipe.corpus.sources("train")]
             stores[split], facts[split] = encoded, _facts_in_memory(encoded)
         else:
             if split in jobs:
@@ -186,14 +186,14 @@ def _make_tokenizer(recipe: Recipe, folder: Path) -> None:
     table = recipe.tokenizer
     origin: dict[str, Any] = table.model_dump()
     if table.train:
-        origin["corpus"] = [source.model_dump() for source in recipe.corpus.train]
+        origin["corpus"] = [source.model_dump() for source in recipe.corpus.sources("train")]
     origin_file = folder / ORIGIN
     if origin_file.is_file() and json.loads(origin_file.read_text(encoding="utf-8")) == origin:
         return
     print("preparing the tokenizer", file=sys.stderr)
     origin_file.unlink(missing_ok=True)  # a kill must not leave it beside another tokenizer
     if table.train:
-        train_tokenizer(recipe.corpus.train, table.train, folder)
+        train_tokenizer(recipe.corpus.sources("train"), table.train, folder)
     else:
         # Adapting the tokenizer of an encoder only checks it and copies its files.
         adapt_tokenizer(table.adapt or table.load, folder)

@@ -22,7 +22,7 @@ def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
         UserError: the file is missing or not TOML; a key is unknown; a value has the wrong type or is impossible.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors write a byte order mark
     except OSError as error:
         raise UserError(f"{path}: cannot read the recipe ({error.strerror}); expected a TOML file") from error
     except ValueError as error:  # not TOML, not UTF-8, or an integer of thousands of digits

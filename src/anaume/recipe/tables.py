@@ -23,11 +23,49 @@ class Corpus(TomlTable):
     """The text that a run learns from and the text that it is measured on."""
 
     train: list[Source] = Field(min_length=1, description="Sources of the training text.")
-    validation: list[Source] = Field(min_length=1, description="Sources of the validation text.")
+    validation: list[Source] = Field(
+        [], description="Sources of the validation text; none if `validation_share` is set."
+    )
+    validation_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Fraction of the documents of `train` that are held out for validation instead. The hash of its "
+        "text and of its source's `seed` decides about a document, so equal texts stay together, and neither the order "
+        "of the files nor the number of workers matters.",
+    )
     in_memory: bool = Field(
         False,
         description="Encode the training text at each start and hold it in memory, instead of storing it on disk.",
     )
+
+    @model_validator(mode="after")
+    def _one_validation(self) -> Self:
+        if self.validation_share and self.validation:
+            raise ValueError(
+                f"validation_share = {self.validation_share}: given with sources of validation text; expected one of "
+                "the two"
+            )
+        if not (self.validation_share or self.validation):
+            raise ValueError("validation: missing; expected sources of validation text, or validation_share")
+        if self.validation_share and any(source.tokens for source in self.train):
+            raise ValueError(
+                f"validation_share = {self.validation_share}: a source of tokens has no text to choose by; expected "
+                "sources of validation text"
+            )
+        return self
+
+    def sources(self, split: Literal["train", "validation"]) -> list[Source]:
+        """Return the sources of a split, after `validation_share` has divided those of `train`."""
+        if not self.validation_share:
+            return self.train if split == "train" else self.validation
+        divided = []
+        for source in self.train:
+            low, high = source.hash_range
+            bound = high - self.validation_share * (high - low)
+            own_range = [low, bound] if split == "train" else [bound, high]
+            divided.append(source.model_copy(update={"hash_range": own_range}))
+        return divided
 
 
 class TokenizerTable(TomlTable):

@@ -11,7 +11,16 @@ from anaume.tokens.store import Header, Integers, Store
 QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 BIN, HISTOGRAM_END = 128, 8192  # tokens; the paper's Figure 5 ends at the longest length it trains on
 
-_LONGEST = 1 << 20  # tokens; longer documents are counted as of this length, to bound the memory
+
+@dataclass(frozen=True)
+class LengthCounts:
+    """The document lengths that occur, in rising order, and the number of documents of each; both of shape (n,).
+
+    A corpus of 10¹² tokens has at most 1.4 million different lengths, because their sum is at least n² / 2.
+    """
+
+    lengths: Integers
+    documents: Integers
 
 
 @dataclass(frozen=True)
@@ -68,29 +77,39 @@ def summarize(stores: Sequence[Store], seconds: float, encoded_tokens: int) -> S
     )
 
 
-def count_lengths(stores: Sequence[Store]) -> Integers:
-    """Number of documents of 0, 1, 2 … tokens, shape (2²⁰ + 1,); a longer document counts as one of 2²⁰ tokens."""
-    counts = np.zeros(_LONGEST + 1, dtype=np.int64)
+def count_lengths(stores: Sequence[Store]) -> LengthCounts:
+    """Count the documents of each length in all stores."""
+    counts = LengthCounts(np.empty(0, np.int64), np.empty(0, np.int64))
     for source_store in stores:
-        for lengths in store.lengths_in_blocks(source_store):
-            counts += np.bincount(np.minimum(lengths, _LONGEST), minlength=_LONGEST + 1)
+        for block in store.lengths_in_blocks(source_store):
+            lengths, documents = np.unique(block, return_counts=True)
+            merged, places = np.unique(np.concatenate([counts.lengths, lengths]), return_inverse=True)
+            totals = np.zeros(len(merged), np.int64)
+            np.add.at(totals, places, np.concatenate([counts.documents, documents]))
+            counts = LengthCounts(merged, totals)
     return counts
 
 
-def length_quantiles(documents: Integers) -> dict[str, int]:
-    """Quantiles of the document length in tokens; keys are the fractions. `documents` comes from `count_lengths`."""
-    cumulative = np.cumsum(documents)
+def length_quantiles(counts: LengthCounts) -> dict[str, int]:
+    """Quantiles of the document length in tokens; keys are the fractions."""
+    cumulative = np.cumsum(counts.documents)
     ranks = [max(1, int(np.ceil(fraction * cumulative[-1]))) for fraction in QUANTILES]
-    return {f"{q:g}": int(np.searchsorted(cumulative, rank)) for q, rank in zip(QUANTILES, ranks, strict=True)}
+    return {
+        f"{q:g}": int(counts.lengths[np.searchsorted(cumulative, rank)])
+        for q, rank in zip(QUANTILES, ranks, strict=True)
+    }
 
 
-def length_histogram(documents: Integers) -> list[dict[str, int | None]]:
-    """Number of documents per bin of their length, (low, high]; `documents` comes from `count_lengths`."""
-    bins = range(0, HISTOGRAM_END, BIN)
+def length_histogram(counts: LengthCounts) -> list[dict[str, int | None]]:
+    """Number of documents per bin of their length, (low, high]."""
+    bounds = np.arange(0, HISTOGRAM_END + BIN, BIN)
+    cumulative = np.concatenate([[0], np.cumsum(counts.documents)])
+    up_to = cumulative[np.searchsorted(counts.lengths, bounds, side="right")]
     rows: list[dict[str, int | None]] = [
-        {"low": low, "high": low + BIN, "documents": int(documents[low + 1 : low + BIN + 1].sum())} for low in bins
+        {"low": int(low), "high": int(low) + BIN, "documents": int(documents)}
+        for low, documents in zip(bounds, np.diff(up_to), strict=False)
     ]
-    return [*rows, {"low": HISTOGRAM_END, "high": None, "documents": int(documents[HISTOGRAM_END + 1 :].sum())}]
+    return [*rows, {"low": HISTOGRAM_END, "high": None, "documents": int(cumulative[-1] - up_to[-1])}]
 
 
 def describe(summary: Summary) -> list[str]:

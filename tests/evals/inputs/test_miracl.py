@@ -211,13 +211,13 @@ def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"docs-1\.jsonl\.gz: no such file"):
         write_pairs(out, folder=folder)
     (corpus / "docs-1.jsonl.gz").write_bytes((corpus / "docs-0.jsonl.gz").read_bytes()[:-9])
-    with pytest.raises(UserError, match=r"docs-1\.jsonl\.gz: damaged"):
+    with pytest.raises(UserError, match=r"docs-1\.jsonl\.gz: compressed file cut off or damaged"):
         write_pairs(out, folder=folder)
     (corpus / "docs-1.jsonl.gz").write_bytes(gzip.compress(b'{"text": "no id"}\n'))
     with pytest.raises(UserError, match=r"docs-1\.jsonl\.gz:1: expected an object with docid, title and text"):
         write_pairs(out, folder=folder)
     (corpus / "docs-1.jsonl.gz").write_bytes(gzip.compress('{"docid": "9#9", "title": "頁", "text": " "}\n'.encode()))
-    with pytest.raises(UserError, match=r"docs-1\.jsonl\.gz:1: 'text' is .*; expected a text that is not empty"):
+    with pytest.raises(UserError, match=r"docs-1\.jsonl\.gz:1: `text` is .*; expected a text that is not empty"):
         write_pairs(out, folder=folder)
     (folder / NAME / "qrels" / f"qrels.{NAME}-train.tsv").write_text("1 Q0 5#0 1\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"qrels\.miracl-v1\.0-ja-train\.tsv:1: 1 fields between tabs; expected 4"):

@@ -55,22 +55,22 @@ def test_the_repositories_own_layout(task: str, layout: str, jglue_folder: Path)
 @pytest.mark.parametrize(
     ("task", "file", "row", "fields", "message"),
     [
-        ("jsts", "train", 4, {"label": 5.2}, ":5: 'label' is 5.2; expected a number from 0 to 5"),
-        ("jsts", "valid", 0, {"label": "3"}, ":1: 'label' is '3'; expected a number from 0 to 5"),
-        ("jsts", "valid", 0, {"label": None}, ":1: lacks 'label'"),
-        ("jsts", "train", 9, {"sentence2": " "}, ":10: 'sentence2' is ' '; expected a text that is not empty"),
+        ("jsts", "train", 4, {"label": 5.2}, ":5: `label` is 5.2; expected a number from 0 to 5"),
+        ("jsts", "valid", 0, {"label": "3"}, ":1: `label` is '3'; expected a number from 0 to 5"),
+        ("jsts", "valid", 0, {"label": None}, ":1: no `label`"),
+        ("jsts", "train", 9, {"sentence2": " "}, ":10: `sentence2` is ' '; expected a text that is not empty"),
         (
             "jnli",
             "train",
             2,
             {"label": "yes"},
-            ":3: 'label' is 'yes'; expected one of contradiction, entailment, neutral",
+            ":3: `label` is 'yes'; expected one of contradiction, entailment, neutral",
         ),
-        ("jnli", "train", 2, {"sentence1": None}, ":3: lacks 'sentence1'"),
-        ("jcola", "in_domain_valid", 1, {"label": 2}, ":2: 'label' is 2; expected one of 0, 1"),
-        ("jcola", "in_domain_valid", 1, {"label": True}, ":2: 'label' is True; expected one of 0, 1"),
-        ("jcommonsenseqa", "train", 0, {"label": 5}, ":1: 'label' is 5; expected one of 0, 1, 2, 3, 4"),
-        ("jcommonsenseqa", "train", 0, {"choice4": None}, ":1: lacks 'choice4'"),
+        ("jnli", "train", 2, {"sentence1": None}, ":3: no `sentence1`"),
+        ("jcola", "in_domain_valid", 1, {"label": 2}, ":2: `label` is 2; expected one of 0, 1"),
+        ("jcola", "in_domain_valid", 1, {"label": True}, ":2: `label` is True; expected one of 0, 1"),
+        ("jcommonsenseqa", "train", 0, {"label": 5}, ":1: `label` is 5; expected one of 0, 1, 2, 3, 4"),
+        ("jcommonsenseqa", "train", 0, {"choice4": None}, ":1: no `choice4`"),
     ],
 )
 def test_a_wrong_row(task: str, file: str, row: int, fields: dict[str, Any], message: str, jglue_folder: Path) -> None:
@@ -89,9 +89,9 @@ def test_a_wrong_row(task: str, file: str, row: int, fields: dict[str, Any], mes
         ({"answers": [{"text": "東京", "answer_start": 1}]}, "answer_start 1: the context has no '東京' there"),
         ({"answers": [{"text": "東京", "answer_start": -1}]}, "answer_start -1: the context has no '東京' there"),
         ({"answers": []}, "no answers; expected at least one"),
-        ({"answers": "東京"}, "'answers' is '東京'; expected a list"),
-        ({"answers": [{"text": "東京"}]}, "lacks 'answer_start'"),
-        ({"question": ""}, "'question' is ''; expected a text that is not empty"),
+        ({"answers": "東京"}, "`answers` is '東京'; expected a list"),
+        ({"answers": [{"text": "東京"}]}, "no `answer_start`"),
+        ({"question": ""}, "`question` is ''; expected a text that is not empty"),
     ],
 )
 def test_a_wrong_question(changes: dict[str, Any], message: str, jglue_folder: Path) -> None:
@@ -110,8 +110,8 @@ def test_a_wrong_question(changes: dict[str, Any], message: str, jglue_folder: P
     [
         ("{", "not JSON"),
         ('{"data": []}', "no questions"),
-        ("[]", "lacks 'data'"),
-        ('{"data": [3]}', "lacks 'paragraphs'"),
+        ("[]", "no `data`"),
+        ('{"data": [3]}', "no `paragraphs`"),
     ],
 )
 def test_a_file_of_another_form(content: str, message: str, jglue_folder: Path) -> None:

@@ -32,11 +32,8 @@ def read_cloze(path: Path) -> list[Cloze]:
 def _cloze(row: dict[str, Any], place: str) -> Cloze:
     text = text_of(row, "text", place)
     if (count := text.count(PLACEHOLDER)) != 1:
-        raise UserError(f"{place}: 'text' is {text!r}: {count} {PLACEHOLDER} in it; expected one")
+        raise UserError(f"{place}: `text` is {text!r:.80}: {count} {PLACEHOLDER} in it; expected one")
     answers = row.get("answers")
     if not isinstance(answers, list) or not answers:
-        raise UserError(f"{place}: 'answers' is {answers!r}; expected a list of words")
-    for answer in answers:
-        if not isinstance(answer, str) or not answer.strip():
-            raise UserError(f"{place}: 'answers' holds {answer!r}; expected words that are not empty")
-    return Cloze(text, tuple(answers))
+        raise UserError(f"{place}: `answers` is {answers!r:.80}; expected a list of words")
+    return Cloze(text, tuple(text_of({"answers": answer}, "answers", place) for answer in answers))

@@ -6,9 +6,7 @@ passages gives one pair, the first of them as the query and the second as its an
 are left out of the texts. The Japanese training split has 3,477 topics and gives 1,746 pairs.
 """
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from anaume.corpus.rows import text_of
+from anaume.corpus import storage
+from anaume.corpus.document import Unreadable
+from anaume.corpus.lines import read_lines
+from anaume.corpus.rows import optional_text_of, read_rows, text_of
 from anaume.errors import UserError
 from anaume.files import write_atomic
 from anaume.files.outputs import require_new_file
@@ -117,14 +118,10 @@ def read_passages(files: Sequence[Path], ids: set[str]) -> dict[str, Passage]:
     """
     passages: dict[str, Passage] = {}
     for file in track(files, "MIRACL's corpus", console=Console(stderr=True)):
-        for place, line in _lines(file):
-            try:
-                row = json.loads(line)
-                document = row["docid"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise UserError(f"{place}: expected an object with docid, title and text") from error
+        for place, row in read_rows(file):
+            document = text_of(row, "docid", place)
             if document in ids:
-                passages[document] = Passage(str(row.get("title", "")), text_of(row, "text", place))
+                passages[document] = Passage(optional_text_of(row, "title", place), text_of(row, "text", place))
         if len(passages) == len(ids):
             break
     return passages
@@ -175,26 +172,10 @@ def _table(path: Path, columns: int) -> Iterator[list[str]]:
     Raises:
         UserError: another number of fields, or not UTF-8.
     """
-    with path.open(encoding="utf-8") as stream:
-        try:
-            for number, line in enumerate(stream, 1):
-                fields = line.rstrip("\n").split("\t")
-                if len(fields) != columns:
-                    raise UserError(f"{path}:{number}: {len(fields)} fields between tabs; expected {columns}")
-                yield fields
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from error
-
-
-def _lines(file: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield ("FILE:LINE", line) of a gzip file.
-
-    Raises:
-        UserError: the file is damaged.
-    """
-    try:
-        with gzip.open(file, "rb") as stream:
-            for number, line in enumerate(stream, 1):
-                yield f"{file}:{number}", line
-    except (EOFError, OSError, zlib.error) as error:
-        raise UserError(f"{file}: damaged ({error}); expected a whole file, download it again") from error
+    for line in read_lines(storage.local_file(path)):
+        if isinstance(line, Unreadable):
+            raise UserError(f"{line.place}: {line.reason}; expected {columns} fields between tabs")
+        fields = line.text.rstrip("\r\n").split("\t")
+        if len(fields) != columns:
+            raise UserError(f"{line.place}: {len(fields)} fields between tabs; expected {columns}")
+        yield fields

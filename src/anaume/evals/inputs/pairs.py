@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from anaume.corpus.rows import read_rows, text_of
+from anaume.corpus.rows import optional_text_of, read_rows, text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,18 +16,18 @@ class Pair:
     source: str = ""
 
 
-def read_pairs(path: Path) -> list[Pair]:
-    """Read JSON lines with `query`, `positive` and, optionally, `title` and `source`.
+def read_pairs(path: Path, query_field: str = "query", positive_field: str = "positive") -> list[Pair]:
+    """Read JSON lines with a query, a positive and, optionally, `title` and `source`.
 
     Raises:
         UserError: names the file, and the line where it is not JSON or a text is missing or empty.
     """
     return [
         Pair(
-            text_of(row, "query", place),
-            text_of(row, "positive", place),
-            str(row.get("title", "")),
-            str(row.get("source", "")),
+            text_of(row, query_field, place),
+            text_of(row, positive_field, place),
+            optional_text_of(row, "title", place),
+            optional_text_of(row, "source", place),
         )
         for place, row in read_rows(path)
     ]

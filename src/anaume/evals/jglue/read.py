@@ -3,13 +3,14 @@
 The rule: a test split is given only if it has labels and the training split does not hold it.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from anaume.corpus.rows import read_rows, text_of
+from anaume.corpus.document import Unreadable
+from anaume.corpus.lines import UTF_8, decode
+from anaume.corpus.rows import parse_json, read_rows, text_of
 from anaume.errors import UserError
 from anaume.evals.jglue.tasks import PUBLISHED, JglueTask, find_folder
 from anaume.files import sha256
@@ -65,7 +66,7 @@ def read_task(task: JglueTask, data: Path) -> TaskData:
             notes.append(f"{name} {why}: not scored")
             continue
         if examples is None:
-            raise UserError(f"{path}: no row has a 'label'; expected labels in the {split} split of {task.name}")
+            raise UserError(f"{path}: no row has a `label`; expected labels in the {split} split of {task.name}")
         splits[split] = examples
         checksums[name] = sha256(path)
         if checksums[name] != PUBLISHED.get(name, checksums[name]):
@@ -93,7 +94,7 @@ def _read_lines(task: JglueTask, path: Path) -> tuple[Example, ...] | None:
 
 def _similarity(value: Any, place: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_SIMILARITY:
-        raise UserError(f"{place}: 'label' is {value!r}; expected a number from 0 to 5")
+        raise UserError(f"{place}: `label` is {value!r:.80}; expected a number from 0 to 5")
     return float(value)
 
 
@@ -102,7 +103,7 @@ def _number_of(classes: tuple[Any, ...]) -> Callable[[Any, str], float]:
 
     def number(value: Any, place: str) -> float:
         if isinstance(value, bool) or value not in classes:
-            raise UserError(f"{place}: 'label' is {value!r}; expected one of {', '.join(map(str, classes))}")
+            raise UserError(f"{place}: `label` is {value!r:.80}; expected one of {', '.join(map(str, classes))}")
         return float(classes.index(value))
 
     return number
@@ -110,10 +111,13 @@ def _number_of(classes: tuple[Any, ...]) -> Callable[[Any, str], float]:
 
 def _read_spans(path: Path) -> tuple[Example, ...]:
     """Read JSQuAD's form, which is that of SQuAD 1.1: articles of paragraphs of questions."""
+    text = decode(path.read_bytes(), str(path), UTF_8)
+    if isinstance(text, Unreadable):
+        raise UserError(f"{path}: {text.reason}; expected JSON")
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(text)
     except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error})") from error
+        raise UserError(f"{path}: {error}; expected JSON") from error
     examples = []
     for a, article in enumerate(_list(content, "data", str(path))):
         for p, paragraph in enumerate(_list(article, "paragraphs", f"{path}: article {a}")):
@@ -130,8 +134,8 @@ def _question(row: Any, context: str, place: str, group: str) -> Example:
     answers = []
     for answer in _list(row, "answers", place):
         text, start = text_of(answer, "text", place), _field(answer, "answer_start", place)
-        if not isinstance(start, int) or start < 0 or not context.startswith(text, start):
-            raise UserError(f"{place}: answer_start {start!r}: the context has no {text!r} there")
+        if isinstance(start, bool) or not isinstance(start, int) or start < 0 or not context.startswith(text, start):
+            raise UserError(f"{place}: answer_start {start!r}: the context has no {text!r:.80} there")
         answers.append(Answer(text, start))
     if not answers:
         raise UserError(f"{place}: no answers; expected at least one")
@@ -140,12 +144,13 @@ def _question(row: Any, context: str, place: str, group: str) -> Example:
 
 def _field(row: Any, key: str, place: str) -> Any:
     if not isinstance(row, dict) or key not in row:
-        raise UserError(f"{place}: lacks {key!r} (has {', '.join(row) if isinstance(row, dict) else row!r:.40})")
+        content = f"it has {', '.join(row) or 'nothing'}" if isinstance(row, dict) else f"it is {row!r}"
+        raise UserError(f"{place}: no `{key}` ({content:.80}); expected one")
     return row[key]
 
 
 def _list(row: Any, key: str, place: str) -> list[Any]:
     value = _field(row, key, place)
     if not isinstance(value, list):
-        raise UserError(f"{place}: {key!r} is {value!r:.40}; expected a list")
+        raise UserError(f"{place}: `{key}` is {value!r:.40}; expected a list")
     return value
