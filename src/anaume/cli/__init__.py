@@ -3,6 +3,7 @@
 Everything that a verb needs is imported inside its function, so that `--help` and most errors appear at once.
 """
 
+import io
 import os
 import platform
 import sys
@@ -73,6 +74,10 @@ def main() -> None:
     if platform.system() == "Windows":
         _fail("Windows: not supported; expected Linux or macOS, for example Linux in WSL")
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch loads
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal's encoding, such as cp932, lacks characters of texts, and a file's name need not be Unicode.
+            stream.reconfigure(errors="backslashreplace")
     words = sys.argv[1:]
     words[:2] = ALIASES.get((words[0], words[1]), words[:2]) if len(words) > 1 else words
     try:

@@ -1,7 +1,7 @@
 """Arguments and options that several verbs share."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -28,9 +28,13 @@ Corpus = Annotated[
     list[str],
     typer.Argument(
         metavar="CORPUS…",
-        help="a path, URL or glob of files, hub:NAME[:SUBSET[:SPLIT]], or builtin:hakoniwa[:SPLIT]",
+        help="a path, URL, folder or glob of files, hub:NAME[:SUBSET[:SPLIT]], or builtin:hakoniwa[:SPLIT]",
     ),
 ]
+TextField = Annotated[str, typer.Option(help="field of JSON lines, or column of a table, that holds the text")]
+TextDocuments = Annotated[Literal["files", "lines"], typer.Option(help="what a document of .txt files is")]
+Encoding = Annotated[str, typer.Option(help="of .txt files and JSON lines: utf-8, cp932, euc_jp, utf-16, …")]
+BadLines = Annotated[float, typer.Option(min=0, max=1, help="share of unreadable lines above which reading stops")]
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE.toml")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="a run directory")]
 Out = Annotated[Path, typer.Option(help="folder to write", callback=check_folder)]

@@ -5,11 +5,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from anaume.cli.arguments import Corpus, Out, check_new_file
+from anaume.cli.arguments import BadLines, Corpus, Encoding, Out, TextDocuments, TextField, check_new_file
 from anaume.errors import UserError
 
 
-def tokenizer_train(corpus: Corpus, vocab_size: Annotated[int, typer.Option(help="pieces")], out: Out) -> None:
+def tokenizer_train(
+    corpus: Corpus,
+    vocab_size: Annotated[int, typer.Option(help="pieces")],
+    out: Out,
+    text_field: TextField = "text",
+    documents: TextDocuments = "files",
+    encoding: Encoding = "utf-8",
+    bad_lines: BadLines = 0.01,
+) -> None:
     """Train a Unigram tokenizer with byte fallback.
 
     Example: anaume tokenizer train 'data/*.jsonl.gz' --vocab-size 32000 --out tokenizer
@@ -17,7 +25,8 @@ def tokenizer_train(corpus: Corpus, vocab_size: Annotated[int, typer.Option(help
     from anaume.corpus.readers import parse_source
     from anaume.tokenizer.train import train_tokenizer
 
-    train_tokenizer([parse_source(text) for text in corpus], vocab_size, out)
+    options = {"text_field": text_field, "documents": documents, "encoding": encoding, "bad_lines": bad_lines}
+    train_tokenizer([parse_source(text, **options) for text in corpus], vocab_size, out)
     print(out)
 
 
@@ -38,6 +47,10 @@ def tokens(
     corpus: Corpus,
     tokenizer: Annotated[Path, typer.Option(help="a tokenizer folder")],
     out: Out,
+    text_field: TextField = "text",
+    documents: TextDocuments = "files",
+    encoding: Encoding = "utf-8",
+    bad_lines: BadLines = 0.01,
     workers: Annotated[int, typer.Option(min=1, help="processes, or a cluster's tasks, at a time")] = 1,
     executor: Annotated[Literal["local", "slurm", "ray"], typer.Option(help="where the tasks run")] = "local",
     slurm: Annotated[
@@ -67,7 +80,8 @@ def tokens(
         from anaume.tokens import cluster
 
         run = cluster.run_on_ray
-    sources, opened_tokenizer = [parse_source(text) for text in corpus], load_tokenizer(tokenizer)
+    options = {"text_field": text_field, "documents": documents, "encoding": encoding, "bad_lines": bad_lines}
+    sources, opened_tokenizer = [parse_source(text, **options) for text in corpus], load_tokenizer(tokenizer)
     if executor == "slurm":
         job = build.begin(sources, opened_tokenizer, out)
         if job.todo:

@@ -78,6 +78,8 @@ def contrast(
     nli: Annotated[Path | None, typer.Option(help="JGLUE's folder: JNLI's entailed sentences become similar")] = None,
     sts: Annotated[Path | None, typer.Option(help="JGLUE's folder: cosines are ranked by JSTS's similarities")] = None,
     pairs: Annotated[Path | None, typer.Option(help="JSON lines with query, positive, which become similar")] = None,
+    query_field: Annotated[str, typer.Option(help="field of the pairs' lines that holds the query")] = "query",
+    positive_field: Annotated[str, typer.Option(help="field of the pairs' lines that holds the positive")] = "positive",
     epochs: Annotated[int, typer.Option(min=1)] = 3,
     learning_rate: Annotated[float, typer.Option(min=0)] = 5e-5,
     batch: Annotated[int, typer.Option(min=2, help="rows; the other rows of a batch serve as negatives")] = 64,
@@ -94,4 +96,4 @@ def contrast(
     from anaume.finetune.contrast import ContrastSettings, train_embeddings
 
     settings = ContrastSettings(epochs, learning_rate, batch, temperature, max_length, seed)
-    print(train_embeddings(model, read_sets(nli, sts, pairs), out, settings))
+    print(train_embeddings(model, read_sets(nli, sts, pairs, query_field, positive_field), out, settings))

@@ -186,7 +186,8 @@ def _from_row(row: dict[str, Any], source: Source, place: str) -> Document | Unr
     try:
         text = text_field(row, source.text_field)
     except ValueError as error:
-        return Unreadable(place, str(error))
+        hint = "" if source.text_field in row else "; `text_field` names another field"
+        return Unreadable(place, f"{error}{hint}")
     return Document(text, _note(row, "title"), _note(row, "source"))
 
 

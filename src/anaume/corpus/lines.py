@@ -25,14 +25,14 @@ MAX_BYTES = 64 << 20  # bytes of a line, and of a file that is one document
 UTF_8 = "utf-8"
 
 _BLOCK = 1 << 20  # bytes read at a time
-_ZST_CHUNK = 1 << 10  # compressed bytes unpacked at a time: four bytes may give a block of 128 KiB
+_ZST_CHUNK = 1 << 9  # compressed bytes unpacked at a time: four bytes may give a block of 128 KiB
 _ZST_MAX_WINDOW = 1 << 31  # the window of `zstd --long=31`; the library's own limit is 128 MiB
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _JAPANESE = ("euc_jp", "cp932")  # in this order, because cp932 also reads much of what euc_jp wrote
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TextLine:
     """A line that is not blank, without a byte order mark. `place` is that of `Unreadable`."""
 
     place: str
@@ -41,7 +41,7 @@ class Line:
 
 def read_lines(
     file: File, encoding: str = UTF_8, report_position: ReportPosition = lambda _: None
-) -> Iterator[Line | Unreadable]:
+) -> Iterator[TextLine | Unreadable]:
     """Yield the lines of a file, or those that begin in a piece of it. Blank lines are skipped.
 
     `report_position` is called after each line with the number of bytes of the piece read so far.
@@ -61,7 +61,7 @@ def read_lines(
                 if isinstance(content, Unreadable):
                     yield content
                 elif not content.isspace() and content:
-                    yield Line(place, content)
+                    yield TextLine(place, content)
             report_position(raw.tell() - file.begin)
 
 

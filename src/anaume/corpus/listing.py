@@ -75,7 +75,7 @@ def list_files(source: Source) -> list[File]:
     if others:
         names = ", ".join(storage.printable(file.below) for file in others[:_OTHERS_SHOWN])
         more = ", …" if len(others) > _OTHERS_SHOWN else ""
-        _log.warning("%s: left out %d files of other kinds: %s%s", source, len(others), names, more)
+        _log.warning("%s: files of other kinds, left out: %d (%s%s)", source, len(others), names, more)
     return readable
 
 

@@ -126,7 +126,8 @@ def open_file(file: File, *, seekable: bool = False) -> Iterator[BinaryIO]:
             status = os.fstat(stream.fileno())
             if (status.st_size, status.st_mtime_ns) != (file.size, file.version):
                 raise OSError(
-                    f"written to while in use: {status.st_size:,} bytes; expected the {file.size:,} listed ones"
+                    f"changed since it was listed: {status.st_size:,} bytes; expected {file.size:,} bytes, and the same"
+                    " time of change"
                 )
         return
     with _as_os_error():

@@ -24,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
+from anaume.corpus.rows import require_unicode
 from anaume.encoder.load import Encoder, check_names, load_encoder
 from anaume.encoder.logits import logits_at
 from anaume.errors import UserError
@@ -99,8 +100,11 @@ def show(models: Sequence[str], texts: Sequence[str], k: int = 5) -> None:
     """Print a table for each text (paper, Table 3), with a column for each model and for each naive row that differs.
 
     Raises:
-        UserError: a model that can't be opened or has no mask, two models of one name; the errors of `predict`.
+        UserError: a text that is not Unicode; a model that can't be opened or has no mask, two models of one name; the
+            errors of `predict`.
     """
+    for text in texts:
+        require_unicode(text, "--text")
     check_names(models)
     console = Console()
     tables: list[dict[str, list[Prediction]]] = [{} for _ in texts]

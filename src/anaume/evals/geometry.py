@@ -6,6 +6,7 @@ mean-pooled, scaled to length 1 and compared in float64.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -231,12 +232,12 @@ def prepare(request: Request[GeometryOptions]) -> Evaluation:
     """
     options = request.options
     assert options.pairs
-    path, pairs = options.pairs, read_pairs(options.pairs)
+    path, pairs = options.pairs, read_pairs(options.pairs, options.query_field, options.positive_field)
 
     check_pooling(options.pooling)
 
     def measure(subject: Subject) -> Iterator[Record]:
-        yield evaluate(
+        record = evaluate(
             subject.encoder,
             pairs,
             texts_of(options.texts) if options.texts else None,
@@ -246,7 +247,8 @@ def prepare(request: Request[GeometryOptions]) -> Evaluation:
             data=path,
             seed=options.seed,
         )
+        yield replace(record, settings=record.settings | options.other_fields)
 
     texts = texts_settings(options.texts) if options.texts else {"texts": OTHER_PAIRS}
     chosen = {"random_pairs": options.random_pairs, "pooling_choice": options.pooling}
-    return Evaluation(measure, data_settings(path) | texts | chosen)
+    return Evaluation(measure, data_settings(path) | options.other_fields | texts | chosen)

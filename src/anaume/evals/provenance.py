@@ -54,7 +54,8 @@ def stores_settings(stores: Sequence[Store]) -> dict[str, str]:
 
 
 def _checksum(lines: Iterable[str]) -> str:
-    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+    # A file's name need not be UTF-8.
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode(errors="surrogateescape")).hexdigest()
 
 
 def corpus_settings(pattern: str, run: Run | None) -> dict[str, str]:

@@ -5,12 +5,14 @@ memory holds only the texts and, for each of them, its embedding in float32 or i
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor
 
+from anaume.corpus.rows import require_unicode
 from anaume.encoder.embed import MEAN_POOLING, embed_counted, unit_length
 from anaume.encoder.load import Encoder, open_tokenizer
 from anaume.encoder.pooling import Pooling
@@ -196,16 +198,15 @@ def prepare(request: Request[RetrievalOptions]) -> Evaluation:
     if options.unit not in (None, *get_args(Unit)):
         raise UserError(f"--unit {options.unit}: unknown; expected {', '.join(get_args(Unit))}")
     assert options.pairs
-    path, pairs = options.pairs, read_pairs(options.pairs)
+    path, pairs = options.pairs, read_pairs(options.pairs, options.query_field, options.positive_field)
     check_pooling(options.pooling)
     chosen = {"pooling_choice": options.pooling}
-    if options.query_prefix:  # without one, the record names the prompt of the model's folder
-        chosen["query_prefix"] = options.query_prefix
-    if options.positive_prefix:
-        chosen["positive_prefix"] = options.positive_prefix
+    for name in ("query_prefix", "positive_prefix"):
+        if prefix := getattr(options, name):  # without one, the record names the prompt of the model's folder
+            chosen[name] = require_unicode(prefix, f"--{name.replace('_', '-')}")
 
     def measure(subject: Subject) -> Iterator[Record]:
-        yield evaluate(
+        record = evaluate(
             subject.encoder,
             pairs,
             data=path,
@@ -214,8 +215,9 @@ def prepare(request: Request[RetrievalOptions]) -> Evaluation:
             positive_prefix=options.positive_prefix,
             seed=options.seed,
         )
+        yield replace(record, settings=record.settings | options.other_fields)
 
-    return Evaluation(measure, data_settings(path) | chosen, _baselines(request, path, pairs))
+    return Evaluation(measure, data_settings(path) | options.other_fields | chosen, _baselines(request, path, pairs))
 
 
 def _baselines(request: Request[RetrievalOptions], path: Path, pairs: Sequence[Pair]) -> tuple[Baseline, ...]:
@@ -225,12 +227,13 @@ def _baselines(request: Request[RetrievalOptions], path: Path, pairs: Sequence[P
     tokenizer = open_tokenizer(model, masked_lm=False) if common_unit == "tokens" else None
     of_tokenizer = {"tokenizer": str(tokenizer.name_or_path)} if tokenizer else {}
 
+    other_fields = request.options.other_fields
+
     def baseline(kind: Lexical, unit: Unit) -> Baseline:
-        return Baseline(
-            kind,
-            "retrieval",
-            data_settings(path) | {"unit": unit} | of_tokenizer,
-            lambda: evaluate_lexical(kind, pairs, unit, tokenizer=tokenizer, data=path, seed=seed),
-        )
+        def measure() -> Record:
+            record = evaluate_lexical(kind, pairs, unit, tokenizer=tokenizer, data=path, seed=seed)
+            return replace(record, settings=record.settings | other_fields)
+
+        return Baseline(kind, "retrieval", data_settings(path) | other_fields | {"unit": unit} | of_tokenizer, measure)
 
     return tuple(baseline(kind, cast(Unit, common_unit or unit)) for kind, unit in UNITS.items())

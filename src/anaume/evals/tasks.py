@@ -40,10 +40,24 @@ class PseudoPerplexityOptions(TaskOptions):
 
 
 @dataclass(frozen=True)
-class RetrievalOptions(TaskOptions):
-    """Options of retrieval."""
+class PairOptions(TaskOptions):
+    """Options of the tasks that read pairs of texts."""
 
     pairs: Path | None = option(None, PAIRS)
+    query_field: str = option("query", "field of the pairs' lines that holds the query")
+    positive_field: str = option("positive", "field of the pairs' lines that holds the positive")
+
+    @property
+    def other_fields(self) -> dict[str, str]:
+        """The fields whose names are not the usual ones, which identify the data together with the file."""
+        names = {"query_field": self.query_field, "positive_field": self.positive_field}
+        return {key: name for key, name in names.items() if f"{name}_field" != key}
+
+
+@dataclass(frozen=True)
+class RetrievalOptions(PairOptions):
+    """Options of retrieval."""
+
     unit: str | None = option(
         None, "what the lexical baselines count: characters, bigrams, trigrams or the first MODEL's tokens"
     )
@@ -53,10 +67,9 @@ class RetrievalOptions(TaskOptions):
 
 
 @dataclass(frozen=True)
-class GeometryOptions(TaskOptions):
+class GeometryOptions(PairOptions):
     """Options of alignment, uniformity and the distributions of similarities."""
 
-    pairs: Path | None = option(None, PAIRS)
     texts: str = option("", f"{TEXTS} to draw random pairs from; by default texts of different pairs")
     pooling: str = option("own", "own: that of the model's folder, the mean if it states none; mean: the paper's")
     random_pairs: int = option(2_000, "random pairs", minimum=1)

@@ -189,7 +189,8 @@ def _stores(request: Request[ValidationOptions], tokenizer: Tokenizer) -> Sequen
     texts = request.options.texts
     if request.run and not texts:
         return open_stores(request.run.tokens("validation"), tokenizer)
-    key = hashlib.sha256(f"{tokenizer.vocabulary_hash} {texts}".encode()).hexdigest()[:16]
+    name = f"{tokenizer.vocabulary_hash} {texts}".encode(errors="surrogateescape")
+    key = hashlib.sha256(name).hexdigest()[:16]
     folder = request.out / ".tokens" / key
     build([parse_source(texts)], tokenizer, folder)
     return open_stores(folder, tokenizer)

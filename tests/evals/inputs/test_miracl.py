@@ -214,7 +214,7 @@ def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"docs-1\.jsonl\.gz: compressed file cut off or damaged"):
         write_pairs(out, folder=folder)
     (corpus / "docs-1.jsonl.gz").write_bytes(gzip.compress(b'{"text": "no id"}\n'))
-    with pytest.raises(UserError, match=r"docs-1\.jsonl\.gz:1: expected an object with docid, title and text"):
+    with pytest.raises(UserError, match=r"docs-1\.jsonl\.gz:1: no `docid` \(it has text\); expected a text"):
         write_pairs(out, folder=folder)
     (corpus / "docs-1.jsonl.gz").write_bytes(gzip.compress('{"docid": "9#9", "title": "頁", "text": " "}\n'.encode()))
     with pytest.raises(UserError, match=r"docs-1\.jsonl\.gz:1: `text` is .*; expected a text that is not empty"):

@@ -16,8 +16,16 @@ from anaume.finetune.contrast import Columns, TrainingSets
 from anaume.finetune.examples import Example
 
 
-def read_sets(nli: Path | None = None, sts: Path | None = None, pairs: Path | None = None) -> TrainingSets:
+def read_sets(
+    nli: Path | None = None,
+    sts: Path | None = None,
+    pairs: Path | None = None,
+    query_field: str = "query",
+    positive_field: str = "positive",
+) -> TrainingSets:
     """Read the training split of JNLI in the JGLUE folder `nli`, that of JSTS in `sts`, and the file `pairs`.
+
+    The two fields are those of the lines of `pairs`.
 
     Raises:
         UserError: all three are None; a missing split, an empty text, a label out of range; no entailment.
@@ -33,7 +41,7 @@ def read_sets(nli: Path | None = None, sts: Path | None = None, pairs: Path | No
             checksums |= data.sha256
             notes += data.notes
     if pairs:
-        texts = read_pairs(pairs)
+        texts = read_pairs(pairs, query_field, positive_field)
         rows["pairs"] = {"anchor": [pair.query for pair in texts], "positive": [pair.positive for pair in texts]}
         checksums[pairs.name] = sha256(pairs)
     if not rows:
