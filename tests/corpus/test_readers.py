@@ -266,6 +266,8 @@ def test_hub_data_set_without_text(tmp_path: Path) -> None:
         ("hub:w/w::test", {"hub": "w/w", "split": "test"}),
         ("hub:w/w:ja:test", {"hub": "w/w", "subset": "ja", "split": "test"}),
         ("builtin:hakoniwa", {"builtin": "hakoniwa"}),
+        ('{path = "a", text_field = "content"}', {"path": "a", "text_field": "content"}),
+        ('{hub = "w/w", max_documents = 3}', {"hub": "w/w", "max_documents": 3}),
         ("builtin:hakoniwa:validation", {"builtin": "hakoniwa", "split": "validation"}),
     ],
 )
@@ -276,6 +278,20 @@ def test_sources_on_the_command_line(text: str, expected: dict[str, str]) -> Non
 @pytest.mark.parametrize("text", ["", "hub:", "hub", "hub:a:b:c:d", "builtin:garden", "builtin:hakoniwa:a:b"])
 def test_no_source_on_the_command_line(text: str) -> None:
     with pytest.raises(UserError, match=r"not a source; expected a path, URL, folder or glob of \.jsonl"):
+        parse_source(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{path = a}", r"^corpus \{path = a\}: not a table of TOML \(.*\); expected \{path = "),
+        ("{glob = 'a'}", "glob: unknown key; expected path, hub, "),
+        ("{path = 3}", "path: Input should be a valid string"),
+        ("{}", "no origin; expected one of path, hub"),
+    ],
+)
+def test_tables_on_the_command_line(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         parse_source(text)
 
 

@@ -227,7 +227,7 @@ def test_mistakes_are_reported_before_anything_is_measured(
     for wrong_inputs, message in (
         ({"pairs": tmp_path / "absent.jsonl"}, "absent.jsonl: no such file"),
         ({"cloze": tmp_path / "absent.jsonl"}, "absent.jsonl: no such file"),
-        ({"pairs": bad}, "bad.jsonl:1: lacks 'positive'"),
+        ({"pairs": bad}, "bad.jsonl:1: no `positive`"),
         ({"texts": str(tmp_path / "*.txt")}, "matches no file"),
         ({"data": tmp_path}, "no task's folder in it"),
     ):

@@ -222,9 +222,9 @@ def test_bad_inputs(tmp_path: Path) -> None:
         evaluate(fake_encoder(torch.ones(1, 1)), [])
     with pytest.raises(UserError, match="'bm26': unknown; expected one of edit-distance, jaccard, bm25"):
         evaluate_lexical("bm26", [Pair("a", "b")])  # type: ignore[arg-type]
-    for text in ('""', '" \\u3000"', "3"):
+    for text in ('""', '" \\u3000"'):
         (tmp_path / "pairs.jsonl").write_text(f'{{"query": "a", "positive": {text}}}\n', encoding="utf-8")
-        with pytest.raises(UserError, match=r"pairs\.jsonl:1: 'positive' is .*; expected a text that is not empty"):
+        with pytest.raises(UserError, match=r"pairs\.jsonl:1: `positive` is .*; expected a text that is not empty"):
             read_pairs(tmp_path / "pairs.jsonl")
 
 

@@ -1,6 +1,7 @@
 """Files and folders appear whole or not at all, and leave nothing behind."""
 
 import errno
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -181,3 +182,9 @@ def test_a_pruned_folder_does_not_come_back(tmp_path: Path) -> None:
     temporary_sibling(tmp_path / "folder", "gone").mkdir()
     remove_leftovers(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_are_not_utf_8_survive_in_json(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\x94\x4c.jsonl")
+    write_json(tmp_path / "a.json", {"file": name, "text": "猫😀\\"})
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"file": name, "text": "猫😀\\"}

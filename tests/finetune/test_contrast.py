@@ -200,19 +200,19 @@ def test_mistakes(modernbert_folder: Path, tmp_path: Path) -> None:
         (
             "empty",
             good | {"sentence2": ""},
-            r"train-v1\.3\.json:2: 'sentence2' is ''; expected a text that is not empty",
+            r"train-v1\.3\.json:2: `sentence2` is ''; expected a text that is not empty",
         ),
         (
             "label",
             good | {"label": "maybe"},
-            r"train-v1\.3\.json:2: 'label' is 'maybe'; expected one of contradiction, ent",
+            r"train-v1\.3\.json:2: `label` is 'maybe'; expected one of contradiction, ent",
         ),
         ("none", good, "no example is an entailment"),
     ):
         with pytest.raises(UserError, match=message):
             read_sets(nli=write_jglue(tmp_path / name, "jnli", [good, row]))
     scored = {"sentence1": "海", "sentence2": "山", "label": 5.1}
-    with pytest.raises(UserError, match=r"train-v1\.3\.json:1: 'label' is 5\.1; expected a number from 0 to 5"):
+    with pytest.raises(UserError, match=r"train-v1\.3\.json:1: `label` is 5\.1; expected a number from 0 to 5"):
         read_sets(sts=write_jglue(tmp_path / "range", "jsts", [scored]))
     with pytest.raises(UserError, match=r"train-v1\.3\.json: no such file"):
         read_sets(sts=write_jglue(tmp_path / "split", "jsts", [scored | {"label": 1.0}], ["valid"]))

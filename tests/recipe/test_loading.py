@@ -114,3 +114,9 @@ def test_two_stages_need_two_names(recipe_file: Path) -> None:
     recipe_file.write_text(recipe_file.read_text(encoding="utf-8") + '[[stage]]\nname = "one"\n', encoding="utf-8")
     with pytest.raises(UserError, match=r"stage\.name = 'one': given twice; expected a name of its own"):
         load(recipe_file)
+
+
+def test_a_byte_order_mark_begins_a_recipe_of_a_windows_editor(recipe_file: Path) -> None:
+    expected = load(recipe_file)
+    recipe_file.write_bytes(b"\xef\xbb\xbf" + recipe_file.read_bytes().replace(b"\n", b"\r\n"))
+    assert load(recipe_file) == expected

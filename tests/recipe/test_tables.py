@@ -24,6 +24,30 @@ def test_each_shipped_recipe_loads(path: Path) -> None:
     assert load(path).name == path.stem
 
 
+def test_validation_share_divides_the_training_sources(recipe_file: Path) -> None:
+    text = recipe_file.read_text(encoding="utf-8")
+    recipe_file.write_text(
+        text.replace('[[corpus.validation]]\npath = "b.jsonl"', "").replace(
+            "[[corpus.train]]", "[corpus]\nvalidation_share = 0.1\n[[corpus.train]]"
+        ),
+        encoding="utf-8",
+    )
+    corpus = load(recipe_file, ["corpus.train.0.weight=2.0", "corpus.train.0.text_field=content"]).corpus
+    (train,), (validation,) = corpus.sources("train"), corpus.sources("validation")
+    assert (train.hash_range, validation.hash_range) == ([0.0, 0.9], [0.9, 1.0])
+    assert validation.model_copy(update={"hash_range": [0.0, 0.9]}) == train
+    half = load(recipe_file, ["corpus.train.0.hash_range=[0.5, 1.0]"]).corpus
+    assert [half.sources(split)[0].hash_range for split in ("train", "validation")] == [[0.5, 0.95], [0.95, 1.0]]
+    with pytest.raises(UserError, match=r"corpus: validation_share = 0\.1: given with sources of validation text"):
+        load(recipe_file, ["corpus.validation=[{path = 'b.jsonl'}]"])
+    with pytest.raises(UserError, match="corpus: validation: missing; expected sources of validation text, or valid"):
+        load(recipe_file, ["corpus.validation_share=0.0"])
+    with pytest.raises(
+        UserError, match=r"corpus: validation_share = 0\.1: a source of tokens has no text to choose by"
+    ):
+        load(recipe_file, ["corpus.train=[{tokens = 'tokens'}]"])
+
+
 def test_moments_are_kept_only_from_a_stage_with_the_same_optimizer(recipe_file: Path) -> None:
     with pytest.raises(UserError, match="stage 'one': keep_moments = true: no stage before it has the moments"):
         load(recipe_file, ["stage.0.keep_moments=true"])

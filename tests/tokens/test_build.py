@@ -16,6 +16,7 @@ from anaume.corpus import storage
 from anaume.corpus.readers import documents
 from anaume.corpus.source import Source
 from anaume.errors import UserError
+from anaume.recipe.tables import Corpus
 from anaume.tokenizer.load import Tokenizer
 from anaume.tokens import store
 from anaume.tokens.build import build, open_stores, verify
@@ -27,7 +28,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.bin"))}
 
 
-def write_lines(path: Path, *texts: str) -> None:
+def write_lines(path: Path, *texts: str | None) -> None:
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
 
 
@@ -294,6 +295,41 @@ def test_length_quantiles(tmp_path: Path) -> None:
     assert length_quantiles(count_lengths(stores)) == {
         "0": 1, "0.1": 10, "0.25": 25, "0.5": 50, "0.75": 75, "0.9": 90, "0.99": 99, "1": 100
     }  # fmt: skip
+
+
+def test_the_longest_document_is_exact(tmp_path: Path) -> None:
+    long = np.zeros((1 << 20) + 12_345, dtype=np.uint32)
+    long_store = store.write(tmp_path / "long", [long[:5], long, long[:5]], vocab_size=1, vocabulary_hash="")
+    counts = count_lengths([long_store, long_store])
+    assert (counts.lengths.tolist(), counts.documents.tolist()) == ([5, len(long)], [4, 2])
+    assert length_quantiles(counts)["1"] == len(long)
+
+
+@pytest.mark.slow
+def test_a_share_of_the_corpus_is_held_out(corpus: Source, trained: Tokenizer, tmp_path: Path) -> None:
+    divided = Corpus(train=[corpus], validation_share=0.25)
+    build(divided.sources("train"), trained, tmp_path / "train", workers=2)
+    build(divided.sources("validation"), trained, tmp_path / "validation")
+    build([corpus], trained, tmp_path / "all")
+
+    def texts(name: str) -> list[bytes]:
+        (opened,) = open_stores(tmp_path / name, trained)
+        return [opened.document(d).tobytes() for d in range(len(opened))]
+
+    assert sorted(texts("train") + texts("validation")) == sorted(texts("all"))
+    assert 2 < len(texts("validation")) < 20
+    assert build(divided.sources("train"), trained, tmp_path / "train").encoded_tokens == 0
+
+
+def test_names_that_are_not_utf_8(trained: Tokenizer, tmp_path: Path) -> None:
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    write_lines(folder / os.fsdecode(b"\x94\x4c.jsonl"), *["東京都"] * 200, None)
+    source = Source(path=str(folder))
+    summary = build([source], trained, tmp_path / "tokens")
+    assert summary.first_bad == [f"{folder}/\\x94L.jsonl:201: `text` is null, not a string"]
+    assert verify(tmp_path / "tokens") == []
+    assert build([source], trained, tmp_path / "tokens").encoded_tokens == 0
 
 
 def test_a_source_of_tokens_is_used_in_place(tmp_path: Path, corpus: Source, trained: Tokenizer) -> None:

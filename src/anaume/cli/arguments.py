@@ -28,7 +28,8 @@ Corpus = Annotated[
     list[str],
     typer.Argument(
         metavar="CORPUS…",
-        help="a path, URL, folder or glob of files, hub:NAME[:SUBSET[:SPLIT]], or builtin:hakoniwa[:SPLIT]",
+        help="a path, URL, folder or glob of files, hub:NAME[:SUBSET[:SPLIT]], builtin:hakoniwa[:SPLIT], or a source "
+        'as in a recipe: \'{path = "data", text_field = "content"}\'',
     ),
 ]
 TextField = Annotated[str, typer.Option(help="field of JSON lines, or column of a table, that holds the text")]

@@ -8,6 +8,7 @@ stops with an error if their share in a part exceeds `Source.bad_lines`.
 import hashlib
 import logging
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -25,6 +26,7 @@ from anaume.files.names import shortened
 
 BAD_LINES_SHOWN = 5  # unreadable lines of a part that are logged; the others are only counted
 
+_EXAMPLE = '{path = "data/*.jsonl", text_field = "content"}'
 _NAME_BYTES = 160  # of a file's name in the name of its part; a kanji has three bytes, an emoji four
 _MIN_LINES_TO_JUDGE = 1000  # With fewer lines, one bad line at the start of a good file would stop the job.
 
@@ -66,18 +68,31 @@ class Reading:
 
 
 def parse_source(text: str, **options: Any) -> Source:
-    """Parse a source of the command line: a path or glob, `hub:NAME[:SUBSET[:SPLIT]]` or `builtin:hakoniwa[:SPLIT]`.
+    """Parse a source of the command line.
 
-    `options` are other keys of `Source`.
+    It is a path or glob, `hub:NAME[:SUBSET[:SPLIT]]`, `builtin:hakoniwa[:SPLIT]`, or the table that a recipe would
+    hold, as an inline table of TOML: `{path = "data", text_field = "content"}`. `options` are other keys of `Source`.
 
     Raises:
-        UserError: `text` is empty or is not of one of these forms, or an option has a value that is not accepted.
+        UserError: `text` is empty or is not of one of these forms, or a key has a value that is not accepted.
     """
     try:
-        return Source.model_validate(options | _origin(text))
+        return Source.model_validate(options | (_inline_table(text) if text.startswith("{") else _origin(text)))
     except pydantic.ValidationError as error:
         problem = error.errors()[0]
-        raise UserError(f"corpus {text}: {problem['msg'].removeprefix('Value error, ')}") from None
+        key = "".join(f"{part}: " for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = f"unknown key; expected {', '.join(Source.model_fields)}"
+        raise UserError(f"corpus {text}: {key}{message}") from None
+
+
+def _inline_table(text: str) -> dict[str, Any]:
+    try:
+        table: dict[str, Any] = tomllib.loads(f"source = {text}")["source"]
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"corpus {text}: not a table of TOML ({error}); expected {_EXAMPLE}") from error
+    return table
 
 
 def _origin(text: str) -> dict[str, str]:
@@ -91,7 +106,7 @@ def _origin(text: str) -> dict[str, str]:
         case ["hub" | "builtin" | "", _]:
             raise UserError(
                 f"corpus {text!r}: not a source; expected {listing.EXPECTED} files, "
-                "hub:NAME[:SUBSET[:SPLIT]] or builtin:hakoniwa[:SPLIT]"
+                f"hub:NAME[:SUBSET[:SPLIT]], builtin:hakoniwa[:SPLIT] or a table such as {_EXAMPLE}"
             )
     return {"path": text}
 

@@ -6,7 +6,6 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from anaume.corpus.storage import printable
-
 from anaume.errors import redact
 
 # A source sets exactly one of these keys. The options after them describe the text of that one origin.

@@ -10,7 +10,7 @@ from pathlib import Path
 from anaume.evals.task import Task, TaskOptions, option
 
 PAIRS = "JSON lines with query, positive"
-TEXTS = "glob of files with text"
+TEXTS = 'texts: a glob of files, a folder, or a source as in a recipe, \'{path = "…", text_field = "…"}\''
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class RetrievalOptions(PairOptions):
 class GeometryOptions(PairOptions):
     """Options of alignment, uniformity and the distributions of similarities."""
 
-    texts: str = option("", f"{TEXTS} to draw random pairs from; by default texts of different pairs")
+    texts: str = option("", f"{TEXTS}; random pairs are drawn from them, by default from different pairs")
     pooling: str = option("own", "own: that of the model's folder, the mean if it states none; mean: the paper's")
     random_pairs: int = option(2_000, "random pairs", minimum=1)
 
