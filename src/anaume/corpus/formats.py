@@ -91,11 +91,11 @@ def read_parquet(file: File, source: Source, report_position: ReportPosition) ->
             columns = _columns(table.schema_arrow.names, source, str(file))
             groups, rows_before = _row_groups(table.metadata, file)
             row_count = sum(table.metadata.row_group(group).num_rows for group in groups)
-            rows_read = 0
+            name, rows_read = str(file), 0
             for batch in table.iter_batches(_PARQUET_ROWS, groups, columns):
                 for row in _rows_of_batch(batch):
                     rows_read += 1
-                    yield _from_row(row, source, f"{file}:{rows_before + rows_read}")
+                    yield _from_row(row, source, f"{name}:{rows_before + rows_read}")
                 report_position((file.end - file.begin) * rows_read // row_count)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read as Parquet ({reason(error)})") from error
@@ -125,11 +125,11 @@ def read_arrow(file: File, source: Source, report_position: ReportPosition) -> I
     try:
         with storage.open_file(file) as raw, pa.ipc.open_stream(raw) as batches:
             columns = _columns(batches.schema.names, source, str(file))
-            rows_read = 0
+            name, rows_read = str(file), 0
             for batch in batches:
                 for row in _rows_of_batch(batch.select(columns)):
                     rows_read += 1
-                    yield _from_row(row, source, f"{file}:{rows_read}")
+                    yield _from_row(row, source, f"{name}:{rows_read}")
                 report_position(raw.tell())
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read as an Arrow stream ({reason(error)})") from error

@@ -50,17 +50,18 @@ def read_lines(
         UserError: The compressed file is cut off or damaged.
         OSError: The file cannot be opened or read.
     """
+    name, of_line = str(file), UTF_8 if _needs_transcoding(encoding) else encoding
     with unpacked(file, encoding) as (stream, raw):
         for number, (start, line) in enumerate(_bounded_lines(stream, file), 1):
             # The number of lines before a piece is unknown.
-            place = f"{file}:{number}" if file.is_whole else f"{file}, byte {start}"
+            place = f"{name}:{number}" if file.is_whole else f"{name}, byte {start}"
             if line is None:
                 yield Unreadable(place, f"a line of more than {MAX_BYTES:,} bytes")
             else:
-                content = decode(line, place, UTF_8 if _needs_transcoding(encoding) else encoding)
+                content = decode(line, place, of_line)
                 if isinstance(content, Unreadable):
                     yield content
-                elif not content.isspace() and content:
+                elif content and not content.isspace():
                     yield TextLine(place, content)
             report_position(raw.tell() - file.begin)
 
