@@ -71,7 +71,7 @@ def test_a_console_and_names_that_are_not_utf_8(
     with pytest.raises(SystemExit) as stop:
         cli.main()
     streams[0].flush()
-    shown = streams[0].buffer.getvalue().decode("cp932")  # type: ignore[attr-defined]
+    shown = streams[0].buffer.getvalue().decode("cp932")
     assert stop.value.code == 0
     assert shown.startswith(f"{tmp_path}/\\udcff\\udcfe tokens: 1 documents, ")
     assert f"  {folder}/\\x95\\.jsonl:2: no `text` (it has \\U0001f600)" in shown
