@@ -9,6 +9,7 @@ import pytest
 from anaume.errors import UserError
 from anaume.recipe import Recipe, to_toml
 from anaume.run import CheckpointName, Run, open_run, record_start
+from anaume.tokens.shard import identity
 
 # What every manifest holds.
 FACTS: dict[str, Any] = {"data": {}, "environment": {}}
@@ -51,3 +52,20 @@ def test_a_start_is_recorded_once_and_a_change_with_both_values(tiny: Recipe, tm
     assert run.recipe() == changed
     with pytest.raises(UserError, match=r"seed = 8: a run keeps this key; expected 7, or a new folder for --run"):
         open_run(run.folder, tiny.model_copy(update={"seed": 8}))
+
+
+def test_the_files_of_a_run_hold_no_secret(tiny: Recipe, tmp_path: Path) -> None:
+    """A renewed signature is no other corpus."""
+
+    def signed(secret: str) -> Recipe:
+        source = tiny.corpus.train[0].model_copy(update={"path": f"http://alice:PW@host/a.jsonl?Signature={secret}"})
+        return tiny.model_copy(update={"corpus": tiny.corpus.model_copy(update={"train": [source]})})
+
+    run = Run(tmp_path / "run")
+    for secret in ("S3CRET", "R3NEWED"):
+        assert open_run(run.folder, signed(secret)) == run
+        assert record_start(run, signed(secret), FACTS) == {}
+    text = "".join(path.read_text(encoding="utf-8") for path in run.folder.rglob("*") if path.is_file())
+    assert "http://host/a.jsonl?…" in text
+    assert not any(secret in text for secret in ("alice", "PW", "S3CRET", "R3NEWED"))
+    assert "PW" not in json.dumps(identity(signed("S3CRET").corpus.train[0]))

@@ -178,10 +178,10 @@ def open_run(folder: Path, recipe: Recipe) -> Run:
     """
     run = Run(folder)
     if run.recipe_file.is_file():
-        before, checkpoints = run.recipe(), run.checkpoints()
+        before, checkpoints = run.recipe().published(), run.checkpoints()
         stages = [stage.name for stage in before.stage]
         stages_begun = stages.index(checkpoints[-1].stage) + 1 if checkpoints else 0
-        if difference := first_difference(before, recipe, stages_begun):
+        if difference := first_difference(before, recipe.published(), stages_begun):
             raise UserError(f"{folder}: {difference}, or a new folder for --run")
     elif folder.exists() and (not folder.is_dir() or any(_foreign_files(folder))):
         raise UserError(f"{folder}: neither empty nor a run directory; expected a new folder for --run")
@@ -220,6 +220,7 @@ def record_start(run: Run, recipe: Recipe, manifest: dict[str, Any]) -> dict[str
     manifest: after a kill in between, the folder is a run whose manifest is written by the next start. A resumed run's
     changes are written to the manifest (`changes`) before the recipe, so that a kill loses none of them.
     """
+    recipe = recipe.published()
     now, recipe_hash = datetime.now(UTC).isoformat(timespec="seconds"), fingerprint(recipe)
     if not run.manifest_file.is_file():
         write_atomic(run.recipe_file, to_toml(recipe))

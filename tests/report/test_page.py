@@ -220,7 +220,7 @@ def test_a_folder_of_records_alone_has_no_place_for_curves(tmp_path: Path) -> No
     assert "Retrieval not evaluated" in words(reader)
     assert "training" not in reader.ids
     names = {path.name for path in (out / "tables").glob("*.md")}
-    assert names == {"fill-mask.md", "fill-mask-first.md", "fill-mask-top5-a.md", "fill-mask-top5-b.md"}
+    assert names == {"overview.md", "fill-mask.md", "fill-mask-first.md", "fill-mask-top5-a.md", "fill-mask-top5-b.md"}
 
 
 def test_two_runs_have_their_own_figures_and_charts(make_run: Callable[..., Path]) -> None:

@@ -4,7 +4,7 @@ The options of a command are the fields of its task's options. An option of anot
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, Field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -89,13 +89,36 @@ def _add_task(app: typer.Typer, task: Task) -> None:
             check_place(models[0])
         from anaume.evals.evaluate import evaluate_models
 
-        for path in evaluate_models(task.name, models, options, out):
-            print(path)
+        _show(evaluate_models(task.name, models, options, out))
 
     declared = [_parameter(field, field.default) for field in fields(task.options)]
     out = Annotated[Path | None, typer.Option(help="folder for the records", callback=check_folder)]
     _sign(command, [_argument("models", Models), _argument("out", out, None), *declared])
     app.command(task.name, cls=TaskCommand, help=f"{task.summary}\n\nExample: {task.example}")(command)
+
+
+def _show(paths: Iterator[Path]) -> None:
+    """Print the path of each record, and at the end a table of the scores on standard error, a row for each model."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from anaume.evals.record import load_record
+
+    records = []
+    try:
+        for path in paths:
+            print(path)
+            records.append(load_record(path))
+    finally:  # one of several models may have been skipped
+        names = list(dict.fromkeys(name for record in records for name in record.metrics))
+        table = Table("", *names, "n")
+        for record in records:
+            values = (record.metrics.get(name) for name in names)
+            table.add_row(
+                record.model, *("–" if value is None else f"{value:.4g}" for value in values), f"{record.n:,}"
+            )
+        if records:
+            Console(stderr=True).print(table)
 
 
 def _add_all(app: typer.Typer) -> None:

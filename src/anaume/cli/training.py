@@ -1,5 +1,7 @@
 """Verbs that train a network or write one out."""
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +20,9 @@ def pretrain(
         int | None, typer.Option(min=0, help="processes that make batches; by default one on a GPU, none on a CPU")
     ] = None,
 ) -> None:
-    """Train every stage of a recipe. The same command goes on where it stopped; SIGTERM ends it with a checkpoint.
+    """Train every stage of a recipe. The same command goes on where it stopped; Ctrl-C ends it with a checkpoint.
+
+    MFU is the arithmetic that the text needs as a share of what the device can do in matrix products.
 
     Example: anaume pretrain recipes/small.toml --run runs/small --set stage.0.steps=100
 
@@ -31,6 +35,8 @@ def pretrain(
 
     pretrain(loaded_recipe, run, workers, loaders)
     print(run)
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(f"next: anaume eval all {run}\n      anaume report {run} --out {run / 'report'}", file=sys.stderr)
 
 
 def batch(

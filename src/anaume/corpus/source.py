@@ -98,6 +98,10 @@ class Source(TomlTable):
             ) from None
         return value
 
+    def published(self) -> Self:
+        """Return the source as files of a run show it: without the user information and the query of its address."""
+        return self.model_copy(update={"path": redact(self.path), "tokens": redact(self.tokens)})
+
     def draws(self, text: str) -> bool:
         """Return whether the hash of a document's text lies in `hash_range`."""
         low, high = self.hash_range

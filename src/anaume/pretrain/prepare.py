@@ -186,7 +186,7 @@ def _make_tokenizer(recipe: Recipe, folder: Path) -> None:
     table = recipe.tokenizer
     origin: dict[str, Any] = table.model_dump()
     if table.train:
-        origin["corpus"] = [source.model_dump() for source in recipe.corpus.sources("train")]
+        origin["corpus"] = [source.published().model_dump() for source in recipe.corpus.sources("train")]
     origin_file = folder / ORIGIN
     if origin_file.is_file() and json.loads(origin_file.read_text(encoding="utf-8")) == origin:
         return

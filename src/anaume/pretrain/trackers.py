@@ -30,7 +30,7 @@ class Trackers:
         from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
         PartialState(cpu=ranks.device.type == "cpu")  # the trackers ask it whether this is the main process
-        config, name = dict(flat(recipe)), run_id(run)
+        config, name = dict(flat(recipe.published())), run_id(run)
         options: dict[str, dict[str, Any]] = {
             "tensorboard": {
                 "logging_dir": str(run.tensorboard),

@@ -201,6 +201,14 @@ class Recipe(TomlTable):
             return table | {"tokenizer": {"load": model["init"]}}
         return table
 
+    def published(self) -> Self:
+        """Return the recipe as files of a run show it; an address may hold a password or a signature.
+
+        A resumed run is given its recipe again, so nothing needs the secret from the run's files.
+        """
+        sources = {name: [s.published() for s in getattr(self.corpus, name)] for name in ("train", "validation")}
+        return self.model_copy(update={"corpus": self.corpus.model_copy(update=sources)})
+
     @field_validator("name")
     @classmethod
     def _name_is_a_line(cls, name: str) -> str:

@@ -75,6 +75,7 @@ class Section:
     `figure`          name of the files in figures/, without number and suffix
     `tasks`           tasks that the section shows; tasks of no section appear under "Other tasks"
     `rank`            place of the section's task in the summaries, lowest first
+    `overview`        columns in the table of all models at the head of the page
     `key_figures`     results at the head of the page
     `dynamics`        columns in the table of training dynamics
     `steps`           panels over the checkpoints of a run, for the training charts; one without lines is left out
@@ -89,6 +90,7 @@ class Section:
     figure: str = ""
     tasks: tuple[str, ...] = ()
     rank: int = 100
+    overview: tuple[Score, ...] = ()
     key_figures: tuple[KeyFigure, ...] = ()
     dynamics: Callable[[ReportInput], DynamicsColumns] = lambda _: DynamicsColumns()
     steps: Callable[[ReportInput], tuple[Panel, ...]] = lambda _: ()

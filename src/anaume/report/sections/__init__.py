@@ -5,6 +5,7 @@ To add an evaluation, write one file here and put its section into `PAGE`; nothi
 
     tables, panels and print figures          `content`
     what must agree between records           its aspects, handed to the tables and to `task_columns`
+    columns in the table of all models        `overview`
     columns in the training dynamics          `dynamics`
     a curve over the checkpoints              `steps`
     key figures at the head of the page       `key_figures`
@@ -18,6 +19,7 @@ from anaume.report.sections import (
     geometry,
     jglue,
     other,
+    overview,
     pseudo_perplexity,
     retrieval,
     training,
@@ -27,6 +29,7 @@ from anaume.report.sections.made_of import documents, manifest, read
 
 # From top to bottom.
 PAGE = (
+    overview.SECTION,
     training.SECTION,
     jglue.SECTION,
     fill_mask.SECTION,

@@ -10,7 +10,7 @@ from anaume.report.draw.steps import checkpoint_lines
 from anaume.report.inputs import EvaluatedModel, ReportInput
 from anaume.report.models import compared, heading
 from anaume.report.models_table import metrics_table
-from anaume.report.section import Content, KeyFigure, Page, Section, present, suffixed, task_columns
+from anaume.report.section import Content, KeyFigure, Page, Score, Section, present, suffixed, task_columns
 from anaume.report.tables import Cell, Column, Table, file_stem
 
 TASK = "fill-mask"
@@ -105,6 +105,7 @@ SECTION = Section(
     tasks=(TASK,),
     rank=2,
     key_figures=(KeyFigure("Cloze accuracy", lambda run: run.over_checkpoints(TASK, "accuracy_at_1")),),
+    overview=(Score(TASK, "accuracy_at_1", "Cloze, first guess"),),
     dynamics=task_columns(TASK, ASPECTS, CLOZE, always=True),
     steps=over_steps,
 )

@@ -15,7 +15,7 @@ from anaume.report.draw.steps import checkpoint_lines
 from anaume.report.inputs import EvaluatedModel, ReportInput
 from anaume.report.models import all_models, compared, heading, series
 from anaume.report.models_table import metrics_table
-from anaume.report.section import Content, Page, Section, present, single_chart, task_columns
+from anaume.report.section import Content, Page, Score, Section, present, single_chart, task_columns
 from anaume.report.tables import Table
 
 TASK = "geometry"
@@ -209,6 +209,7 @@ ALIGNMENT = Section(
     figure="figure-3-alignment-uniformity",
     tasks=(TASK,),
     rank=5,
+    overview=(Score(TASK, "alignment", "Alignment"), Score(TASK, "uniformity", "Uniformity")),
     dynamics=task_columns(
         TASK,
         ASPECTS,

@@ -227,6 +227,7 @@ SECTION = Section(
     lambda page: Content(tables(page.inputs)),
     tasks=TASKS,
     rank=6,
+    overview=MAIN,
     dynamics=dynamics,
     steps=over_steps,
 )

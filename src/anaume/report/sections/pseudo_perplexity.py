@@ -15,7 +15,7 @@ from anaume.report.draw.steps import checkpoint_lines
 from anaume.report.inputs import EvaluatedModel, ReportInput
 from anaume.report.models import compared, heading, series_of
 from anaume.report.models_table import length_bins, metrics_table
-from anaume.report.section import Content, Page, Section, present, single_chart, task_columns
+from anaume.report.section import Content, Page, Score, Section, present, single_chart, task_columns
 from anaume.report.tables import Table
 
 TASK, METRIC, BITS = "pseudo-perplexity", "pseudo_perplexity", "bits_per_character"
@@ -158,6 +158,7 @@ SECTION = Section(
     figure="figure-2-pseudo-perplexity",
     tasks=(TASK,),
     rank=4,
+    overview=(Score(TASK, METRIC, "Pseudo-perplexity"), Score(TASK, BITS, "Bits per character")),
     dynamics=task_columns(TASK, ASPECTS, {METRIC: "Pseudo-perplexity"}),
     steps=over_steps,
 )

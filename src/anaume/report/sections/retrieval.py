@@ -10,7 +10,7 @@ from anaume.report.draw.steps import checkpoint_lines
 from anaume.report.inputs import ReportInput
 from anaume.report.models import compared
 from anaume.report.models_table import metrics_table
-from anaume.report.section import Content, KeyFigure, Section, present, task_columns
+from anaume.report.section import Content, KeyFigure, Score, Section, present, task_columns
 from anaume.report.tables import Table
 
 TASK = "retrieval"
@@ -39,6 +39,7 @@ SECTION = Section(
     tasks=(TASK,),
     rank=3,
     key_figures=(KeyFigure("Recall@10", lambda run: run.over_checkpoints(TASK, "recall_at_10")),),
+    overview=(Score(TASK, "recall_at_10", "Recall@10"), Score(TASK, "mrr_at_10", "MRR@10")),
     dynamics=task_columns(TASK, ASPECTS, {"recall_at_10": "Recall@10", "mrr_at_10": "MRR@10"}, always=True),
     steps=over_steps,
     steps_in_print=True,

@@ -11,7 +11,7 @@ from anaume.report.draw.steps import checkpoint_lines, curve_over_stages
 from anaume.report.inputs import ReportInput
 from anaume.report.models import compared, heading, series_of
 from anaume.report.models_table import length_bins, metrics_table
-from anaume.report.section import Content, KeyFigure, Page, Section, present, single_chart, task_columns
+from anaume.report.section import Content, KeyFigure, Page, Score, Section, present, single_chart, task_columns
 from anaume.report.tables import Cell, Column, Table, number_cells
 
 TASK = "validation"
@@ -97,6 +97,7 @@ SECTION = Section(
         KeyFigure("Validation loss", lambda run: step_points(run, "loss")),
         KeyFigure("Validation accuracy", lambda run: step_points(run, "accuracy")),
     ),
+    overview=(Score(TASK, "loss", "Validation loss"), Score(TASK, "accuracy", "Validation accuracy")),
     dynamics=task_columns(TASK, ASPECTS, {"loss": "Loss", "accuracy": "Accuracy"}, always=True),
     steps=lambda run: (Panel("accuracy", "Accuracy on masked tokens", step_lines(run, "accuracy")),),
     steps_in_print=True,
