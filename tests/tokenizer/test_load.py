@@ -1,37 +1,66 @@
 """Opening tokenizer folders, damaged ones included."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import tokenizers
-from tokenizers import models
+from tokenizers import models, processors
 
 from anaume.errors import UserError
+from anaume.tokenizer.auto import open_auto_tokenizer
 from anaume.tokenizer.load import Tokenizer, load_tokenizer
 
-from .engines import sentencepiece_model
+from .engines import bpe_folder, sentencepiece_model
 
 
-def test_special_pieces_that_a_model_finds_in_raw_text_are_left_out(tmp_path: Path) -> None:
+def test_special_pieces_that_a_model_finds_in_raw_text_become_their_characters(tmp_path: Path) -> None:
     names = ["<unk>", "<mask>", "<pad>", "<cls>", "<sep>"]
     vocabulary = [*((name, 0.0) for name in names), *((c, -1.0) for c in "<mask>ab")]
     engine = tokenizers.Tokenizer(models.Unigram(list(dict(vocabulary).items()), 0, False))
     engine.add_special_tokens(names)
+    engine.post_processor = processors.TemplateProcessing("<cls> $A <sep>", None, [("<cls>", 3), ("<sep>", 4)])
     engine.save(str(tmp_path / "tokenizer.json"))
     tokenizer = load_tokenizer(tmp_path)
-    assert [tokenizer.vocab_size, tokenizer.unk_id] == [12, None]
+    assert [tokenizer.vocab_size, tokenizer.unk_id] == [12, 0]
     pieces = [engine.id_to_token(int(i)) for i in tokenizer.encode(["a<mask>b"])[0]]
-    assert pieces == ["a", "b"]
+    assert pieces == ["a", *"<mask>", "b"]
 
 
-def test_a_sentencepiece_model_of_another_tokenizer_is_refused(trained: Tokenizer, tmp_path: Path) -> None:
+def test_a_sentencepiece_model_of_another_tokenizer_is_not_used(trained: Tokenizer, tmp_path: Path) -> None:
     for file in trained.folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     sentencepiece_model(tmp_path / "sentencepiece.model")
-    with pytest.raises(UserError, match=r"its pieces are not those of tokenizer\.json"):
-        load_tokenizer(tmp_path)
+    other = load_tokenizer(tmp_path)
+    assert other.engine == "tokenizers"
+    texts = ["東京都の人口。", " 大阪\n"]
+    assert [ids.tolist() for ids in other.encode(texts)] == [ids.tolist() for ids in trained.encode(texts)]
+
+
+def test_a_template_that_an_encoder_can_not_use(tmp_path: Path) -> None:
+    names = ["<mask>", "<pad>", "<cls>", "<sep>"]
+    with pytest.raises(UserError, match="puts 1 special tokens around a text; expected one before and one behind it"):
+        load_tokenizer(bpe_folder(tmp_path / "decoder", names, {}))
+
+
+def test_tokenizer_json_decides_where_transformers_opens_another_class(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = bpe_folder(tmp_path / "given", ["</s>", "<pad>", "<mask>", "<cls>", "<sep>"], {})
+    engine = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    engine.no_truncation()
+    engine.post_processor = processors.TemplateProcessing(
+        "<s> $A </s>", "<s> $A </s> $B </s>", [("<s>", 0), ("</s>", 258)]
+    )
+    engine.save(str(folder / "tokenizer.json"))
+    names = {"cls_token": "<cls>", "sep_token": "<sep>", "mask_token": "<mask>", "pad_token": "<pad>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "RobertaTokenizer", **names}))
+    auto = open_auto_tokenizer(folder)
+    assert auto.tokenize("ab", add_special_tokens=True) == ["<s>", "ab", "</s>"]
+    assert "of transformers reads '東京 a' as" in capsys.readouterr().err
+    assert auto("ab", add_special_tokens=False)["input_ids"] == load_tokenizer(folder).encode(["ab"])[0].tolist()
 
 
 def test_heavy_libraries_are_not_imported() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 from transformers.utils.hub import cached_file
 
 from anaume.errors import UserError
@@ -18,6 +18,7 @@ from anaume.files.objects import read_object
 from anaume.files.outputs import MARK
 from anaume.model.opening import SAFE, check_files, opening, quiet_transformers
 from anaume.run import CheckpointName
+from anaume.tokenizer.auto import open_auto_tokenizer
 
 # The files on which a model's numbers depend; its README does not count.
 MODEL_FILES = ("config.json", "*.safetensors", "*.bin", "*.model", "vocab*", "tokenizer*", "special_tokens_map.json")
@@ -83,7 +84,7 @@ def open_tokenizer(path_or_id: str, *, masked_lm: bool) -> Any:
     check_files(path_or_id)
     with opening(path_or_id):
         AutoConfig.from_pretrained(path_or_id, **SAFE)  # first: without a config the tokenizer's error is obscure
-        tokenizer = AutoTokenizer.from_pretrained(path_or_id, **SAFE)
+        tokenizer = open_auto_tokenizer(path_or_id)
         special_ids(tokenizer)  # a damaged tokenizer opens, and fails at its first text
         mask = tokenizer.mask_token_id
     if masked_lm and mask is None:

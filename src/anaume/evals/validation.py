@@ -29,8 +29,6 @@ from anaume.evals.tasks import ValidationOptions
 from anaume.model.attention import packed_rows
 from anaume.model.mlm import scores, to_device
 from anaume.progress import bar
-from anaume.tokenizer import folder
-from anaume.tokenizer.hub import local_folder
 from anaume.tokenizer.load import Tokenizer, load_tokenizer
 from anaume.tokens.build import build, open_stores
 from anaume.tokens.store import Store
@@ -39,42 +37,8 @@ MASK_RATE = 0.3
 TOKENS = 1_048_576
 # Tokens of a padded batch: logits of 30 % of them over a vocabulary of 250,000 are a gigabyte in float32.
 PADDED_TOKENS = 4096
-# Engine of a tokenizer that only transformers can run.
-TRANSFORMERS = "transformers"
 
 Floats = NDArray[np.float64]
-
-
-def tokenizer_of(encoder: Encoder, path_or_id: str) -> Tokenizer:
-    """Return a model's tokenizer for building token stores. Without a tokenizer.json (MeCab), transformers encodes.
-
-    Raises:
-        UserError: the tokenizer has no mask, cls, sep or pad token.
-    """
-    if (local_folder(path_or_id) / folder.TOKENIZER).exists():
-        return load_tokenizer(path_or_id)
-    slow = encoder.tokenizer
-    ids = {role: getattr(slow, f"{role}_token_id") for role in folder.ROLES}
-    folder.need_roles({role: "" for role, i in ids.items() if i is not None}, f"tokenizer {path_or_id}")
-    pieces = [piece or "" for piece in slow.convert_ids_to_tokens(range(len(slow)))]
-
-    def encode(texts: list[str]) -> list[NDArray[np.uint32]]:
-        rows = slow(texts, add_special_tokens=False, verbose=False)["input_ids"]
-        return [np.array(row, np.uint32) for row in rows]
-
-    return Tokenizer(
-        folder=local_folder(path_or_id),
-        vocab_size=len(pieces),
-        mask_id=ids["mask"],
-        pad_id=ids["pad"],
-        cls_id=ids["cls"],
-        sep_id=ids["sep"],
-        unk_id=slow.unk_token_id,
-        special_ids=tuple(sorted(slow.all_special_ids)),
-        vocabulary_hash=hashlib.sha256("\0".join([TRANSFORMERS, *pieces]).encode()).hexdigest(),
-        engine=TRANSFORMERS,
-        _encode=encode,
-    )
 
 
 def evaluate(
@@ -94,9 +58,7 @@ def evaluate(
 
     Each document is cut into pieces of at most `length` tokens (0: the model's positions), as in training, and at most
     `tokens` tokens are read. The checkpoints of a run, and models of one tokenizer and one number of positions, are
-    scored on the same masks. A tokenizer that can't say which tokens end a sentence cuts no document into pieces; then
-    only the first `length` tokens of each document are used. `row_tokens` is the size of a batch, and `texts` names
-    the corpus in the record.
+    scored on the same masks. `row_tokens` is the size of a batch, and `texts` names the corpus in the record.
     """
     length = length or encoder.max_length
     plan = BatchPlan(
@@ -107,7 +69,7 @@ def evaluate(
         length=length,
         row_tokens=max(row_tokens, length),
         masking=Masking(MASK_RATE, MASK_RATE),
-        documents="truncate" if tokenizer.engine == TRANSFORMERS else "split",
+        documents="split",
     )
     score = scores_of_packed_rows if isinstance(encoder.model, ModernBertForMaskedLM) else scores_of_padded_rows
     bins = np.zeros((len(BIN_NAMES), 3))  # sum of losses, right guesses, targets
@@ -176,7 +138,7 @@ def prepare(request: Request[ValidationOptions]) -> Evaluation:
     options = request.options
 
     def measure(subject: Subject) -> Iterator[Record]:
-        tokenizer = tokenizer_of(subject.encoder, subject.path)
+        tokenizer = load_tokenizer(subject.path)
         stores = _stores(request, tokenizer)
         texts = options.texts or OWN_TEXTS
         yield evaluate(subject.encoder, stores, tokenizer, texts=texts, tokens=options.tokens, seed=options.seed)

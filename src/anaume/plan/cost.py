@@ -75,6 +75,8 @@ def vocabulary_size(table: TokenizerTable) -> int:
     if Path(source).expanduser().exists():
         from anaume.tokenizer.load import load_tokenizer
 
+        if table.load:
+            return load_tokenizer(source).vocab_size
         with tempfile.TemporaryDirectory() as folder:
             adapt_tokenizer(source, Path(folder) / "tokenizer")
             return load_tokenizer(Path(folder) / "tokenizer").vocab_size

@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 from anaume.errors import UserError
+from anaume.tokenizer.folder import CONFIG, NAMES, TOKENIZER, VOCABULARIES
 
-_FILES = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "*.model"]
+# config.json names the class of a tokenizer that has no tokenizer.json.
+_FILES = [TOKENIZER, CONFIG, NAMES, *VOCABULARIES, "config.json"]
 
 
 def local_folder(source: str) -> Path:

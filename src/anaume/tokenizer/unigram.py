@@ -14,6 +14,7 @@ The dummy prefix "▁" is put once before a text. LLM-jp's own folders also put 
 """
 
 import json
+import re
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
@@ -29,6 +30,8 @@ protobuf: Any = generated  # The generated module has no types.
 Proto = Any  # SentencePiece's ModelProto
 
 SPACE = "▁"  # SentencePiece's mark for a space and for the dummy prefix
+BYTE_LEVEL_SPACE = "Ġ"  # that of byte-level BPE
+SPACE_MARKS = (SPACE, BYTE_LEVEL_SPACE)
 GRID = 512  # steps of scores per unit
 CUT = 192  # characters; the sum stays below 2^15 even if all of them are unknown (-137.5 each)
 
@@ -69,13 +72,17 @@ def is_exact(proto: Proto) -> bool:
     )
 
 
-def prepare(proto: Proto, special: Iterable[int]) -> None:
-    """Round the scores of `proto` to `GRID` and make the ids `special` control pieces, which encoding never returns."""
-    for piece in proto.pieces:
-        piece.score = round(piece.score * GRID) / GRID
+def make_control(proto: Proto, special: Iterable[int]) -> None:
+    """Make the ids `special` control pieces, which encoding never returns."""
     for index in special:
         if proto.pieces[index].type != _UNKNOWN:
             proto.pieces[index].type = _CONTROL
+
+
+def round_scores(proto: Proto) -> None:
+    """Round the scores of `proto` to multiples of 1 / `GRID`."""
+    for piece in proto.pieces:
+        piece.score = round(piece.score * GRID) / GRID
 
 
 def special_ids(proto: Proto) -> list[int]:
@@ -83,8 +90,17 @@ def special_ids(proto: Proto) -> list[int]:
     return [i for i, piece in enumerate(proto.pieces) if piece.type in (_CONTROL, _UNKNOWN)]
 
 
-def to_tokenizers(proto: Proto) -> Tokenizer:
-    """Return the `tokenizers` model, with control and unknown pieces as special tokens and without a post-processor."""
+def add_control(proto: Proto, names: Iterable[str]) -> None:
+    """Append control pieces to a model; the ids of its other pieces stay."""
+    for name in names:
+        proto.pieces.add(piece=name, score=0.0, type=_CONTROL)
+
+
+def to_tokenizers(proto: Proto, added: Iterable[AddedToken] = ()) -> Tokenizer:
+    """Return the `tokenizers` model, with control and unknown pieces as special tokens and without a post-processor.
+
+    A special token of `added` keeps its properties; the others are plain.
+    """
     unreachable = _unreachable_score(proto)
     vocabulary = [
         (piece.piece, piece.score if piece.type in (_NORMAL, _USER_DEFINED) else unreachable) for piece in proto.pieces
@@ -92,35 +108,80 @@ def to_tokenizers(proto: Proto) -> Tokenizer:
     unknown = next(i for i, piece in enumerate(proto.pieces) if piece.type == _UNKNOWN)
     tokenizer = Tokenizer(models.Unigram(vocabulary, unknown, proto.trainer_spec.byte_fallback))
     _set_spaces(tokenizer, proto.normalizer_spec)
+    if (split := _split_names(proto)) is not None:
+        steps = [split] if tokenizer.pre_tokenizer is None else [split, tokenizer.pre_tokenizer]
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
+    known = {token.content: token for token in added}
     special = [proto.pieces[i].piece for i in special_ids(proto)]
-    tokenizer.add_special_tokens([AddedToken(name, normalized=False, special=True) for name in special])
+    tokenizer.add_special_tokens(
+        [known.get(name, AddedToken(name, normalized=False, special=True)) for name in special]
+    )
     symbols = [piece.piece for piece in proto.pieces if piece.type == _USER_DEFINED]
     tokenizer.add_tokens([AddedToken(symbol, normalized=False) for symbol in symbols])
     return tokenizer
 
 
 def _set_spaces(tokenizer: Tokenizer, spec: Any) -> None:
-    """Set the handling of spaces and of the dummy prefix, and its inverse in the decoder, as in SentencePiece's `spec`.
+    """Set normalisation, spaces and the dummy prefix, and their inverse in the decoder, as in SentencePiece's `spec`.
+
+    SentencePiece's extra whitespace is spaces alone: line ends and U+3000 stay, unless its normalisation makes spaces
+    of them.
+    """
+    steps: list[Any] = [normalizers.Replace(" ", SPACE)]
+    if spec.remove_extra_whitespaces:
+        # Leading spaces become the prefix, because a prefix is not put before a text whose first characters are gone.
+        leading = (rf"\A(?: +|(?={SPACE}))", SPACE) if spec.add_dummy_prefix else (r"\A +", "")
+        steps = [
+            normalizers.Replace(Regex(leading[0]), leading[1]),
+            normalizers.Replace(Regex(" {2,}"), " "),
+            *steps,
+            normalizers.Replace(Regex(rf"{SPACE}+\z"), ""),
+        ]
+    if spec.precompiled_charsmap:
+        # `tokenizers` looks up one character at a time: NFC composes か and U+3099 before, カ and U+3099 of ｶﾞ behind.
+        steps = [normalizers.NFC(), normalizers.Precompiled(spec.precompiled_charsmap), normalizers.NFC(), *steps]
+    tokenizer.normalizer = normalizers.Sequence(steps)
+    decoding: list[Any] = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+    if spec.add_dummy_prefix:
+        tokenizer.pre_tokenizer = _prefix(spec.remove_extra_whitespaces)
+        decoding.append(decoders.Strip(" ", 1, 0))
+    tokenizer.decoder = decoders.Sequence(decoding)
+
+
+def _prefix(leading_space_is_prefix: bool) -> Any:
+    """Return the step that puts the dummy prefix once before a text, but not after a mask.
 
     A single Metaspace step would put no prefix before a text that begins with a space. After the normaliser no space is
     left, so the first step always puts a space at the start of the text, and the second turns it into `SPACE`.
     """
-    steps: list[Any] = [normalizers.Replace(" ", SPACE)]
-    if spec.remove_extra_whitespaces:
-        steps = [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " "), *steps]
-    if spec.precompiled_charsmap:
-        steps = [normalizers.Precompiled(spec.precompiled_charsmap), *steps]
-    tokenizer.normalizer = normalizers.Sequence(steps)
-    decoding: list[Any] = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
-    if spec.add_dummy_prefix:
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-            [
-                pre_tokenizers.Metaspace(replacement=" ", prepend_scheme="first", split=False),
-                pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="never", split=False),
-            ]
-        )
-        decoding.append(decoders.Strip(" ", 1, 0))
-    tokenizer.decoder = decoders.Sequence(decoding)
+    if leading_space_is_prefix:
+        return pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="first", split=False)
+    return pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Metaspace(replacement=" ", prepend_scheme="first", split=False),
+            pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="never", split=False),
+        ]
+    )
+
+
+def _split_names(proto: Proto) -> Any:
+    """Return the step that splits a text inside each `<unk>` and `<0x0A>` that it spells; None if none is needed.
+
+    `_unreachable_score` has no effect where the vocabulary lacks a character of these names, because the score of an
+    unknown character is always lower. No other piece spans the place of a split.
+    """
+    unknown = next(piece.piece for piece in proto.pieces if piece.type == _UNKNOWN)
+    patterns = {unknown: re.escape(unknown[1:]), "<0x0A>": "0x[0-9A-F]{2}>"}
+    if all(piece.type != _BYTE for piece in proto.pieces):
+        del patterns["<0x0A>"]
+    letters = {piece.piece for piece in proto.pieces if piece.type == _NORMAL}
+    pairs = inner_pairs(proto)
+    splits = [
+        f"{re.escape(name[0])}(?={rest})"
+        for name, rest in patterns.items()
+        if not letters.issuperset(name) and name[:2] not in pairs
+    ]
+    return pre_tokenizers.Split(Regex("|".join(splits)), "merged_with_previous") if splits else None
 
 
 def _unreachable_score(proto: Proto) -> float:

@@ -19,7 +19,7 @@ from typing import Any
 from anaume.errors import UserError, line_of
 from anaume.files import write_atomic
 from anaume.progress import tokens_bar
-from anaume.tokenizer.load import Tokenizer, load_tokenizer
+from anaume.tokenizer.load import Tokenizer, encode_on_one_core, load_tokenizer
 from anaume.tokens.job import TokenJob, finish
 from anaume.tokens.shard import make_shard
 from anaume.tokens.store import HEADER, read_header
@@ -51,6 +51,7 @@ class MakeShard(PipelineStep):  # type: ignore[misc]
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Any:  # noqa: ARG002
         os.chdir(self.working_directory)
+        encode_on_one_core()
         try:
             make_shard(self.job.todo[rank], load_tokenizer(self.tokenizer), lambda *_: None)
         except (UserError, OSError) as error:

@@ -15,7 +15,7 @@ from typing import Any
 from anaume.errors import UserError, line_of
 from anaume.processes import end_with_parent
 from anaume.progress import tokens_bar
-from anaume.tokenizer.load import Tokenizer
+from anaume.tokenizer.load import Tokenizer, encode_on_one_core
 from anaume.tokens.job import TokenJob
 from anaume.tokens.shard import ShardTask, make_shard
 
@@ -83,6 +83,7 @@ def _make_shards(
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it and ends the workers
     end_with_parent()
+    encode_on_one_core()
 
     def add_progress(more_bytes: int, more_tokens: int) -> None:
         _fetch_and_add(bytes_read, more_bytes)
