@@ -92,7 +92,7 @@ def random_batches(length: int, slots: int, vocab_size: int, seed: int = 0) -> I
     random = np.random.default_rng(seed)
     lengths = np.ceil(random.exponential(DOCUMENT_TOKENS, 4_000)).astype(np.int64)
     ids = random.integers(8, vocab_size, int(lengths.sum()), dtype=np.uint32)
-    store = MemoryStore(ids, np.cumsum(lengths), 0)
+    store = MemoryStore(ids, np.cumsum(lengths), characters=0, unknown_tokens=0)
     # "truncate", because "split" looks for ends of sentences, and random ids have none.
     plan = BatchPlan([store], (1.0,), make_tokenizer(vocab_size), seed, length, slots, documents="truncate")
     return (batch for batch, _ in batches(plan))

@@ -13,12 +13,19 @@ def tokenizer_train(
     corpus: Corpus,
     vocab_size: Annotated[int, typer.Option(help="pieces")],
     out: Out,
+    kind: Annotated[
+        Literal["unigram", "bpe"], typer.Option(help="Unigram with byte fallback, or byte-level BPE")
+    ] = "unigram",
+    words: Annotated[
+        Literal["auto", "respect", "ignore"],
+        typer.Option(help="whether pieces stay within words that spaces separate; auto decides by the text"),
+    ] = "auto",
     text_field: TextField = "text",
     documents: TextDocuments = "files",
     encoding: Encoding = "utf-8",
     bad_lines: BadLines = 0.01,
 ) -> None:
-    """Train a Unigram tokenizer with byte fallback.
+    """Train a tokenizer.
 
     Example: anaume tokenizer train 'data/*.jsonl.gz' --vocab-size 32000 --out tokenizer
     """
@@ -26,7 +33,8 @@ def tokenizer_train(
     from anaume.tokenizer.train import train_tokenizer
 
     options = {"text_field": text_field, "documents": documents, "encoding": encoding, "bad_lines": bad_lines}
-    train_tokenizer([parse_source(text, **options) for text in corpus], vocab_size, out)
+    sources = [parse_source(text, **options) for text in corpus]
+    train_tokenizer(sources, vocab_size, out, kind=kind, words=words)
     print(out)
 
 

@@ -18,13 +18,13 @@ from anaume.errors import UserError
 from anaume.files import write_json
 from anaume.recipe import Recipe, Stage
 from anaume.run import Run
-from anaume.tokenizer.adapt import adapt_tokenizer
+from anaume.tokenizer.adapt import adapt_tokenizer, copy_tokenizer
 from anaume.tokenizer.load import Tokenizer, load_tokenizer
 from anaume.tokenizer.train import train_tokenizer
 from anaume.tokens import local, memory
 from anaume.tokens.build import open_stores
 from anaume.tokens.job import begin, finish
-from anaume.tokens.summary import Counts, Summary
+from anaume.tokens.summary import Counts, Summary, unknown_warning
 
 SPLITS: tuple[Literal["train", "validation"], ...] = ("train", "validation")
 # The file of a tokenizer's folder that records its settings and corpus.
@@ -135,11 +135,15 @@ def prepare(recipe: Recipe, run: Run, workers: int = 1) -> RunData:
         if split == "train" and recipe.corpus.in_memory:
             encoded = [memory.encode(source, loaded) for source in recipe.corpus.sources("train")]
             stores[split], facts[split] = encoded, _facts_in_memory(encoded)
+            unknown = sum(store.unknown_tokens for store in encoded)
+            _warn_of_unknown(split, unknown, facts[split]["tokens"])
         else:
             if split in jobs:
                 if jobs[split].todo:
                     local.run(jobs[split], loaded, workers)
-                facts |= _facts(split, finish(jobs[split]))
+                summary = finish(jobs[split])
+                _warn_of_unknown(split, summary.unknown_tokens, summary.tokens)
+                facts |= _facts(split, summary)
             stores[split] = open_stores(run.tokens(split), loaded)
     if begun:
         original = run.manifest()["data"]
@@ -153,6 +157,11 @@ def prepare(recipe: Recipe, run: Run, workers: int = 1) -> RunData:
                 f" expected at most {facts['train']['most_tokens']}, the corpus's longest"
             )
     return RunData(loaded, stores, facts)
+
+
+def _warn_of_unknown(split: str, unknown: int, tokens: int) -> None:
+    if warning := unknown_warning(unknown, tokens):
+        print(f"anaume: corpus.{split}: {warning}", file=sys.stderr)
 
 
 def _facts_in_memory(stores: Sequence[memory.MemoryStore]) -> dict[str, Any]:
@@ -193,8 +202,9 @@ def _make_tokenizer(recipe: Recipe, folder: Path) -> None:
     print("preparing the tokenizer", file=sys.stderr)
     origin_file.unlink(missing_ok=True)  # a kill must not leave it beside another tokenizer
     if table.train:
-        train_tokenizer(recipe.corpus.sources("train"), table.train, folder)
+        train_tokenizer(recipe.corpus.sources("train"), table.train, folder, kind=table.kind, words=table.words)
+    elif table.adapt:
+        adapt_tokenizer(table.adapt, folder)
     else:
-        # Adapting the tokenizer of an encoder only checks it and copies its files.
-        adapt_tokenizer(table.adapt or table.load, folder)
+        copy_tokenizer(table.load, folder)
     write_json(origin_file, origin)

@@ -69,27 +69,40 @@ class Corpus(TomlTable):
 
 
 class TokenizerTable(TomlTable):
-    """Where the tokenizer comes from: exactly one of the three keys is set."""
+    """Where the tokenizer comes from: exactly one of the keys `train`, `adapt` and `load` is set."""
 
     train: int = Field(
-        0, ge=0, description="Vocabulary size of a Unigram tokenizer to train on the training text, at least 512."
+        0, ge=0, description="Vocabulary size of a tokenizer to train on the training text, at least 512."
+    )
+    kind: Literal["unigram", "bpe"] = Field(
+        "unigram", description="What `train` makes: Unigram with byte fallback, or byte-level BPE."
+    )
+    words: Literal["auto", "respect", "ignore"] = Field(
+        "auto",
+        description='How `train` treats spaces: "respect" keeps pieces within the words that spaces separate, "ignore" '
+        'lets them span spaces, which is right for languages without spaces. "auto" decides by the text.',
     )
     adapt: str = Field(
         "",
         description="Tokenizer of a decoder to adapt to an encoder: a SentencePiece .model file, a Hugging Face folder "
-        "or the id of a repository on the Hub.",
+        "or the id of a repository on the Hub. Special tokens that an encoder needs are added if it lacks them.",
     )
     load: str = Field(
-        "", description="Tokenizer of an encoder to take as it is: a folder or the id of a repository on the Hub."
+        "",
+        description="Tokenizer of an encoder to take as it is: a folder or the id of a repository on the Hub, of any "
+        "kind that transformers opens and that puts one token before and one behind a text.",
     )
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        keys = list(TokenizerTable.model_fields)
+        keys = ("train", "adapt", "load")
         ways = [key for key in keys if getattr(self, key)]
         if len(ways) != 1:
             problem = f"{', '.join(ways)}: more than one tokenizer" if ways else "no tokenizer"
             raise ValueError(f"{problem}; expected one of {', '.join(keys)}")
+        for key in ("kind", "words"):  # A resolved recipe spells out the default of each key.
+            if not self.train and (value := getattr(self, key)) != TokenizerTable.model_fields[key].default:
+                raise ValueError(f"{key} = {value!r}: an option of train, given with {ways[0]}; expected train")
         if self.train and self.train < MIN_VOCABULARY:
             raise ValueError(
                 f"train = {self.train}: too small, for 256 entries are the bytes; expected {MIN_VOCABULARY} or more"

@@ -1,8 +1,12 @@
-"""A corpus → the folder of a Unigram tokenizer with byte fallback, in the layout of the paper's tokenizer.
+"""A corpus → the folder of a trained tokenizer: Unigram with byte fallback, or byte-level BPE.
 
-Ids: 0 <unk>, 1 <s>, 2 </s>, 3 mask, 4 pad, 5 cls, 6 sep, 7 eod, 8–263 the bytes, then the pieces. As in the paper's
-tokenizer, text is not normalised, runs of spaces are kept, digits are separate pieces, and a piece has at most 16
-characters.
+Ids of a Unigram: 0 <unk>, 1 <s>, 2 </s>, 3 mask, 4 pad, 5 cls, 6 sep, 7 eod, 8–263 the bytes, then the pieces, as in
+the paper's tokenizer. Ids of a BPE: 0 mask, 1 pad, 2 cls, 3 sep, 4 eod, 5–260 the bytes, then the pieces. In both, text
+is not normalised, runs of spaces are kept, digits are separate pieces, and no piece leaves its run (see runs.py). A
+piece of a Unigram has at most 16 characters.
+
+Where words are respected, a piece has a space at its beginning only, and the mask token takes the space before it with
+it, so that "is [MASK]." reads as "is Paris." with Paris hidden.
 """
 
 import io
@@ -11,9 +15,11 @@ import string
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import sentencepiece
 from rich.console import Console
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from anaume.corpus.readers import Part, Reading, no_document_error, parts, read
 from anaume.corpus.source import Source
@@ -22,51 +28,114 @@ from anaume.files.outputs import require_own_folder
 from anaume.tokenizer import folder as folders
 from anaume.tokenizer import unigram
 from anaume.tokenizer.adapt import write_unigram
+from anaume.tokenizer.runs import RUN, WORD, Words, find_runs, find_words, separates_words, spaced_share
 
 SPECIAL = [f"<{role}|anaume>" for role in ("MASK", "PAD", "CLS", "SEP", "EOD")]
 SMALLEST = 3 + len(SPECIAL) + 256 + len(string.printable)
 
-# A run is a stretch of content words (kanji, katakana and compounds of both, タイ語), of hiragana or of the rest.
-# Pieces that span two runs are chance phrases ("の首都は"); a small vocabulary without them holds words, and a small
-# model learns far faster (docs/log.md).
-_KANJI_KATAKANA, _HIRAGANA = "一-鿿㐀-䶿々〆ヶァ-ヺー", "ぁ-ゖゝゞ"
-_RUN = re.compile(rf"[{_KANJI_KATAKANA}]+|[{_HIRAGANA}]+|[^{_KANJI_KATAKANA}{_HIRAGANA}\n]+")
+Kind = Literal["unigram", "bpe"]
+
 _LONGEST_RUN = 1000  # characters; SentencePiece drops sentences of more than 4,192 bytes
 _THREADS = 4  # The sums of expected counts depend on it; a fixed number gives one vocabulary on every machine.
+_SAMPLE = 200_000  # characters from which the use of spaces is decided
+_SAMPLED_PARTS = 16  # of each source
 
 
-def train_tokenizer(sources: Sequence[Source], vocab_size: int, out: Path, *, max_characters: int = 10_000_000) -> None:
+def train_tokenizer(
+    sources: Sequence[Source],
+    vocab_size: int,
+    out: Path,
+    *,
+    kind: Kind = "unigram",
+    words: Words = "auto",
+    max_characters: int = 10_000_000,
+) -> None:
     """Train a tokenizer on `sources` and write its folder to `out`.
 
     The sources share `max_characters` in proportion to their weights, and the parts of a source share its characters.
     Training is deterministic. If the corpus is too small for `vocab_size` pieces, the vocabulary is smaller and a
     message on standard error gives its size.
 
+    `words`: "respect" keeps pieces within words that spaces separate; "ignore" lets them span spaces, which is right
+    for languages without spaces; "auto" decides by the text, and a message on standard error says how.
+
     Raises:
         UserError: The corpus cannot be read (see `corpus.readers`), `vocab_size` is too small for its characters, or
             `require_own_folder` refuses `out`.
     """
     require_own_folder(out, folders.COMMAND)
-    if vocab_size < SMALLEST:
-        raise UserError(f"vocabulary size {vocab_size}: too small; expected at least {SMALLEST}")
+    smallest = SMALLEST if kind == "unigram" else len(SPECIAL) + 256
+    if vocab_size < smallest:
+        raise UserError(f"vocabulary size {vocab_size}: too small; expected at least {smallest}")
     total = sum(source.weight for source in sources)
     shares = [(source, int(max_characters * source.weight / total)) for source in sources]
-    model = io.BytesIO()
+    respect = _decide(sources) if words == "auto" else words == "respect"
+    train = _train_unigram if kind == "unigram" else _train_bpe
     with Console(stderr=True).status(f"training a vocabulary of {vocab_size:,} pieces …"):
-        try:
-            _train((run for share in shares for run in _runs(*share)), vocab_size, model)
-        except RuntimeError as error:
-            raise _vocabulary_size_error(error, vocab_size) from error
+        size = train(shares, vocab_size, respect, out)
+    if size < vocab_size:
+        print(f"anaume: the corpus gives {size:,} pieces, not {vocab_size:,}", file=sys.stderr)
+
+
+def _decide(sources: Sequence[Source]) -> bool:
+    """Return whether the text of the sources has spaces between words, and say so on standard error."""
+    sample = []
+    for source in sources:
+        all_parts = parts(source)
+        sampled = all_parts[:: len(all_parts) // _SAMPLED_PARTS + 1]
+        budget = _SAMPLE // len(sources) // max(1, len(sampled))
+        sample += [text[:budget] for part in sampled for text in _part_texts(part, budget)]
+    share = spaced_share("\n".join(sample))
+    respect = separates_words(share)
+    habit, other = ("no piece spans", "ignore") if respect else ("pieces may span", "respect")
+    print(
+        f"anaume: spaces between letters are {share:.1%} of the letters, so {habit} a space between words"
+        f' (words = "{other}" changes it)',
+        file=sys.stderr,
+    )
+    return respect
+
+
+def _train_unigram(shares: Sequence[tuple[Source, int]], vocab_size: int, respect: bool, out: Path) -> int:
+    model = io.BytesIO()
+    try:
+        _train(_runs(shares, respect), vocab_size, respect, model)
+    except RuntimeError as error:
+        raise _vocabulary_size_error(error, vocab_size) from error
     proto = unigram.read(model.getvalue(), "the trained tokenizer")
-    if len(proto.pieces) < vocab_size:
-        print(f"anaume: the corpus gives {len(proto.pieces):,} pieces, not {vocab_size:,}", file=sys.stderr)
     # Training ran without the dummy prefix, because it would learn each run's first piece with "▁" before it, but only
     # documents begin with "▁".
     proto.normalizer_spec.add_dummy_prefix = True
-    write_unigram(proto, "the trained tokenizer", out)
+    write_unigram(proto, "the trained tokenizer", out, mask_takes_space=respect)
+    return len(proto.pieces)
 
 
-def _train(runs: Iterator[str], vocab_size: int, model: io.BytesIO) -> None:
+def _train_bpe(shares: Sequence[tuple[Source, int]], vocab_size: int, respect: bool, out: Path) -> int:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(WORD if respect else RUN), "isolated"),
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    names = folders.roles_by_spelling(SPECIAL)
+    mask = AddedToken(names["mask"], lstrip=respect, normalized=False, special=True)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[mask, *SPECIAL[1:]],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        min_frequency=2,
+        show_progress=False,
+    )
+    texts = (text for source, characters in shares for text in _texts(source, characters))
+    tokenizer.train_from_iterator(texts, trainer)
+    folders.write(tokenizer, names, None, out)
+    return int(tokenizer.get_vocab_size())
+
+
+def _train(runs: Iterator[str], vocab_size: int, respect: bool, model: io.BytesIO) -> None:
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=runs,
         model_writer=model,
@@ -80,7 +149,7 @@ def _train(runs: Iterator[str], vocab_size: int, model: io.BytesIO) -> None:
         add_dummy_prefix=False,
         remove_extra_whitespaces=False,
         allow_whitespace_only_pieces=True,
-        split_by_whitespace=False,
+        split_by_whitespace=respect,
         split_digits=True,
         max_sentencepiece_length=16,
         max_sentence_length=4 * _LONGEST_RUN + 4,
@@ -93,27 +162,43 @@ def _train(runs: Iterator[str], vocab_size: int, model: io.BytesIO) -> None:
     )
 
 
-def _runs(source: Source, characters: int) -> Iterator[str]:
-    """Yield runs from about `characters` characters of a source, as evenly from its parts as their sizes allow."""
+def _runs(shares: Sequence[tuple[Source, int]], respect: bool) -> Iterator[str]:
+    """Yield runs from about so many characters of each source, as evenly from its parts as their sizes allow."""
+    find, comma = (find_words, ",") if respect else (find_runs, "、")
+    for source, characters in shares:
+        all_parts = parts(source)
+        is_empty = True
+        for index, part in enumerate(all_parts):
+            budget = characters // (len(all_parts) - index)
+            for text in _part_texts(part, budget):
+                for number, run in enumerate(find(text)):
+                    for start in range(0, len(run), _LONGEST_RUN):
+                        is_empty = False
+                        # SentencePiece proposes a piece only if two different characters follow it in the corpus. Every
+                        # other run gets a comma, because a word that always ends its run would never become a piece.
+                        sentence = run[start : start + _LONGEST_RUN] + comma * (number % 2)
+                        characters -= len(sentence)
+                        yield sentence
+        if is_empty:
+            raise no_document_error(source)
+
+
+def _texts(source: Source, characters: int) -> Iterator[str]:
+    """Yield documents of about `characters` characters of a source, as evenly from its parts as their sizes allow."""
     all_parts = parts(source)
     is_empty = True
     for index, part in enumerate(all_parts):
-        budget = characters // (len(all_parts) - index)
-        for run in _part_runs(part, budget):
+        for text in _part_texts(part, characters // (len(all_parts) - index)):
             is_empty = False
-            characters -= len(run)
-            yield run
+            characters -= len(text)
+            yield text
     if is_empty:
         raise no_document_error(source)
 
 
-def _part_runs(part: Part, characters: int) -> Iterator[str]:
+def _part_texts(part: Part, characters: int) -> Iterator[str]:
     for document in read(part, Reading()):
-        for number, run in enumerate(_RUN.findall(document.text)):
-            for start in range(0, len(run), _LONGEST_RUN):
-                # SentencePiece proposes a piece only if two different characters follow it in the corpus. Every other
-                # run gets a comma, because a word that always ends its run would never become a piece.
-                yield run[start : start + _LONGEST_RUN] + "、" * (number % 2)
+        yield document.text
         characters -= len(document.text)
         if characters <= 0:
             return

@@ -140,7 +140,7 @@ def _write_store_header(job: TokenJob, index: int, source: Source) -> None:
         raise no_document_error(source)
     details = {
         name: sum(shard.details.get(name, 0) for shard in shards)
-        for name in ("characters", "bad_lines", "empty_documents")
+        for name in ("characters", "unknown_tokens", "bad_lines", "empty_documents")
     }
     first_bad = [line for shard in shards for line in shard.details.get("first_bad", ())][:BAD_LINES_SHOWN]
     header = Header(

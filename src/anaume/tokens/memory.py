@@ -19,6 +19,7 @@ class MemoryStore:
     ids: NDArray[np.uint32]
     ends: NDArray[np.int64]
     characters: int
+    unknown_tokens: int
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -49,9 +50,10 @@ def encode(source: Source, tokenizer: Tokenizer) -> MemoryStore:
         UserError: the source can't be read or holds no document.
     """
     id_arrays: list[NDArray[np.uint32]] = []
-    characters = 0
+    characters = unknown = 0
     for texts in batch_texts(documents(source)):
         encoded = [(len(text), ids) for text, ids in zip(texts, tokenizer.encode(texts), strict=True) if len(ids)]
         id_arrays += [ids for _, ids in encoded]
         characters += sum(length for length, _ in encoded)
-    return MemoryStore(np.concatenate(id_arrays), np.cumsum([len(ids) for ids in id_arrays]), characters)
+        unknown += sum(tokenizer.count_unknown(ids) for _, ids in encoded)
+    return MemoryStore(np.concatenate(id_arrays), np.cumsum([len(ids) for ids in id_arrays]), characters, unknown)

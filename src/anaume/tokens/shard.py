@@ -62,7 +62,7 @@ def identity(source: Source) -> dict[str, Any]:
 
 def _write_shard(task: ShardTask, tokenizer: Tokenizer, add_progress: Callable[[int, int], None]) -> None:
     reading = Reading()
-    characters = without_ids = reported_bytes = reported_tokens = 0
+    characters = unknown = without_ids = reported_bytes = reported_tokens = 0
     with store.writing(task.folder, tokenizer.vocab_size, tokenizer.vocabulary_hash) as writer:
         for texts in batch_texts(read(task.part, reading)):
             # A text of control characters alone gives no ids with tokenizers that drop them.
@@ -70,6 +70,7 @@ def _write_shard(task: ShardTask, tokenizer: Tokenizer, add_progress: Callable[[
             if encoded:
                 writer.extend([ids for _, ids in encoded])
             characters += sum(len(text) for text, _ in encoded)
+            unknown += sum(tokenizer.count_unknown(ids) for _, ids in encoded)
             without_ids += len(texts) - len(encoded)
             add_progress(reading.bytes - reported_bytes, writer.tokens - reported_tokens)
             reported_bytes, reported_tokens = reading.bytes, writer.tokens
@@ -77,6 +78,7 @@ def _write_shard(task: ShardTask, tokenizer: Tokenizer, add_progress: Callable[[
         writer.details = {
             "made_of": _part_record(task.part),
             "characters": characters,
+            "unknown_tokens": unknown,
             "bad_lines": reading.bad_lines,
             "first_bad": reading.first_bad,
             "empty_documents": reading.empty_documents + without_ids,

@@ -12,6 +12,9 @@ QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 BIN, HISTOGRAM_END = 128, 8192  # tokens; the paper's Figure 5 ends at the longest length it trains on
 
 
+MANY_UNKNOWN = 0.01  # share of the tokens
+
+
 @dataclass(frozen=True)
 class LengthCounts:
     """The document lengths that occur, in rising order, and the number of documents of each; both of shape (n,).
@@ -25,7 +28,7 @@ class LengthCounts:
 
 @dataclass(frozen=True)
 class Counts:
-    """Counts of a source; `characters` and `tokens` are those of its `documents`.
+    """Counts of a source; `characters`, `tokens` and `unknown_tokens` are those of its `documents`.
 
     `bad_lines` (unreadable) and `empty_documents` (without text) are left out of the store.
     """
@@ -33,6 +36,7 @@ class Counts:
     documents: int
     tokens: int
     characters: int
+    unknown_tokens: int
     bad_lines: int
     empty_documents: int
 
@@ -121,6 +125,8 @@ def describe(summary: Summary) -> list[str]:
         f"half of the documents have up to {quantiles['0.5']:,} tokens, 90 % up to {quantiles['0.9']:,}, "
         f"99 % up to {quantiles['0.99']:,}, the longest {quantiles['1']:,}",
     ]
+    if warning := unknown_warning(summary.unknown_tokens, summary.tokens):
+        lines.append(warning)
     if summary.empty_documents:
         lines.append(f"left out: {summary.empty_documents:,} documents without text")
     if summary.bad_lines:
@@ -131,14 +137,22 @@ def describe(summary: Summary) -> list[str]:
     return [*lines, f"{summary.seconds:,.1f} s, {summary.tokens_per_second:,.0f} tokens per second"]
 
 
+def unknown_warning(unknown: int, tokens: int) -> str | None:
+    """Return one line if more than `MANY_UNKNOWN` of a corpus's tokens are unknown, otherwise None."""
+    if unknown <= MANY_UNKNOWN * tokens:
+        return None
+    return f"{unknown / tokens:.1%} of the tokens are unknown: the tokenizer was not made for this text"
+
+
 def _sum_counts(headers: Sequence[Header]) -> Counts:
     def total(name: str) -> int:
-        return sum(header.details[name] for header in headers)
+        return sum(header.details.get(name, 0) for header in headers)
 
     return Counts(
         documents=sum(header.documents for header in headers),
         tokens=sum(header.tokens for header in headers),
         characters=total("characters"),
+        unknown_tokens=total("unknown_tokens"),
         bad_lines=total("bad_lines"),
         empty_documents=total("empty_documents"),
     )
