@@ -24,7 +24,8 @@ class Item:
     """The unit that the network is trained on.
 
     `rows`    a single row; for a choice, one row per choice
-    `target`  the similarity, or the number of the class or choice; for a span, its first and last token in the row
+    `target`  the similarity, or the number of the class or choice; for labels, 1 or 0 for each label; for a span, its
+              first and last token in the row; for tokens, the number of each token's label, or `entities.IGNORED`
     """
 
     rows: tuple[Row, ...]
@@ -35,9 +36,9 @@ class Item:
 class Encoded:
     """A split as token ids.
 
-    `items`      one per example; for spans, one per window of a context
-    `windows`    the windows of the contexts, for spans only
-    `truncated`  number of texts that were cut
+    `items`      one per example; for spans and tokens, one per window of a text
+    `windows`    the windows of the texts, for spans and tokens only
+    `truncated`  number of texts that were cut; for tokens, of those that took several windows
     """
 
     examples: tuple[Example, ...]
@@ -46,8 +47,11 @@ class Encoded:
     truncated: int
 
 
-def encode(tokenizer: Any, kind: Kind, examples: tuple[Example, ...], max_length: int) -> Encoded:
-    """Turn a split into rows of at most `max_length` ids. Of a pair, the longer text is cut first, as JGLUE does."""
+def encode(tokenizer: Any, kind: Kind, examples: tuple[Example, ...], max_length: int, *, classes: int = 0) -> Encoded:
+    """Turn a split into rows of at most `max_length` ids. Of a pair, the longer text is cut first, as JGLUE does.
+
+    `classes` is the number of labels, for labels only. `entities.encode_entities` encodes texts for tokens.
+    """
     if kind == "span":
         windows, truncated = spans.windows(tokenizer, examples, max_length)
         items = [
@@ -61,8 +65,14 @@ def encode(tokenizer: Any, kind: Kind, examples: tuple[Example, ...], max_length
     rows, truncated = _rows(tokenizer, texts, max_length)
     rows_per_item = len(rows) // len(examples)
     groups = (tuple(rows[i : i + rows_per_item]) for i in range(0, len(rows), rows_per_item))
-    items = [Item(group, (example.label,)) for group, example in zip(groups, examples, strict=True)]
+    items = [Item(group, _target(kind, example, classes)) for group, example in zip(groups, examples, strict=True)]
     return Encoded(examples, items, [], truncated)
+
+
+def _target(kind: Kind, example: Example, classes: int) -> tuple[float, ...]:
+    if kind == "labels":
+        return tuple(float(number in example.labels) for number in range(classes))
+    return (example.label,)
 
 
 def _has_types(tokenizer: Any) -> bool:

@@ -30,6 +30,7 @@ class Window:
     `ids`         token ids, special ones included; `types` are their token types
     `first`       position in the row of the context's first token
     `characters`  for each token of the context in this window, its characters [start, stop) in the whole context
+    `begin`       index of this window's first token among all tokens of the context
     """
 
     example: int
@@ -37,6 +38,7 @@ class Window:
     types: list[int]
     first: int
     characters: Characters
+    begin: int = 0
 
     def target(self, answer: Answer) -> tuple[int, int]:
         """Return the positions of the answer's first and last token; (0, 0), the [CLS], if the window cuts it."""
@@ -55,7 +57,7 @@ def windows(tokenizer: Any, examples: Sequence[Example], max_length: int) -> tup
     """
     (head, middle, tail), (type_a, type_b) = _template(tokenizer)
     contexts = list(dict.fromkeys(example.texts[1] for example in examples))
-    encoded = dict(zip(contexts, _characters(tokenizer, contexts), strict=True))
+    encoded = dict(zip(contexts, encode_with_characters(tokenizer, contexts), strict=True))
     questions = tokenizer([example.texts[0] for example in examples], add_special_tokens=False, verbose=False)
     rows: list[Window] = []
     truncated = 0
@@ -65,13 +67,21 @@ def windows(tokenizer: Any, examples: Sequence[Example], max_length: int) -> tup
         start = [*head, *question[:limit], *middle]
         ids, characters = encoded[example.texts[1]]
         room = max_length - len(start) - len(tail)
-        step = room - min(STRIDE, room // 2)
-        for begin in range(0, max(1, len(ids) - room + step), step):
+        for begin in starts_of_windows(len(ids), room):
             part = ids[begin : begin + room]
             types = [type_a] * len(start) + [type_b] * (len(part) + len(tail))
             of_part = characters[begin : begin + len(part)]
-            rows.append(Window(number, [*start, *part, *tail], types, len(start), of_part))
+            rows.append(Window(number, [*start, *part, *tail], types, len(start), of_part, begin))
     return rows, truncated
+
+
+def starts_of_windows(tokens: int, room: int) -> range:
+    """Return the first token of each window on a text of `tokens` tokens, of which a window holds `room`.
+
+    Neighbouring windows share STRIDE tokens, or half of what fits if that is less.
+    """
+    step = room - min(STRIDE, room // 2)
+    return range(0, max(1, tokens - room + step), step)
 
 
 def best_answers(
@@ -109,7 +119,7 @@ def _template(tokenizer: Any) -> tuple[tuple[list[int], list[int], list[int]], t
     return specials, (types[first], types[second])
 
 
-def _characters(tokenizer: Any, texts: list[str]) -> list[tuple[list[int], Characters]]:
+def encode_with_characters(tokenizer: Any, texts: list[str]) -> list[tuple[list[int], Characters]]:
     """Return the ids of each text and the characters that each id stands for."""
     if tokenizer.is_fast:
         encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)

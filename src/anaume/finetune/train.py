@@ -16,9 +16,9 @@ from torch.optim import AdamW
 from transformers import get_linear_schedule_with_warmup
 
 from anaume.encoder.states import batches_by_length
-from anaume.finetune.examples import Head, Kind
+from anaume.finetune.examples import PER_TOKEN, Head, Kind
 from anaume.finetune.items import Encoded, Item
-from anaume.finetune.network import build_network, logits, loss_of, use_only
+from anaume.finetune.network import build_network, logits, loss_of, use_all, use_only
 
 # Examples per batch, as in the paper (section 4.1). The other values are those of JGLUE's scripts: the defaults of
 # transformers' Trainer, and a warm-up of a tenth of the steps. Weight decay is 0, which makes `UsedEmbedding` exact.
@@ -44,16 +44,21 @@ def train(
     settings: Settings,
     device: torch.device,
     on_step: Callable[[], None] = lambda: None,
+    *,
+    whole: bool = False,
 ) -> Any:
     """Open `model` with a head and train it on `splits["train"]`.
 
-    The network's embedding table is cut to the ids of `splits`, so it can predict these splits only.
+    The network's embedding table is cut to the ids of `splits`, so it can predict these splits only. With `whole`, the
+    trained network gets its whole table back.
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
         network = build_network(model, head, device)
-        use_only(network, splits.values())
+        table = use_only(network, splits.values())
         fit(network, head.kind, splits["train"].items, settings, on_step)
+    if whole:
+        use_all(network, table)
     return network
 
 
@@ -94,7 +99,7 @@ def steps_of(items: int, epochs: int) -> int:
 
 
 def predict(network: Any, kind: Kind, items: Sequence[Item]) -> list[NDArray[np.float32]]:
-    """Return the logits of each item: (classes,) or (choices,), for a span (tokens, 2)."""
+    """Return the logits of each item: (classes,) or (choices,), or for its tokens (tokens, 2) or (tokens, classes)."""
     rows = [row for item in items for row in item.rows]
     of_rows: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(rows)
     network.eval()
@@ -102,9 +107,9 @@ def predict(network: Any, kind: Kind, items: Sequence[Item]) -> list[NDArray[np.
         batch_rows = [rows[i] for i in batch]
         with torch.inference_mode():
             outputs = logits(network, kind, batch_rows).cpu()
-        parts = outputs.split([len(row.ids) for row in batch_rows] if kind == "span" else 1)
+        parts = outputs.split([len(row.ids) for row in batch_rows] if kind in PER_TOKEN else 1)
         for i, part in zip(batch, parts, strict=True):
-            of_rows[i] = part.numpy() if kind == "span" else part.numpy().ravel()
+            of_rows[i] = part.numpy() if kind in PER_TOKEN else part.numpy().ravel()
     per_item = len(items[0].rows)
     if per_item == 1:
         return of_rows
