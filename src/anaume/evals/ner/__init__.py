@@ -1,0 +1,1 @@
+"""Entities: data, scores, and the task of finding them by fine-tuning."""
