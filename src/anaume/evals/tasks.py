@@ -89,6 +89,19 @@ class JglueOptions(TaskOptions):
     workers: int = option(0, "processes at a time; 0: one per GPU, or one on a CPU", minimum=0)
 
 
+@dataclass(frozen=True)
+class NerOptions(TaskOptions):
+    """Options of entities; the grid is that of JGLUE."""
+
+    entities: Path | None = option(None, "texts with entities: a file, or a folder with train and validation")
+    split: str = option("auto", "where pieces end: none, scripts, kanji or characters; auto: until 99.9 % can be exact")
+    protocol: str = option("held-out", "how learning rate and epochs are chosen: held-out, paper or both")
+    learning_rates: str = option("", "such as 2e-5,5e-5; by default the paper's six")
+    epochs: str = option("", "such as 3,5; by default the paper's six")
+    seeds: int = option(3, "trainings with the selected learning rate and epochs", minimum=1)
+    workers: int = option(0, "processes at a time; 0: one per GPU, or one on a CPU", minimum=0)
+
+
 TASKS = {
     task.name: task
     for task in (
@@ -147,6 +160,16 @@ TASKS = {
             JglueOptions,
             needs=("data",),
             prepare="anaume.evals.jglue.grid:prepare_task",
+            masked_lm=False,
+            opens_models=True,
+        ),
+        Task(
+            "ner",
+            "Entities by fine-tuning over a grid, exact to the character.",
+            "anaume eval ner my-encoder --entities ner.jsonl --learning-rates 3e-5,1e-4 --epochs 3,5 --out evals",
+            NerOptions,
+            needs=("entities",),
+            prepare="anaume.evals.ner.task:prepare",
             masked_lm=False,
             opens_models=True,
         ),

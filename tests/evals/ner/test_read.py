@@ -38,7 +38,7 @@ READ = Example(("東京都のNew York",), group="0", entities=(Entity(0, 3, "LOC
 
 def test_rows_of_the_hub(tmp_path: Path) -> None:
     """Names as JSON lines, and numbers in Parquet, whose schema holds the names as `datasets` writes them."""
-    named = {**TAGGED, "ner_tags": [NAMES[i] for i in TAGGED["ner_tags"]]}  # type: ignore[misc, call-overload]
+    named = {**TAGGED, "ner_tags": [NAMES[i] for i in TAGGED["ner_tags"]]}  # type: ignore[call-overload]
     assert read_entities(write(tmp_path / "a.jsonl", named)) == [READ]
     features = {"ner_tags": {"feature": {"names": NAMES, "_type": "ClassLabel"}, "_type": "List"}}
     table = pyarrow.Table.from_pylist([TAGGED])

@@ -100,11 +100,11 @@ def prepare(models: Sequence[str], data: Path, out: Path, grid: Grid, *, fetch: 
     if fetch:
         fetch_files(tasks or public_tasks(), data)
     experiments = open_experiments(models, data, tasks or tasks_in(data))
-    _print_forecast(experiments, grid, out)
+    print_forecast(experiments, grid, out)
     return experiments
 
 
-def _print_forecast(experiments: Sequence[Experiment], grid: Grid, out: Path) -> None:
+def print_forecast(experiments: Sequence[Experiment], grid: Grid, out: Path) -> None:
     """Print the number of missing trials and their estimated time.
 
     Models of one architecture, such as the checkpoints of a run, share a line, and only the first of them is timed.
@@ -168,6 +168,7 @@ def _record(experiment: Experiment, grid: Grid, outcomes: Sequence[Outcome]) -> 
         "data": experiment.data.resolve().name,
         "files": experiment.identity["data"],
         "notes": list(experiment.notes),
+        **experiment.task.inputs,
         "protocol": grid.protocol,
         "learning_rates": list(grid.learning_rates),
         "epochs": list(grid.epochs),

@@ -25,21 +25,34 @@ def hold_out(task: JglueTask, examples: Sequence[Example], seed: int) -> dict[st
     Raises:
         UserError: nothing would be left to train on.
     """
-    groups = _connected_groups([_binding_texts(task, example) for example in examples])
-    sizes = Counter(groups)
-    names = list(sizes)
-    order = [names[i] for i in np.random.default_rng((seed, len(examples))).permutation(len(names))]
-    enough = np.searchsorted(np.cumsum([sizes[name] for name in order]), HELD_OUT * len(examples))
-    held = set(order[: int(enough) + 1])
-    if len(held) == len(names):
+    keys = [_binding_texts(task, example) for example in examples]
+    held = draw_part(keys, HELD_OUT, seed)
+    if all(held):
         raise UserError(
             f"{task.name}: {len(examples)} examples: too few to hold out a tenth (groups without a common text:"
-            f" {len(names)}); expected more, or --protocol paper"
+            f" {len({*_connected_groups(keys)})}); expected more, or --protocol paper"
         )
+    return divide(examples, held, "held_out")
+
+
+def divide(examples: Sequence[Example], drawn: Sequence[bool], name: str) -> dict[str, tuple[Example, ...]]:
+    """Split examples into "train" and those that are drawn, called `name`."""
+    pairs = list(zip(examples, drawn, strict=True))
     return {
-        part: tuple(example for example, group in zip(examples, groups, strict=True) if (group in held) is side)
-        for part, side in (("train", False), ("held_out", True))
+        part: tuple(example for example, is_drawn in pairs if is_drawn is side)
+        for part, side in (("train", False), (name, True))
     }
+
+
+def draw_part(keys: Sequence[Sequence[str]], share: float, seed: int) -> list[bool]:
+    """Draw at least `share` of the members, so that no key is on both sides; return for each whether it is drawn."""
+    groups = _connected_groups(keys)
+    sizes = Counter(groups)
+    names = list(sizes)
+    order = [names[i] for i in np.random.default_rng((seed, len(keys))).permutation(len(names))]
+    enough = np.searchsorted(np.cumsum([sizes[name] for name in order]), share * len(keys))
+    drawn = set(order[: int(enough) + 1])
+    return [group in drawn for group in groups]
 
 
 def _binding_texts(task: JglueTask, example: Example) -> tuple[str, ...]:

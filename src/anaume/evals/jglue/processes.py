@@ -34,6 +34,8 @@ from anaume.formats import duration
 from anaume.processes import end_with_parent
 from anaume.progress import console_bar
 
+# Metrics of a finished trial on the terminal; entities have scores for each type.
+SHOWN = 3
 # Training steps for the forecast: the first ones are slower and are not timed.
 WARM_UP, TIMED = 2, 6
 # How worker processes start. CUDA can't be used in a forked process.
@@ -70,7 +72,7 @@ def run_trials(
 
 def _print_result(console: Console, trial: Trial, content: dict[str, Any]) -> None:
     split, metrics = next(iter(content["metrics"].items()))
-    numbers = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+    numbers = ", ".join(f"{name} {value:.4f}" for name, value in list(metrics.items())[:SHOWN])
     s, time_taken = trial.settings, duration(content["seconds"])
     line = f"  {s.learning_rate:g} × {s.epochs}, seed {s.seed}: {numbers} on {split}, {time_taken}"
     console.print(line, highlight=False)
@@ -194,7 +196,7 @@ def estimate_seconds(
     torch.set_num_threads(_threads_per_process(devices))
     try:
         network = train(experiment.model, experiment.task.head, sample, settings, devices[0], note_time)
-        predict(network, experiment.task.kind, sample["train"].items[: BATCH * TIMED])
+        predict(network, experiment.task.head.kind, sample["train"].items[: BATCH * TIMED])
     finally:
         torch.set_num_threads(threads)
     note_time()

@@ -12,7 +12,7 @@ from anaume.corpus.document import Unreadable
 from anaume.corpus.lines import UTF_8, decode
 from anaume.corpus.rows import parse_json, read_rows, text_of
 from anaume.errors import UserError
-from anaume.evals.jglue.tasks import PUBLISHED, JglueTask, find_folder
+from anaume.evals.jglue.tasks import PUBLISHED, GridTask, JglueTask, find_folder
 from anaume.files import sha256
 from anaume.finetune.examples import Answer, Example
 
@@ -31,7 +31,7 @@ class TaskData:
     `notes`    remarks for a reader of the scores: files that are not the published ones, a test split left out
     """
 
-    task: JglueTask
+    task: GridTask
     splits: dict[str, tuple[Example, ...]]
     sha256: dict[str, str]
     notes: tuple[str, ...]

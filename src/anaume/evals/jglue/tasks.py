@@ -4,10 +4,10 @@ A folder of data holds jsts-v1.3/train-v1.3.json and so on, by itself or inside 
 or data/ (JCoLA). (Kurihara and others, "JGLUE", LREC 2022; Someya and others, "JCoLA", arXiv 2309.12676.)
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from anaume.errors import UserError
 from anaume.finetune.examples import Head, Kind
@@ -33,6 +33,29 @@ PUBLISHED = {
 }
 
 
+class GridTask(Protocol):
+    """What a grid of trainings needs to know of a task."""
+
+    @property
+    def name(self) -> str:
+        """Name in records."""
+
+    @property
+    def metric(self) -> str:
+        """Metric that settings are selected by."""
+
+    @property
+    def head(self) -> Head:
+        """The head that fine-tuning on the task needs."""
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """Further values on which the numbers of a training depend."""
+
+    def trains_on(self, file: str) -> bool:
+        """Whether a file of the data holds the training split."""
+
+
 @dataclass(frozen=True)
 class JglueTask:
     """A task and its files.
@@ -56,6 +79,15 @@ class JglueTask:
     def head(self) -> Head:
         """The head that fine-tuning on the task needs."""
         return Head(self.name, self.kind, len(self.classes))
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """Nothing but the files and the settings decides the numbers."""
+        return {}
+
+    def trains_on(self, file: str) -> bool:
+        """Whether a file of the data holds the training split."""
+        return Path(file).name.startswith(f"{dict(self.stems)['train']}-")
 
     def files(self, folder: str) -> dict[str, str]:
         """Return split → name of its file, which ends in the version that the folder's name ends in."""

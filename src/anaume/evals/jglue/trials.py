@@ -14,15 +14,18 @@ from hashlib import sha256 as hash_of
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from anaume.encoder.load import load_encoder, open_tokenizer
 from anaume.errors import UserError
 from anaume.evals.jglue.hold_out import hold_out
-from anaume.evals.jglue.read import read_task
+from anaume.evals.jglue.read import TaskData, read_task
 from anaume.evals.jglue.scores import finite, measure
-from anaume.evals.jglue.tasks import JglueTask
+from anaume.evals.jglue.tasks import GridTask
 from anaume.files.objects import is_of, read_object
+from anaume.finetune.examples import Example
 from anaume.finetune.items import MAX_LENGTH, Encoded, encode
 from anaume.finetune.train import BATCH, Settings, predict, steps_of, train
 
@@ -34,6 +37,29 @@ FORM = {
 
 # Part of every hash: a higher number makes all trials run again. Raise it when the same inputs give other numbers.
 FORMAT = 1
+
+
+@dataclass(frozen=True)
+class TaskFamily:
+    """How tasks of one origin are used. Functions of modules, so that an experiment can go to another process.
+
+    `read`      (task, path) → its data, whose task is the given one, completed by what the data tell
+    `hold_out`  (task, examples, seed) → "train" and "held_out"
+    `encode`    (task, tokenizer, examples, longest row) → ids
+    `measure`   (task, encoded split, logits) → metrics
+    """
+
+    read: Callable[[Any, Path], TaskData]
+    hold_out: Callable[[Any, Sequence[Example], int], dict[str, tuple[Example, ...]]]
+    encode: Callable[[Any, Any, tuple[Example, ...], int], Encoded]
+    measure: Callable[[Any, Encoded, Sequence[NDArray[np.float32]]], dict[str, float]]
+
+
+def _encode(task: GridTask, tokenizer: Any, examples: tuple[Example, ...], max_length: int) -> Encoded:
+    return encode(tokenizer, task.head.kind, examples, max_length)
+
+
+JGLUE = TaskFamily(read_task, hold_out, _encode, measure)
 
 
 @dataclass(frozen=True)
@@ -52,9 +78,10 @@ class Experiment:
     max_length: int
     architecture: str
     data: Path
-    task: JglueTask
+    task: GridTask
     identity: dict[str, Any] = field(hash=False)
     notes: tuple[str, ...]
+    family: TaskFamily = JGLUE
 
 
 @dataclass(frozen=True)
@@ -65,13 +92,15 @@ class Trial:
     split_seed: int | None = None
 
 
-def open_experiments(models: Sequence[str], data: Path, tasks: Sequence[JglueTask]) -> list[Experiment]:
+def open_experiments(
+    models: Sequence[str], data: Path, tasks: Sequence[GridTask], family: TaskFamily = JGLUE
+) -> list[Experiment]:
     """Return each model on each task, after reading and checking all files of both.
 
     Raises:
         UserError: data or a model that can't be read.
     """
-    all_data = [read_task(task, data) for task in tasks]
+    all_data = [family.read(task, data) for task in tasks]
     experiments = []
     for model in models:
         encoder = load_encoder(model, masked_lm=False)
@@ -87,6 +116,7 @@ def open_experiments(models: Sequence[str], data: Path, tasks: Sequence[JglueTas
                 task_data.task,
                 {**identity, "data": task_data.sha256},
                 task_data.notes,
+                family,
             )
             for task_data in all_data
         ]
@@ -111,15 +141,14 @@ def _inputs(experiment: Experiment, trial: Trial) -> dict[str, Any]:
     constants = {"format": FORMAT, "task": experiment.task.name, "batch": BATCH, "max_length": MAX_LENGTH}
     files = _files_used(experiment.task, experiment.identity["data"], trial.split_seed)
     identity = {**experiment.identity, "data": files}
-    return {**constants, **identity, **asdict(trial.settings), "split_seed": trial.split_seed}
+    return {**constants, **experiment.task.inputs, **identity, **asdict(trial.settings), "split_seed": trial.split_seed}
 
 
-def _files_used(task: JglueTask, files: dict[str, str], split_seed: int | None) -> dict[str, str]:
+def _files_used(task: GridTask, files: dict[str, str], split_seed: int | None) -> dict[str, str]:
     """Return the checksums of the files that a trial uses: with a held-out tenth, only the training split's."""
     if split_seed is None:
         return files
-    stem = dict(task.stems)["train"]
-    return {name: checksum for name, checksum in files.items() if Path(name).name.startswith(f"{stem}-")}
+    return {name: checksum for name, checksum in files.items() if task.trains_on(name)}
 
 
 def read_trial(path: Path) -> dict[str, Any]:
@@ -148,10 +177,10 @@ def run_trial(
     task = experiment.task
     splits, max_length = encoded_splits(experiment, trial.split_seed)
     network = train(experiment.model, task.head, splits, trial.settings, device, lambda: advance(1))
-    outputs = {name: predict(network, task.kind, split.items) for name, split in splits.items() if name != "train"}
+    outputs = {name: predict(network, task.head.kind, split.items) for name, split in splits.items() if name != "train"}
     return {
         "inputs": _inputs(experiment, trial),
-        "metrics": {name: measure(task, splits[name], logits) for name, logits in outputs.items()},
+        "metrics": {name: experiment.family.measure(task, splits[name], logits) for name, logits in outputs.items()},
         "finite": all(finite(logits) for logits in outputs.values()),
         "examples": {name: len(split.examples) for name, split in splits.items()},
         "truncated": {name: split.truncated for name, split in splits.items()},
@@ -169,7 +198,7 @@ def encoded_splits(experiment: Experiment, split_seed: int | None) -> tuple[dict
     Raises:
         UserError: a file has changed since the experiment was opened, so the trials' names would be wrong.
     """
-    task_data = read_task(experiment.task, experiment.data)
+    task_data = experiment.family.read(experiment.task, experiment.data)
     before, now = (
         _files_used(experiment.task, files, split_seed) for files in (experiment.identity["data"], task_data.sha256)
     )
@@ -180,10 +209,13 @@ def encoded_splits(experiment: Experiment, split_seed: int | None) -> tuple[dict
         )
     splits = task_data.splits
     if split_seed is not None:
-        splits = hold_out(experiment.task, splits["train"], split_seed)
+        splits = experiment.family.hold_out(experiment.task, splits["train"], split_seed)
     tokenizer = open_tokenizer(experiment.model, masked_lm=False)
-    max_length, kind = min(MAX_LENGTH, experiment.max_length), experiment.task.kind
-    return {name: encode(tokenizer, kind, split, max_length) for name, split in splits.items()}, max_length
+    max_length = min(MAX_LENGTH, experiment.max_length)
+    encode_split = experiment.family.encode
+    return {
+        name: encode_split(experiment.task, tokenizer, split, max_length) for name, split in splits.items()
+    }, max_length
 
 
 def trial_size(experiment: Experiment, trial: Trial) -> tuple[int, int]:

@@ -16,7 +16,7 @@ MIN_OVERLAP = 0.01
 
 
 @dataclass(frozen=True)
-class Counts:
+class EntityCounts:
     """Numbers of entities: right ones (a partial one counts as a half), predicted ones and marked ones."""
 
     right: float
@@ -70,9 +70,9 @@ def _only(texts: Sequence[Entities], name: str) -> list[Entities]:
 
 def _count(
     marked: Sequence[Entities], predicted: Sequence[Entities], right: Callable[[Entities, Entities], float]
-) -> Counts:
+) -> EntityCounts:
     pairs = zip(marked, predicted, strict=True)
-    return Counts(sum(right(*pair) for pair in pairs), sum(map(len, predicted)), sum(map(len, marked)))
+    return EntityCounts(sum(right(*pair) for pair in pairs), sum(map(len, predicted)), sum(map(len, marked)))
 
 
 def _strict(marked: Entities, predicted: Entities) -> float:
