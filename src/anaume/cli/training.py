@@ -103,3 +103,30 @@ def contrast(
 
     settings = ContrastSettings(epochs, learning_rate, batch, temperature, max_length, seed)
     print(train_embeddings(model, read_sets(nli, sts, pairs, query_field, positive_field), out, settings))
+
+
+def finetune(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="a folder or Hub id")],
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="CSV or JSON lines; for entities also CoNLL, Parquet or a folder")
+    ],
+    out: Out,
+    text: Annotated[
+        list[str] | None, typer.Option(help="column of the text; give it twice for pairs; by default the usual names")
+    ] = None,
+    label: Annotated[str, typer.Option(help="column of the label; by default label, labels or score")] = "",
+    split: Annotated[
+        str, typer.Option(help="for entities, where pieces end: auto, none, scripts, kanji or characters")
+    ] = "auto",
+    epochs: Annotated[int, typer.Option(min=1)] = 3,
+    learning_rate: Annotated[float, typer.Option(min=0, max=1)] = 5e-5,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Fine-tune an encoder on labelled data: classes, labels, pairs, numbers or entities, whichever the data hold.
+
+    Example: anaume finetune my-encoder reviews.csv --out my-classifier
+    """
+    from anaume.evals.labelled.tune import finetune as run
+    from anaume.finetune.train import Settings
+
+    print(run(model, data, out, Settings(learning_rate, epochs, seed), tuple(text or ()), label, split))

@@ -1,0 +1,187 @@
+"""A model and labelled data → a fine-tuned model in a folder, by the training loop of JGLUE's trials.
+
+The rule: data, model and folder are checked before anything is trained, and the scores are those of examples that the
+training has not seen.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anaume import __version__
+from anaume.corpus.rows import read_rows
+from anaume.encoder.load import load_encoder
+from anaume.errors import UserError
+from anaume.evals.jglue.hold_out import HELD_OUT, divide, draw_part
+from anaume.evals.jglue.scores import finite
+from anaume.evals.labelled.read import read_labelled
+from anaume.evals.ner import data as ner
+from anaume.evals.ner.read import COLUMNS, PARQUET
+from anaume.files import sha256
+from anaume.files.outputs import require_own_folder
+from anaume.finetune.borders import Split, split_tokenizer
+from anaume.finetune.examples import Example, Head
+from anaume.finetune.folder import COMMAND, KINDS, write_model
+from anaume.finetune.items import MAX_LENGTH, Encoded, encode
+from anaume.finetune.metrics import accuracy, pearson, spearman
+from anaume.finetune.train import BATCH, Settings, predict, steps_of, train
+from anaume.progress import console_bar
+
+Splits = dict[str, tuple[Example, ...]]
+
+
+@dataclass(frozen=True)
+class TuneData:
+    """Data of a fine-tuning: the head that they need, and examples to train on and to measure.
+
+    `task`   for entities, the task with their types
+    `files`  file → its checksum
+    """
+
+    head: Head
+    splits: Splits
+    task: ner.EntityTask | None
+    files: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """What was inferred, in one line for the terminal."""
+        kind, _ = KINDS[self.head.kind]
+        names = self.task.types if self.task else self.head.names
+        pair = " of pairs" if len(self.splits["train"][0].texts) == 2 else ""
+        listed = f": {', '.join(names)}" if self.head.kind != "similarity" else ""
+        counts = f"{len(self.splits['train']):,} examples to train on, {len(self.splits['held_out']):,} held out"
+        return f"{kind}{pair}{listed}; {counts}"
+
+
+def finetune(
+    model: str,
+    data: Path,
+    out: Path,
+    settings: Settings,
+    texts: Sequence[str] = (),
+    label: str = "",
+    split: str = "auto",
+) -> Path:
+    """Fine-tune `model` (a folder or Hub id) on `data`, and write and return the folder `out`.
+
+    The kind of task is inferred from the data and printed. `texts` and `label` name columns, and `split` says where the
+    tokenizer ends its pieces, for entities only.
+
+    Raises:
+        UserError: data, model or `out` can't be used, or the training diverged. Nothing has been written then.
+    """
+    require_own_folder(out, COMMAND)
+    ner.check_split(split)
+    tune_data = read_data(data, texts, label, split, settings.seed)
+    print(f"{data}: {tune_data.line}", file=sys.stderr)
+    for note in tune_data.notes:
+        print(f"{data}: {note}", file=sys.stderr)
+    encoder = load_encoder(model, masked_lm=False)
+    max_length = min(MAX_LENGTH, encoder.max_length)
+    tokenizer, chosen = _tokenizer(tune_data, encoder.tokenizer, max_length)
+    encoded = {name: _encode(tune_data, tokenizer, part, max_length) for name, part in tune_data.splits.items()}
+    steps = steps_of(len(encoded["train"].items), settings.epochs)
+    with console_bar(f"finetune, {encoder.name}", steps) as (_, advance):
+        network = train(model, tune_data.head, encoded, settings, encoder.device, lambda: advance(1), whole=True)
+    outputs = predict(network, tune_data.head.kind, encoded["held_out"].items)
+    if not finite(outputs):
+        raise UserError(
+            f"--learning-rate {settings.learning_rate:g}: the training diverged, and nothing was written; expected a"
+            " lower one"
+        )
+    metrics = measure(tune_data, encoded["held_out"], outputs)
+    print(", ".join(f"{name} {value:.4f}" for name, value in list(metrics.items())[:3]), file=sys.stderr)
+    record = {
+        "model": encoder.name,
+        "data": data.resolve().name,
+        "kind": KINDS[tune_data.head.kind][0],
+        "metrics": metrics,
+        "n": len(tune_data.splits["held_out"]),
+        "train": len(tune_data.splits["train"]),
+        "truncated": {name: part.truncated for name, part in encoded.items()},
+        "files": tune_data.files,
+        "notes": list(tune_data.notes),
+        **asdict(settings),
+        "batch_size": BATCH,
+        "max_length": max_length,
+        **({"split": chosen} if tune_data.task else {}),
+        "version": __version__,
+    }
+    return write_model(network, tokenizer, tune_data.head, record, tune_data.splits["held_out"][0].texts, out)
+
+
+def read_data(data: Path, texts: Sequence[str], label: str, split: str, seed: int) -> TuneData:
+    """Read a file or, for entities, a folder, and hold a part out: a fifth of a file of entities, a tenth of others.
+
+    Raises:
+        UserError: see `ner.read_task` and `read_labelled`; too few examples to hold any out.
+    """
+    if _has_entities(data):
+        if texts or label:
+            raise UserError(f"{data}: entities have no columns to choose; expected neither --text nor --label")
+        read = ner.read_task(ner.EntityTask(split), data)
+        assert isinstance(read.task, ner.EntityTask)
+        splits = {"train": read.splits["train"], "held_out": read.splits["validation"]}
+        return TuneData(read.task.head, splits, read.task, read.sha256, read.notes)
+    labelled = read_labelled(data, texts, label)
+    drawn = draw_part([example.texts for example in labelled.examples], HELD_OUT, seed)
+    if all(drawn):
+        raise UserError(f"{data}: {len(labelled.examples)} examples: too few to hold out a tenth; expected more")
+    splits = divide(labelled.examples, drawn, "held_out")
+    if labelled.head.kind == "classes" and len({example.label for example in splits["train"]}) < labelled.head.classes:
+        raise UserError(f"{data}: a class has too few examples to hold out a tenth; expected more of each class")
+    return TuneData(labelled.head, splits, None, {data.name: sha256(data)})
+
+
+def _has_entities(data: Path) -> bool:
+    """Whether the data hold texts with entities: a folder, columns, or rows with `entities` or `tokens`."""
+    if data.is_dir() or data.suffix in (*COLUMNS, *PARQUET):
+        return True
+    if data.suffix == ".csv":
+        return False
+    _, first = next(iter(read_rows(data)))
+    return "entities" in first or "tokens" in first
+
+
+def _tokenizer(tune_data: TuneData, tokenizer: Any, max_length: int) -> tuple[Any, Split]:
+    """Return the tokenizer that the model is trained and saved with; for entities, print its ceiling."""
+    if tune_data.task is None:
+        return tokenizer, "none"
+    chosen = ner.choose_split(tune_data.task, tokenizer, tune_data.splits["train"], max_length)
+    print(chosen.line, file=sys.stderr)
+    return split_tokenizer(tokenizer, chosen.split), chosen.split
+
+
+def _encode(tune_data: TuneData, tokenizer: Any, examples: tuple[Example, ...], max_length: int) -> Encoded:
+    if tune_data.task is not None:  # the tokenizer is split already
+        return ner.encode(replace(tune_data.task, split="none"), tokenizer, examples, max_length)
+    return encode(tokenizer, tune_data.head.kind, examples, max_length, classes=tune_data.head.classes)
+
+
+def measure(tune_data: TuneData, encoded: Encoded, outputs: Sequence[NDArray[np.float32]]) -> dict[str, float]:
+    """Return the metrics of the held-out examples.
+
+    `f1` of several labels counts each label of each example, at a probability of at least a half.
+    """
+    if tune_data.task is not None:
+        return ner.measure(tune_data.task, encoded, outputs)
+    if tune_data.head.kind == "labels":
+        predicted = np.stack(outputs) >= 0
+        right = np.array([item.target for item in encoded.items], dtype=bool)
+        total = predicted.sum() + right.sum()
+        return {
+            "f1": float(2 * (predicted & right).sum() / total) if total else 0.0,
+            "exact_match": float((predicted == right).all(axis=1).mean()),
+        }
+    labels = np.array([example.label for example in encoded.examples])
+    if tune_data.head.kind == "similarity":
+        values = np.array([output[0] for output in outputs], dtype=np.float64)
+        return {"pearson": pearson(values, labels), "spearman": spearman(values, labels)}
+    return {"accuracy": accuracy(np.array([output.argmax() for output in outputs], dtype=np.float64), labels)}
