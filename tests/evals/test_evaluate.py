@@ -26,7 +26,7 @@ from anaume.export.checkpoint import export
 from anaume.run import CheckpointName, Run
 
 FEW = {"tokens": 500, "documents": 2, "positions": 2}
-OF_EACH_CHECKPOINT = [name for name in TASKS if name != "jglue"]
+OF_EACH_CHECKPOINT = [name for name, task in TASKS.items() if not task.opens_models]
 
 
 @pytest.fixture(scope="module")
