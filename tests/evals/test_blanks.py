@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import AddedToken, Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from anaume.encoder.load import Encoder
@@ -128,6 +129,19 @@ def test_answers_of_other_tokenizers(wordpiece: Any, byte_level: Any, unigram: U
     assert pieces(wordpiece, answer_ids(wordpiece, "吾輩は", "東京は")[1]) == "東京 ##は"
     assert pieces(byte_level, answer_ids(byte_level, "The capital is ", "Paris")[1]) == "ĠParis"
     assert pieces(unigram("first"), answer_ids(unigram("first"), "吾輩は", "東京")[1]) == "東京"
+
+
+def test_the_space_before_a_mask_is_dropped_where_the_mask_does_not_take_it(byte_level: Any) -> None:
+    """A byte-level BPE whose mask lacks `lstrip` leaves "Ġ" before the mask, which no training text has."""
+    plain_mask = AddedToken("[MASK]", lstrip=False, normalized=False, special=True)
+    engine = Tokenizer.from_str(byte_level.backend_tokenizer.to_str())
+    engine.add_special_tokens([plain_mask])
+    other = PreTrainedTokenizerFast(
+        tokenizer_object=engine, mask_token=plain_mask, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]"
+    )
+    text = "The capital is [MASK] now."
+    assert "Ġ" in pieces(other, naive(encoder_of(other), text, [1]).ids).split()
+    assert careful(encoder_of(other), text, [1]).ids == careful(encoder_of(byte_level), text, [1]).ids
 
 
 @pytest.mark.parametrize("left", [0, 5, 60])

@@ -2,8 +2,10 @@
 
 "[MASK]" marks a blank, whatever the model's own mask token is. A SentencePiece-like tokenizer treats the text after a
 mask as a text of its own and puts "▁" before it (吾輩は[MASK]である → … MASK ▁ で ある). In pretraining, however, the
-plain continuation follows a masked word. `careful` encodes each side so that no such "▁" appears; `naive` does what
-transformers' fill-mask pipeline does. For a tokenizer without this habit, both give the same ids.
+plain continuation follows a masked word. A byte-level BPE leaves the space before a mask as a token of its own (is
+[MASK] → is Ġ MASK), unless its mask token takes the space with it; in pretraining the space belongs to the word.
+`careful` encodes each side so that no such "▁" or "Ġ" appears; `naive` does what transformers' fill-mask pipeline does.
+For a tokenizer without these habits, both give the same ids.
 """
 
 from collections.abc import Sequence
@@ -14,7 +16,7 @@ from typing import Any
 from anaume.encoder.load import Encoder, special_ids
 from anaume.errors import UserError
 from anaume.evals.inputs.cloze import PLACEHOLDER
-from anaume.tokenizer.unigram import SPACE
+from anaume.tokenizer.unigram import SPACE_MARKS
 
 # A continuation is encoded after one of these texts, whose tokens are then cut off. A private-use character is in no
 # vocabulary, so nothing merges with it. The others are for tokenizers that turn it into an unknown token.
@@ -38,8 +40,9 @@ def plain_ids(tokenizer: Any, text: str) -> list[int]:
 
 @lru_cache(maxsize=16)
 def marks_spaces(tokenizer: Any) -> bool:
-    """Return whether the tokenizer writes "▁" for a space, as SentencePiece does; other tokenizers add no "▁"."""
-    return any(SPACE in piece for piece in tokenizer.convert_ids_to_tokens(plain_ids(tokenizer, "あ あ")))
+    """Return whether the tokenizer writes "▁" or "Ġ" for a space, as SentencePiece and byte-level BPE do."""
+    pieces = tokenizer.convert_ids_to_tokens(plain_ids(tokenizer, "あ あ"))
+    return any(mark in piece for piece in pieces for mark in SPACE_MARKS)
 
 
 def continuation_ids(tokenizer: Any, text: str) -> list[int]:
@@ -55,7 +58,10 @@ def continuation_ids(tokenizer: Any, text: str) -> list[int]:
         return []
     for sentinel in SENTINELS:
         head = plain_ids(tokenizer, sentinel)
-        if tokenizer.unk_token_id in head or tokenizer.convert_ids_to_tokens(head) in ([], [SPACE]):
+        if tokenizer.unk_token_id in head or tokenizer.convert_ids_to_tokens(head) in (
+            [],
+            *([mark] for mark in SPACE_MARKS),
+        ):
             continue  # an unknown token may swallow an unknown neighbour; a character may be normalised away
         ids = plain_ids(tokenizer, sentinel + text)
         if ids[: len(head)] == head:
@@ -76,7 +82,7 @@ def naive(encoder: Encoder, text: str, counts: Sequence[int]) -> MaskedRow:
 
 
 def careful(encoder: Encoder, text: str, counts: Sequence[int], lead: Sequence[int] = ()) -> MaskedRow:
-    """Encode `text` with `counts[i]` masks for the i-th placeholder, and add no "▁" that the text does not have.
+    """Encode `text` with `counts[i]` masks for the i-th placeholder, and add no space that the text does not have.
 
     A space before a blank belongs to the word in the blank ("is [MASK]" hides "▁Paris"), so it is dropped. `lead` are
     ids to keep before the first mask, see `answer_ids`.
@@ -101,7 +107,7 @@ def answer_ids(tokenizer: Any, left: str, answer: str) -> tuple[list[int], list[
     spaced = " " + answer if left.endswith(" ") else answer
     continues = bool(left) and marks_spaces(tokenizer)
     ids = continuation_ids(tokenizer, spaced) if continues else plain_ids(tokenizer, spaced)
-    if len(ids) > 1 and tokenizer.convert_ids_to_tokens(ids[0]) == SPACE:
+    if len(ids) > 1 and tokenizer.convert_ids_to_tokens(ids[0]) in SPACE_MARKS:
         return ids[:1], ids[1:]
     return [], ids
 
