@@ -143,6 +143,9 @@ def _assemble(
         scored, labels = next_tokens(ids, candidates, plan.next_token, random)
         return PackedBatch(ids, positions, lengths, scored, labels, pieces, causal=True)
     unit_starts = _unit_starts(plan, texts, random)
+    if tokenizer.unk_id is not None:  # An unknown word can be shown, but there is nothing to learn from guessing it.
+        known = ids[candidates] != tokenizer.unk_id
+        candidates, unit_starts = candidates[known], None if unit_starts is None else unit_starts[known]
     count = round(plan.masking.rate_at(number) * len(candidates))
     scored, labels = mask(ids, candidates, unit_starts, count, plan.masking, plan.vocabulary, random)
     return PackedBatch(ids, positions, lengths, scored, labels, pieces)
