@@ -10,6 +10,7 @@ import tokenizers
 from tokenizers import models, processors
 
 from anaume.errors import UserError
+from anaume.tokenizer.adapt import copy_tokenizer
 from anaume.tokenizer.auto import open_auto_tokenizer
 from anaume.tokenizer.load import Tokenizer, load_tokenizer
 
@@ -74,3 +75,41 @@ def test_a_damaged_tokenizer_json(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{broken")
     with pytest.raises(UserError, match=r"tokenizer\.json: not a tokenizer"):
         load_tokenizer(tmp_path)
+
+
+def test_a_tokenizer_that_python_code_runs_survives_a_copy(tmp_path: Path) -> None:
+    """Tohoku's kind: MeCab cuts the words, and no tokenizer.json describes that."""
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("fugashi")
+    (tmp_path / "given").mkdir()
+    vocabulary = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "東京", "は", "首都", "##圏", "。"]
+    (tmp_path / "given" / "vocab.txt").write_text("\n".join(vocabulary))
+    config = {"word_tokenizer_type": "mecab", "mecab_kwargs": {"mecab_dic": "unidic_lite"}, "model_max_length": 77}
+    slow = transformers.BertJapaneseTokenizer(str(tmp_path / "given" / "vocab.txt"), **config)
+    slow.save_pretrained(tmp_path / "given")
+    copy_tokenizer(str(tmp_path / "given"), tmp_path / "copy")
+    (tmp_path / "copy" / "config.json").write_text('{"model_type": "modernbert"}')  # as in an export
+    tokenizer, auto = load_tokenizer(tmp_path / "copy"), open_auto_tokenizer(tmp_path / "copy")
+    assert (tokenizer.engine, tokenizer.cls_id, tokenizer.sep_id, tokenizer.unk_id) == ("transformers", 2, 3, 0)
+    assert auto.model_max_length == 77
+    text = "東京は首都。猫"
+    assert auto(text)["input_ids"] == [2, *tokenizer.encode([text])[0].tolist(), 3] == slow(text)["input_ids"]
+    assert tokenizer.encode([text])[0].tolist() == [5, 6, 7, 9, 0]
+
+
+def test_a_wordpiece_vocabulary_without_tokenizer_json(tmp_path: Path) -> None:
+    """Casing and template come from the class of transformers, and the copy has a tokenizer.json with both."""
+    transformers = pytest.importorskip("transformers")
+    (tmp_path / "given").mkdir()
+    vocabulary = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "paris", "is", "##land"]
+    (tmp_path / "given" / "vocab.txt").write_text("\n".join(vocabulary))
+    config = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": 50}
+    (tmp_path / "given" / "tokenizer_config.json").write_text(json.dumps(config))
+    copy_tokenizer(str(tmp_path / "given"), tmp_path / "copy")
+    tokenizer, auto = load_tokenizer(tmp_path / "copy"), open_auto_tokenizer(tmp_path / "copy")
+    reference = transformers.AutoTokenizer.from_pretrained(tmp_path / "given")
+    text = "Paris isLAND 猫"
+    assert auto(text)["input_ids"] == reference(text)["input_ids"] == [2, *tokenizer.encode([text])[0].tolist(), 3]
+    assert tokenizer.encode([text])[0].tolist() == [5, 6, 7, 0]
+    assert (auto.mask_token_id, auto.pad_token_id, auto.model_max_length) == (4, 1, 50)
+    assert list(auto(text)) == ["input_ids", "attention_mask"]

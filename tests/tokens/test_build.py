@@ -11,13 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tokenizers
+from tokenizers import models, pre_tokenizers, processors
 
 from anaume.corpus import storage
 from anaume.corpus.readers import documents
 from anaume.corpus.source import Source
 from anaume.errors import UserError
 from anaume.recipe.tables import Corpus
-from anaume.tokenizer.load import Tokenizer
+from anaume.tokenizer.load import Tokenizer, load_tokenizer
 from anaume.tokens import store
 from anaume.tokens.build import build, open_stores, verify
 from anaume.tokens.summary import LengthCounts, count_lengths, describe, length_histogram, length_quantiles
@@ -361,3 +363,21 @@ def test_tokens_that_do_not_fit_are_an_error(tmp_path: Path, corpus: Source, tra
     with pytest.raises(UserError, match="holds tokens, not text; expected path, hub or builtin"):
         next(documents(Source(tokens=str(two))))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "two"]
+
+
+def test_unknown_tokens_are_counted_and_many_of_them_are_told(tmp_path: Path) -> None:
+    """WordPiece knows no 猫; fast tokenizers of its kind used to lose unknown words on their way into a store."""
+    vocabulary = {name: i for i, name in enumerate(["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]", "東", "京"])}
+    engine = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    engine.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    engine.add_special_tokens(["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"])
+    engine.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+    (tmp_path / "tokenizer").mkdir()
+    engine.save(str(tmp_path / "tokenizer" / "tokenizer.json"))
+    (tmp_path / "text.jsonl").write_text(json.dumps({"text": "東 猫 京 [MASK]"}) + "\n")
+    wordpiece = load_tokenizer(tmp_path / "tokenizer")
+    summary = build([Source(path=str(tmp_path / "text.jsonl"))], wordpiece, tmp_path / "tokens")
+    (stored,) = open_stores(tmp_path / "tokens", wordpiece)
+    assert stored.document(0).tolist() == [5, 0, 6, 0, 0, 0]
+    assert (summary.tokens, summary.unknown_tokens) == (6, 4)
+    assert "66.7% of the tokens are unknown: the tokenizer was not made for this text" in describe(summary)

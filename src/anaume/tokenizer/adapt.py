@@ -105,8 +105,8 @@ def write_unigram(proto: Proto, place: str, out: Path, *, mask_takes_space: bool
     unigram.add_control(proto, new.values())
     names |= new
     _make_control(proto, names)
-    reference = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
     unigram.round_scores(proto)
+    reference = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
     tokenizer = unigram.to_tokenizers(proto, [_new_token(names["mask"], lstrip=mask_takes_space)])
     read = _read(tokenizer, names)
     special = [name for role, name in names.items() if role != "unk"]

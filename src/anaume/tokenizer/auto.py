@@ -25,10 +25,10 @@ def open_auto_tokenizer(path_or_id: str | Path) -> Any:
         UserError: Even the plain class of `transformers` does not do what tokenizer.json says.
         OSError, ValueError, ImportError: transformers can't open it; see `encoder.load`.
     """
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
     from transformers.utils.hub import cached_file
 
-    auto = AutoTokenizer.from_pretrained(path_or_id, trust_remote_code=False)
+    auto = _open(path_or_id)
     file = cached_file(path_or_id, folders.TOKENIZER, _raise_exceptions_for_missing_entries=False)
     if file is None:
         return auto
@@ -54,6 +54,21 @@ def open_auto_tokenizer(path_or_id: str | Path) -> Any:
         file=sys.stderr,
     )
     return plain
+
+
+def _open(path_or_id: str | Path) -> Any:
+    import transformers
+    from transformers.models.auto.tokenization_auto import get_tokenizer_config
+
+    try:
+        return transformers.AutoTokenizer.from_pretrained(path_or_id, trust_remote_code=False)
+    except ValueError:
+        # Beside a ModernBERT's config.json, AutoTokenizer opens tokenizer.json only and forgets the class that the
+        # folder names, such as MeCab's.
+        named = getattr(transformers, str(get_tokenizer_config(path_or_id).get("tokenizer_class")), None)
+        if named is None:
+            raise
+        return named.from_pretrained(path_or_id)
 
 
 def _difference(own: Tokenizer, auto: Any) -> str | None:

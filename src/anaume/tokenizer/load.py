@@ -243,7 +243,8 @@ def tokenizers_encoder(fast: tokenizers.Tokenizer, special: set[int], unknown: i
     vocab_size = max(fast.get_vocab(with_added_tokens=True).values()) + 1
 
     def spell(index: int) -> Iterator[int]:
-        return (token.id for character in fast.id_to_token(index) or "" for token in fast.model.tokenize(character))
+        name = fast.id_to_token(index) or ""
+        return (token.id for part in (name[:1], name[1:]) if part for token in fast.model.tokenize(part))
 
     ordinary = _ordinary(vocab_size, special, unknown, spell)
 
