@@ -68,7 +68,7 @@ def test_chosen_columns(tmp_path: Path) -> None:
         ("text,label\n", "a.csv: no rows"),
         ("text,label\na,x\nb,x\n", "a.csv: 'label' is 'x' in every row; expected two classes or more"),
         ("text,label\na,x\nb,\n", "a.csv:3: 'label' is empty"),
-        ("text,label\na,x\n ,y\n", "a.csv:3: 'text' is ' '"),
+        ("text,label\na,x\n ,y\n", "a.csv:3: `text` is ' '"),
         ("text,label\na,x\nb,y,z\n", "a.csv:3: another number of columns; expected 2"),
         ("text,label\na,x\nb\n", "a.csv:3: another number of columns; expected 2"),
         ("body,label\na,x\n", "a.csv:2: --text: no such column; expected one of body, label"),
@@ -92,7 +92,7 @@ def test_a_mistake_in_csv(content: str, message: str, tmp_path: Path) -> None:
         ({"text": "b", "label": 1}, "a.jsonl:2: 'label' is a number, and elsewhere a name"),
         ({"text": "b", "label": {"a": 1}}, "a.jsonl:2: 'label' is {'a': 1}; expected a name, a number or a list"),
         ({"text": "b", "label": ["x", ""]}, "'label' is"),
-        ({"text": "", "label": "x"}, "a.jsonl:2: 'text' is ''"),
+        ({"text": "", "label": "x"}, "a.jsonl:2: `text` is ''"),
     ],
 )
 def test_a_mistake_in_json_lines(row: object, message: str, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def _example(row: dict[str, Any], place: str, names: Sequence[str]) -> Example:
         raise UserError(f"{place}: field {unknown[0]!r}: unknown; expected {', '.join(fields)}")
     group = row.get("id", "")
     if isinstance(group, bool) or not isinstance(group, str | int):
-        raise UserError(f"{place}: 'id' is {group!r:.40}; expected a string or a whole number")
+        raise UserError(f"{place}: `id` is {group!r:.40}; expected a string or a whole number")
     if "tokens" in row:
         words, tags = _tagged_words(row, place, names)
         text, characters = join_words(words)
@@ -71,7 +71,7 @@ def _example(row: dict[str, Any], place: str, names: Sequence[str]) -> Example:
 def _marked_entities(row: dict[str, Any], text: str, place: str) -> tuple[Entity, ...]:
     values = row.get("entities")
     if not isinstance(values, list):
-        raise UserError(f"{place}: 'entities' is {values!r:.40}; expected a list of objects with start, end, type")
+        raise UserError(f"{place}: `entities` is {values!r:.40}; expected a list of objects with start, end, type")
     entities = sorted(_marked_entity(value, text, f"{place}: entity {i}") for i, value in enumerate(values, 1))
     for first, second in pairwise(entities):
         if second.start < first.end:
@@ -93,7 +93,7 @@ def _marked_entity(value: Any, text: str, place: str) -> Entity:
     if not 0 <= start < end <= len(text):
         raise UserError(f"{place}: characters {start} to {end}: out of range; expected 0 <= start < end <= {len(text)}")
     if not isinstance(name, str) or not name.strip():
-        raise UserError(f"{place}: 'type' is {name!r:.40}; expected a name")
+        raise UserError(f"{place}: `type` is {name!r:.40}; expected a name")
     return Entity(start, end, name)
 
 
@@ -104,9 +104,9 @@ def _shown(entity: Entity, text: str) -> str:
 def _tagged_words(row: dict[str, Any], place: str, names: Sequence[str]) -> tuple[list[str], list[str]]:
     words, tags = row["tokens"], row.get("ner_tags")
     if not isinstance(words, list) or not words:
-        raise UserError(f"{place}: 'tokens' is {words!r:.40}; expected a list of words")
+        raise UserError(f"{place}: `tokens` is {words!r:.40}; expected a list of words")
     if not isinstance(tags, list) or len(tags) != len(words):
-        raise UserError(f"{place}: 'ner_tags' is {tags!r:.40}; expected a list of {len(words)} tags, one for each word")
+        raise UserError(f"{place}: `ner_tags` is {tags!r:.40}; expected a list of {len(words)} tags, one for each word")
     for word in words:
         _check_word(word, place)
     return words, [_tag(tag, place, names) for tag in tags]
