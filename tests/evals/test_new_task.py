@@ -49,7 +49,7 @@ def prepare(request: Request[LetterOptions]) -> Evaluation:
 
 def _invoke(*words: str) -> str:
     result = CliRunner().invoke(make_app(), words, catch_exceptions=False)
-    return " ".join(result.output.split())
+    return " ".join(result.stdout.split())
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from anaume.report.draw.panels import Panel
 from anaume.report.draw.steps import checkpoint_lines
 from anaume.report.inputs import EvaluatedModel, ReportInput
 from anaume.report.models import all_models
-from anaume.report.section import Content, KeyFigure, Section, present, task_columns
+from anaume.report.section import Content, Score, Section, present, task_columns
 from anaume.report.sections.jglue import ASPECTS as GRID_ASPECTS
 from anaume.report.tables import Cell, Column, Table, strongest
 
@@ -99,7 +99,7 @@ SECTION = Section(
     lambda page: Content(present(overall(page.inputs), by_type(page.inputs))),
     tasks=(TASK,),
     rank=7,
-    key_figures=(KeyFigure("Entity F1", lambda run: run.over_checkpoints(TASK, "f1")),),
+    overview=(Score(TASK, "f1", "Entity F1"),),
     dynamics=task_columns(TASK, ASPECTS, {"f1": "Entity F1"}),
     steps=over_steps,
 )
