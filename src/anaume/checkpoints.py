@@ -22,8 +22,7 @@ def read_state(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, cut off or changed.
     """
-    if problem := damage(folder, ()):
-        raise UserError(f"{problem}; expected an undamaged checkpoint")
+    require_whole(folder, ())
     return sealed.read(folder / STATE)
 
 

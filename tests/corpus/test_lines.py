@@ -21,9 +21,9 @@ PACK: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.compress, ".
 
 
 def texts_of(path: Path, encoding: str = "utf-8") -> list[str]:
-    found = list(read_lines(storage.local_file(path), encoding))
-    assert all(isinstance(line, TextLine) for line in found), found
-    return [line.text.rstrip("\r\n") for line in found if isinstance(line, TextLine)]
+    lines_read = list(read_lines(storage.local_file(path), encoding))
+    assert all(isinstance(line, TextLine) for line in lines_read), lines_read
+    return [line.text.rstrip("\r\n") for line in lines_read if isinstance(line, TextLine)]
 
 
 @pytest.mark.parametrize("packing", PACK)
@@ -111,13 +111,13 @@ def test_a_long_line_in_pieces_is_read_once(tmp_path: Path, monkeypatch: pytest.
     file = tmp_path / "a.jsonl"
     file.write_bytes(b'{"text": "a"}\n' + b"b" * 1000 + b'\n{"text": "c"}\n')
     positions: list[int] = []
-    found = []
+    lines_read = []
     for part in parts(parse_source(str(file), bad_lines=1.0)):
         reading = Reading()
-        found += [document.text for document in read(part, reading)]
+        lines_read += [document.text for document in read(part, reading)]
         positions.append(reading.bytes)
         assert reading.bad_lines == (1 if len(positions) == 1 else 0)
-    assert found == ["a", "c"]
+    assert lines_read == ["a", "c"]
     assert len(positions) == 11
 
 

@@ -115,3 +115,14 @@ def llm_jp_folder(shared_data: Path, folder: Path) -> Path:
     config |= {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "add_bos_token": True}
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     return folder
+
+
+def put_template(folder: Path) -> dict[str, str]:
+    """Let a `bpe_folder` put `<s> … </s>` around a text; return names of special tokens that say otherwise."""
+    engine = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    engine.no_truncation()
+    engine.post_processor = processors.TemplateProcessing(
+        "<s> $A </s>", "<s> $A </s> $B </s>", [("<s>", 0), ("</s>", 258)]
+    )
+    engine.save(str(folder / "tokenizer.json"))
+    return {"cls_token": "<cls>", "sep_token": "<sep>", "mask_token": "<mask>", "pad_token": "<pad>"}

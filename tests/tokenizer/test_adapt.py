@@ -16,7 +16,7 @@ from anaume.tokenizer.load import Tokenizer, load_tokenizer
 from anaume.tokenizer.probes import probes
 from anaume.tokenizer.train import train_tokenizer
 
-from .engines import AWKWARD, bpe_folder, hugging_face, llm_jp_folder, plain, sentencepiece_model
+from .engines import AWKWARD, bpe_folder, hugging_face, llm_jp_folder, plain, put_template, sentencepiece_model
 
 
 def test_a_decoders_folder_gives_the_same_as_its_sentencepiece_model(
@@ -178,13 +178,7 @@ def test_properties_of_added_tokens_survive(tmp_path: Path, lstrip: bool) -> Non
 def test_a_copy_keeps_lengths_and_template_and_changes_the_class(tmp_path: Path) -> None:
     """modernbert-ja's form: `<s> A </s>`, although cls and sep have other names."""
     folder = bpe_folder(tmp_path / "given", ["</s>", "<cls>", "<sep>", "<pad>", "<mask>"], {})
-    engine = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-    engine.no_truncation()
-    engine.post_processor = processors.TemplateProcessing(
-        "<s> $A </s>", "<s> $A </s> $B </s>", [("<s>", 0), ("</s>", 258)]
-    )
-    engine.save(str(folder / "tokenizer.json"))
-    names = {"cls_token": "<cls>", "sep_token": "<sep>", "mask_token": "<mask>", "pad_token": "<pad>"}
+    names = put_template(folder)
     config = {"tokenizer_class": "DebertaV2Tokenizer", "model_max_length": 99, "do_lower_case": True, **names}
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     copy_tokenizer(str(folder), tmp_path / "copy")

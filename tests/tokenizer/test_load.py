@@ -14,7 +14,7 @@ from anaume.tokenizer.adapt import copy_tokenizer
 from anaume.tokenizer.auto import open_auto_tokenizer
 from anaume.tokenizer.load import Tokenizer, load_tokenizer
 
-from .engines import bpe_folder, sentencepiece_model
+from .engines import bpe_folder, put_template, sentencepiece_model
 
 
 def test_special_pieces_that_a_model_finds_in_raw_text_become_their_characters(tmp_path: Path) -> None:
@@ -50,13 +50,7 @@ def test_tokenizer_json_decides_where_transformers_opens_another_class(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = bpe_folder(tmp_path / "given", ["</s>", "<pad>", "<mask>", "<cls>", "<sep>"], {})
-    engine = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-    engine.no_truncation()
-    engine.post_processor = processors.TemplateProcessing(
-        "<s> $A </s>", "<s> $A </s> $B </s>", [("<s>", 0), ("</s>", 258)]
-    )
-    engine.save(str(folder / "tokenizer.json"))
-    names = {"cls_token": "<cls>", "sep_token": "<sep>", "mask_token": "<mask>", "pad_token": "<pad>"}
+    names = put_template(folder)
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "RobertaTokenizer", **names}))
     auto = open_auto_tokenizer(folder)
     assert auto.tokenize("ab", add_special_tokens=True) == ["<s>", "ab", "</s>"]

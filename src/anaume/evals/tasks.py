@@ -76,12 +76,9 @@ class GeometryOptions(PairOptions):
 
 
 @dataclass(frozen=True)
-class JglueOptions(TaskOptions):
-    """Options of JGLUE and JCoLA by fine-tuning; the defaults of the grid are the paper's (section 4.1)."""
+class GridOptions(TaskOptions):
+    """Options of a grid of fine-tunings; the defaults are the paper's (section 4.1)."""
 
-    data: Path | None = option(None, "folder with JGLUE's and JCoLA's own files")
-    fetch: bool = option(False, "download what that folder lacks")
-    tasks: str = option("", "such as jsts,jnli,jcola; by default all in the folder")
     protocol: str = option("held-out", "how learning rate and epochs are chosen: held-out, paper or both")
     learning_rates: str = option("", "such as 2e-5,5e-5; by default the paper's six")
     epochs: str = option("", "such as 3,5; by default the paper's six")
@@ -90,16 +87,20 @@ class JglueOptions(TaskOptions):
 
 
 @dataclass(frozen=True)
-class NerOptions(TaskOptions):
-    """Options of entities; the grid is that of JGLUE."""
+class JglueOptions(GridOptions):
+    """Options of JGLUE and JCoLA by fine-tuning."""
+
+    data: Path | None = option(None, "folder with JGLUE's and JCoLA's own files")
+    fetch: bool = option(False, "download what that folder lacks")
+    tasks: str = option("", "such as jsts,jnli,jcola; by default all in the folder")
+
+
+@dataclass(frozen=True)
+class NerOptions(GridOptions):
+    """Options of entities."""
 
     entities: Path | None = option(None, "texts with entities: a file, or a folder with train and validation")
     split: str = option("auto", "where pieces end: none, scripts, kanji or characters; auto: until 99.9 % can be exact")
-    protocol: str = option("held-out", "how learning rate and epochs are chosen: held-out, paper or both")
-    learning_rates: str = option("", "such as 2e-5,5e-5; by default the paper's six")
-    epochs: str = option("", "such as 3,5; by default the paper's six")
-    seeds: int = option(3, "trainings with the selected learning rate and epochs", minimum=1)
-    workers: int = option(0, "processes at a time; 0: one per GPU, or one on a CPU", minimum=0)
 
 
 TASKS = {

@@ -120,10 +120,10 @@ def _check_config(config: Any, model: Model, place: str) -> None:
     with opening(place):
         shape = shape_of(config)
     for key in shape.keys() & model.model_fields_set:
-        value, given = shape[key], getattr(model, key)
-        if given != value and not (key == "positions" and given > value):
+        value, of_recipe = shape[key], getattr(model, key)
+        if of_recipe != value and not (key == "positions" and of_recipe > value):
             expected = f"{value} or more" if key == "positions" else value
-            raise UserError(f"model.{key} = {given}: not that of {place}; expected {expected}, or no such key")
+            raise UserError(f"model.{key} = {of_recipe}: not that of {place}; expected {expected}, or no such key")
     for key, fixed in _FIXED_VALUES.items():
         if getattr(config, key) != fixed:
             raise UserError(f"{place}: its {key} is {getattr(config, key)}; expected {fixed}")

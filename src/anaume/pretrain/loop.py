@@ -4,7 +4,6 @@ A recipe and a run directory, new or interrupted → checkpoints and metrics. Th
 and the step alone, so a run that was killed and resumed equals a run that was not.
 """
 
-import json
 import math
 import sys
 import time
@@ -150,9 +149,8 @@ def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks
 
 def _precision(recipe: Recipe, run: Run, ranks: Ranks) -> Precision:
     """The precision that the run began with. Runs of older versions recorded none: float32 on a CPU."""
-    manifest = json.loads(run.manifest_file.read_text(encoding="utf-8"))
     in_bfloat16 = mlm.product_dtype(ranks.device, recipe.precision) == torch.bfloat16
-    precision: Precision = manifest.get("precision", "bfloat16" if in_bfloat16 else "float32")
+    precision: Precision = run.manifest().get("precision", "bfloat16" if in_bfloat16 else "float32")
     if ranks.is_main and precision == "bfloat16" and not mlm.multiplies_bfloat16(ranks.device):
         print(
             'anaume: precision = "bfloat16": this CPU has no instructions for it and is many times as slow as in'

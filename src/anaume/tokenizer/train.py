@@ -163,7 +163,10 @@ def _train(runs: Iterator[str], vocab_size: int, respect: bool, model: io.BytesI
 
 
 def _runs(shares: Sequence[tuple[Source, int]], respect: bool) -> Iterator[str]:
-    """Yield runs from about so many characters of each source, as evenly from its parts as their sizes allow."""
+    """Yield the runs of a text or, with `respect`, its words, for the training of a vocabulary.
+
+    `shares` holds each source with the number of characters to read from it, spread evenly over the source's parts.
+    """
     find, comma = (find_words, ",") if respect else (find_runs, "、")
     for source, characters in shares:
         all_parts = parts(source)

@@ -86,8 +86,8 @@ def test_a_tagger(modernbert_folder: Path, tmp_path: Path, command_line: Command
     assert record["split"] == "kanji"
     assert record["metrics"]["f1"] > 0.7
     tagger: Any = pipeline("token-classification", str(out), aggregation_strategy="simple", device="cpu")
-    found = [(e["entity_group"], e["start"], e["end"]) for e in tagger("東京は首都である。")]
-    assert found == [("地名", 0, 1)]
+    spans = [(e["entity_group"], e["start"], e["end"]) for e in tagger("東京は首都である。")]
+    assert spans == [("地名", 0, 1)]
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from anaume.evals.jglue.tasks import public_tasks, tasks_by_name, tasks_in
 from anaume.evals.jglue.trials import Experiment, Trial, missing_trials, open_experiments
 from anaume.evals.record import Record
 from anaume.evals.task import Evaluation, Request, Subject
-from anaume.evals.tasks import JglueOptions
+from anaume.evals.tasks import GridOptions, JglueOptions
 from anaume.finetune import train
 from anaume.finetune.train import Settings
 from anaume.formats import duration
@@ -85,6 +85,19 @@ def parse(
         )
     names = tuple(word.strip() for word in tasks.split(",")) if tasks else ()
     return Grid(names, protocol, rates, numbers, seeds, seed, workers)  # type: ignore[arg-type]
+
+
+def chosen_grid(tasks: str, options: GridOptions) -> Grid:
+    """Return the grid of a task's options; see `parse`."""
+    return parse(
+        tasks,
+        options.protocol,
+        options.learning_rates,
+        options.epochs,
+        seeds=options.seeds,
+        seed=options.seed,
+        workers=options.workers,
+    )
 
 
 def prepare(models: Sequence[str], data: Path, out: Path, grid: Grid, *, fetch: bool = False) -> list[Experiment]:
@@ -207,15 +220,7 @@ def prepare_task(request: Request[JglueOptions]) -> Evaluation:
     """
     options = request.options
     assert options.data
-    grid = parse(
-        options.tasks,
-        options.protocol,
-        options.learning_rates,
-        options.epochs,
-        seeds=options.seeds,
-        seed=options.seed,
-        workers=options.workers,
-    )
+    grid = chosen_grid(options.tasks, options)
     experiments = prepare(request.models, options.data, request.out, grid, fetch=options.fetch)
 
     def measure(subject: Subject) -> Iterator[Record]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from anaume.encoder.load import open_tokenizer
-from anaume.evals.jglue.grid import evaluate, parse, print_forecast
+from anaume.evals.jglue.grid import chosen_grid, evaluate, print_forecast
 from anaume.evals.jglue.trials import Experiment, TaskFamily, open_experiments
 from anaume.evals.ner import data
 from anaume.evals.ner.data import MIN_CEILING, EntityTask
@@ -28,15 +28,7 @@ def prepare(request: Request[NerOptions]) -> Evaluation:
     options = request.options
     assert options.entities
     data.check_split(options.split)
-    grid = parse(
-        "",
-        options.protocol,
-        options.learning_rates,
-        options.epochs,
-        seeds=options.seeds,
-        seed=options.seed,
-        workers=options.workers,
-    )
+    grid = chosen_grid("", options)
     task = EntityTask(options.split)
     experiments = [_settled(e) for e in open_experiments(request.models, options.entities, [task], ENTITIES)]
     print_forecast(experiments, grid, request.out)
