@@ -1,13 +1,14 @@
-"""Validation loss over wall-clock time: anaume beside the padded Hugging Face loop.
+"""Validation loss over wall-clock time: anaume beside the strongest stock loop.
 
-    python benchmarks/learning.py RECIPE.toml [--minutes 20] [--rows 8] [--rate 1e-3] [--set KEY=VALUE …]
+    python benchmarks/learning.py RECIPE.toml [--minutes 20] [--rows 8] [--rates 5e-4,1e-3,2e-3] [--set KEY=VALUE …]
         [--out learning.json] [--figure docs/learning.svg]
 
 Both sides train the model of the recipe's first stage on its corpus, one after the other, each in a process of its own.
 One function scores both on the same validation text with the same masks, and the clock stops meanwhile. anaume takes
-the step of `anaume pretrain` with the recipe's optimizer, schedule and precision, one micro-batch per step. The padded
-loop is that of `anaume bench`, with AdamW, the paper's weight decay, a linear schedule, and float32 on a CPU. Both
-schedules depend on the clock, so that each side reaches the end of its schedule at the last minute.
+the step of `anaume pretrain` with the recipe's optimizer, schedule and precision, one micro-batch per step. The stock
+loop is the grouped one of `anaume bench`, with AdamW, the paper's weight decay and a linear schedule; of several
+learning rates, the one with the lowest last loss counts. All schedules depend on the clock, so that each training
+reaches the end of its schedule at the last minute.
 """
 
 import argparse
@@ -17,14 +18,13 @@ import sys
 import tempfile
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from anaume import recipe as recipes
 from anaume.batches.loader import validation_batches
 from anaume.bench.process import TRAINERS
-from anaume.bench.rounds import SIDES, BenchJob
+from anaume.bench.rounds import OWN, SIDES, BenchJob
 from anaume.files import write_json
 from anaume.model.attention import packed_rows
 from anaume.pretrain.prepare import prepare
@@ -41,16 +41,17 @@ TICKS = 10_000
 WARMUP = 0.05
 # Seconds of training between two validations: SOON for the first MANY validations, LATER for the others.
 SOON, LATER, MANY = 15.0, 60.0, 20
+STOCK = "grouped"
 
 
 def side_recipe(options: argparse.Namespace, side: str) -> Recipe:
-    """The recipe's first stage with a schedule of TICKS steps; the padded loop gets the paper's optimizer settings."""
+    """The recipe's first stage with a schedule of TICKS steps; the stock loop gets the paper's optimizer settings."""
     table = recipes.load(options.recipe, options.set).model_dump()
     stage = table["stage"][0]
     stage |= {"steps": TICKS, "warmup_steps": round(WARMUP * TICKS), "batch_tokens": stage["micro_batch_tokens"]}
     stage |= {"decay_steps": TICKS // 5 if stage["schedule"] == "wsd" else 0, "validation_tokens": options.tokens}
     stage |= {"final_mask_rate": 0.0, "final_learning_rate": 0.0}
-    if side == "padded":
+    if side == STOCK:
         stage |= {"optimizer": "adamw", "schedule": "linear", "decay_steps": 0, "learning_rate": options.rate}
         stage["weight_decay"] = 1e-5
     return recipes.parse(table | {"stage": [stage]}, str(options.recipe))
@@ -94,52 +95,61 @@ def reached(curve: list[dict[str, float]], loss: float) -> float | None:
 
 
 def panel(curves: dict[str, list[dict[str, float]]], seconds: float | None) -> Panel:
-    """The panel with both curves over minutes; `seconds` is the time at which anaume reaches the padded loop's loss."""
+    """The panel with both curves over minutes; `seconds` is the time at which anaume reaches the stock loop's loss."""
     lines = []
-    for (side, curve), role in zip(curves.items(), ("series2", "series1"), strict=True):
-        x, y = (np.array([point[key] for point in curve], dtype=np.float64) for key in ("seconds", "loss"))
-        lines.append(Line(SIDES[side], role, "points", x / 60, y, "square" if side == "padded" else "circle"))
-    note = "" if seconds is None else f"anaume reaches the padded loop's last loss after {seconds:.0f} s"
+    for side, role, marker in ((STOCK, "series2", "square"), (OWN, "series1", "circle")):
+        x, y = (np.array([point[key] for point in curves[side]], dtype=np.float64) for key in ("seconds", "loss"))
+        lines.append(Line(SIDES[side], role, "points", x / 60, y, marker))
+    note = "" if seconds is None else f"anaume reaches the stock loop's last loss after {seconds:.0f} s"
     return Panel("learning", "Validation loss (nats)", tuple(lines), Axis("minutes of training"), Axis(), note=note)
+
+
+def run_side(side: str, rate: float, folder: Path) -> list[dict[str, float]]:
+    """Run this script for one side in a process of its own, on the tokens of `folder`; return its curve."""
+    curve_file = folder / f"{side}-{rate}.json"
+    arguments = ["--side", side, "--rate", str(rate), "--run", str(folder / "run"), "--out", str(curve_file)]
+    subprocess.run([sys.executable, *sys.argv, *arguments], check=True)
+    curve: list[dict[str, float]] = json.loads(curve_file.read_text(encoding="utf-8"))
+    return curve
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--rows", type=int, default=8, help="documents per micro-batch of the padded loop")
-    parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate of the padded loop")
+    parser.add_argument("--rows", type=int, default=8, help="rows per micro-batch of the stock loop")
+    parser.add_argument("--rates", default="5e-4,1e-3,2e-3", help="highest learning rates of the stock loop")
     parser.add_argument("--tokens", type=int, default=32_768, help="tokens of the validation corpus")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--figure", type=Path)
-    parser.add_argument("--side", choices=list(SIDES), help=argparse.SUPPRESS)  # marks the process of one side
+    parser.add_argument("--side", choices=[STOCK, OWN], help=argparse.SUPPRESS)  # marks the process of one side
+    parser.add_argument("--rate", type=float, default=1e-3, help=argparse.SUPPRESS)
     parser.add_argument("--run", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
         write_json(options.out, train(options))
         return
 
-    curves: dict[str, Any] = {}
+    rates = [float(rate) for rate in options.rates.split(",")]
     with tempfile.TemporaryDirectory(prefix="anaume-learning-") as folder:
-        prepare(side_recipe(options, "anaume"), Run(Path(folder) / "run"))
-        for side in SIDES:
-            curve_file = Path(folder) / f"{side}.json"
-            arguments = ["--side", side, "--run", str(Path(folder) / "run"), "--out", str(curve_file)]
-            subprocess.run([sys.executable, *sys.argv, *arguments], check=True)
-            curves[side] = json.loads(curve_file.read_text(encoding="utf-8"))
-
+        prepare(side_recipe(options, OWN), Run(Path(folder) / "run"))
+        own = run_side(OWN, 0.0, Path(folder))
+        stock = {rate: run_side(STOCK, rate, Path(folder)) for rate in rates}
+    best = min(rates, key=lambda rate: stock[rate][-1]["loss"])
+    curves = {STOCK: stock[best], OWN: own}
+    for rate in rates:
+        print(f"{SIDES[STOCK]}, learning rate {rate:g}: loss {stock[rate][-1]['loss']:.3f}")
     last = {side: curve[-1] for side, curve in curves.items()}
-    seconds = reached(curves["anaume"], last["padded"]["loss"])
+    seconds = reached(own, last[STOCK]["loss"])
     for side, point in last.items():
         print(f"{SIDES[side]}: loss {point['loss']:.3f} after {point['seconds']:.0f} s, {point['tokens']:,} tokens")
     if seconds is not None:
-        share = seconds / last["padded"]["seconds"]
-        print(f"anaume reaches {last['padded']['loss']:.3f} after {seconds:.0f} s: {share:.3f} of the time")
+        share = seconds / last[STOCK]["seconds"]
+        print(f"anaume reaches {last[STOCK]['loss']:.3f} after {seconds:.0f} s: {share:.3f} of the time")
     if options.out:
-        write_json(
-            options.out, {"curves": curves, "recipe": side_recipe(options, "anaume").model_dump(), "rate": options.rate}
-        )
+        recipe = side_recipe(options, OWN).model_dump()
+        write_json(options.out, {"curves": curves, "stock": stock, "recipe": recipe, "rate": best})
     if options.figure:
         with style():
             grid([panel(curves, seconds)], columns=1, size=(6.0, 3.6)).savefig(options.figure, metadata={"Date": None})

@@ -1,4 +1,4 @@
-"""A prepared recipe of one stage, and a round of both sides in this process."""
+"""A prepared recipe of one stage, and a round of all sides in this process."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from anaume.pretrain.prepare import prepare
 from anaume.recipe import Recipe, to_toml
 from anaume.run import Run
 
-# Documents per micro-batch of the padded side.
+# Rows per micro-batch of a stock loop.
 ROWS = 3
 # Stands in for the measured speed of a product, which takes seconds, and minutes in bfloat16 on some CPUs.
 PEAKS = {torch.float32: 2e9, torch.bfloat16: 4e9}
@@ -27,7 +27,7 @@ def selected(tiny: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
 
 @pytest.fixture(scope="session")
 def run(selected: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The run that both sides read, with its tokens."""
+    """The run that all sides read, with its tokens."""
     run = Run(tmp_path_factory.mktemp("data") / "run")
     prepare(selected, run)
     return run
@@ -40,8 +40,8 @@ def plan(selected: Recipe, run: Run) -> BatchPlan:
 
 @pytest.fixture(scope="session")
 def rounds(selected: Recipe, run: Run) -> dict[str, Round]:
-    """Both sides, with as few steps as possible."""
+    """All sides, with as few steps as possible."""
     jobs = [BenchJob(side, selected.model_dump(), str(run.folder), ROWS, 0, 0, "") for side in SIDES]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(process, "peak_flops", lambda _, dtype: PEAKS[dtype])
+        patch.setattr(process, "current_peak_flops", lambda _, dtype: PEAKS[dtype])
         return {job.side: process.measure(job) for job in jobs}

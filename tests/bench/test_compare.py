@@ -18,7 +18,7 @@ from anaume.recipe import Recipe
 
 
 @pytest.mark.slow
-def test_both_sides_run_in_processes(selected: Recipe, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_all_sides_run_in_processes(selected: Recipe, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """One round in float32, which every CPU multiplies fast."""
     out = tmp_path / "bench.json"
     plain = selected.model_copy(update={"precision": "float32"})
@@ -54,6 +54,23 @@ def test_the_budget_of_a_side_holds_for_all_rounds_together(
     assert measured == list(SIDES) * expected
 
 
+def test_a_stock_loop_that_fails_is_left_out_of_later_rounds(selected: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = []
+
+    def measure(job: BenchJob) -> Round:
+        measured.append(job.side)
+        if job.side == "padded":
+            raise UserError("padded stock loop: its memory was not enough")
+        return Round(job.side, "float32", [Step(1.0, 10, 10, 1.0, 1.0)], (1.0, 1.0), 1, "cpu", 1)
+
+    monkeypatch.setattr(compare, "measure_in_child", measure)
+    monkeypatch.setattr(compare, "prepare", lambda *_: SimpleNamespace(tokenizer=SimpleNamespace(vocab_size=512)))
+    result = bench(selected, rows=3, seconds=5.0, rounds=2, out=None)
+    assert measured == [*SIDES, "grouped", "anaume"]
+    assert result["failures"] == {"padded": "padded stock loop: its memory was not enough"}
+    assert set(result["sides"]) == {"grouped", "anaume"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "message"),
@@ -66,7 +83,7 @@ def test_a_side_that_fails_is_one_line(
     python.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
-    with pytest.raises(UserError, match=f"padded Hugging Face loop: {message} .* fewer --rows than 8"):
+    with pytest.raises(UserError, match=f"padded stock loop: {message} .* fewer --rows than 8"):
         measure_in_child(BenchJob("padded", {}, "", 8, 0, 0, str(tmp_path / "out")))
 
 

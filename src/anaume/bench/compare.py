@@ -1,6 +1,6 @@
-"""`anaume bench`: this machine, anaume beside the loop that a user of Hugging Face's libraries would write.
+"""`anaume bench`: this machine, anaume beside the loops that a user of Hugging Face's libraries would write.
 
-Comes in: a recipe with one stage. Goes out: a table, and every step as JSON. The rule: both sides read the same
+Comes in: a recipe with one stage. Goes out: a table, and every step as JSON. The rule: all sides read the same
 documents in the same order and take an optimizer step per micro-batch, and only text counts, not padding. The sides
 take turns, each time in a process of its own, so that each has its own peak of memory; before and after its
 steps the process measures the speed of the machine at that moment.
@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
-from anaume.bench.rounds import SIDES, BenchJob, Round, Step
+from anaume.bench.rounds import OWN, SIDES, BenchJob, Round, Step
 from anaume.bench.summary import show, summarize
 from anaume.errors import UserError
 from anaume.files import write_json
@@ -31,13 +31,13 @@ OVERHEAD = 30.0
 
 
 def bench(recipe: Recipe, rows: int, seconds: float, rounds: int, out: Path | None) -> dict[str, Any]:
-    """Run both sides `rounds` times in turn, at least `seconds` each; print the table and write the result to `out`.
+    """Run all sides `rounds` times in turn, at least `seconds` each; print the table and write the result to `out`.
 
-    `rows` is the number of documents per micro-batch of the padded side; 0 gives it as many slots as the other side.
+    `rows` is the number of rows per micro-batch of a stock loop; 0 gives it as many slots as anaume has.
 
     Raises:
-        UserError: `out` exists; the corpus or the tokenizer is not usable; a side failed, for example because memory
-            ran out.
+        UserError: `out` exists; the corpus or the tokenizer is not usable; anaume's side failed. A stock loop that
+            fails, for example because memory ran out, is shown as failed.
     """
     if out:
         require_new_file(out)
@@ -45,6 +45,7 @@ def bench(recipe: Recipe, rows: int, seconds: float, rounds: int, out: Path | No
     rows = rows or max(1, stage.micro_batch_tokens // stage.length)
     console = Console(stderr=True)
     measured: list[Round] = []
+    failures: dict[str, str] = {}  # reason by stock loop
     slowest = 0.0  # seconds of the slowest process
     with tempfile.TemporaryDirectory(prefix="anaume-bench-") as folder:
         run = Run(Path(folder) / "run")
@@ -55,16 +56,26 @@ def bench(recipe: Recipe, rows: int, seconds: float, rounds: int, out: Path | No
                 console.print(f"{number} of {rounds} rounds: a step is too long for more in {rounds} × {seconds:g} s")
                 break
             for side, name in SIDES.items():
+                if side in failures:
+                    continue
                 job = BenchJob(
                     side, recipe.model_dump(), str(run.folder), rows, seconds, number, str(Path(folder) / "out")
                 )
                 progress = f"round {number + 1} of {rounds}: {name}"
                 start = time.perf_counter()
-                with console.status(f"{progress} …"):
-                    measured.append(measure_in_child(job))
-                slowest = max(slowest, time.perf_counter() - start - OVERHEAD)
-                console.print(f"{progress}: {measured[-1].tokens_per_second:,.0f} tokens/s", highlight=False)
-    result = summarize(recipe, tokenizer.vocab_size, rows, measured)
+                try:
+                    with console.status(f"{progress} …"):
+                        measured.append(measure_in_child(job))
+                except UserError as error:
+                    if side == OWN:
+                        raise
+                    failures[side] = str(error)
+                    measured = [finished for finished in measured if finished.side != side]
+                    console.print(str(error), highlight=False)
+                else:
+                    slowest = max(slowest, time.perf_counter() - start - OVERHEAD)
+                    console.print(f"{progress}: {measured[-1].tokens_per_second:,.0f} tokens/s", highlight=False)
+    result = summarize(recipe, tokenizer.vocab_size, rows, measured, failures)
     if out:
         write_json(out, result)
     show(result)
@@ -83,7 +94,7 @@ def measure_in_child(job: BenchJob) -> Round:
         advice = "its memory was probably not enough" if child.returncode < 0 else "see its message above"
         raise UserError(
             f"{SIDES[job.side]}: ended with status {child.returncode}: {advice}; expected fewer --rows than {job.rows}"
-            " (of the padded loop) or a smaller micro_batch_tokens (of anaume), if memory ran out"
+            " (of a stock loop) or a smaller micro_batch_tokens (of anaume), if memory ran out"
         )
     table = json.loads(Path(job.out).read_text(encoding="utf-8"))
     steps = [Step(**step) for step in table.pop("steps")]

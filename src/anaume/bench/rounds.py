@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 from typing import Any
 
-SIDES = {"padded": "padded Hugging Face loop", "anaume": "anaume"}
+# The stock loops are those of bench/stock.py, the strongest one first.
+SIDES = {"grouped": "strongest stock loop", "padded": "padded stock loop", "anaume": "anaume"}
+OWN = "anaume"
 
 
 @dataclass(frozen=True)
 class BenchJob:
     """The work of one process: one side of a recipe with one stage, in the folder `run`, for at least `seconds`.
 
-    `rows` is the number of documents per micro-batch of the padded side. The data is that of epoch `round`. The
+    `rows` is the number of rows per micro-batch of a stock loop. The data is that of epoch `round`. The
     process writes a `Round` to the file `out`.
     """
 

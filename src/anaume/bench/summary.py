@@ -1,22 +1,28 @@
-"""The rounds of both sides → the result of `anaume bench`: medians and ratios as a JSON table, printed for a person."""
+"""The rounds of all sides → the result of `anaume bench`: medians and ratios as a JSON table, printed for a person."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from anaume.bench.rounds import SIDES, Round
+from anaume.bench.rounds import OWN, SIDES, Round
 from anaume.recipe import Recipe, Stage
 from anaume.run import describe_environment
 
 
-def summarize(recipe: Recipe, vocab_size: int, rows: int, rounds: Sequence[Round]) -> dict[str, Any]:
-    """Settings (`rows` documents per padded micro-batch), machine, a summary of each side, ratios, and every step."""
-    sides = {side: _summarize_side([measured for measured in rounds if measured.side == side]) for side in SIDES}
-    padded, own = sides["padded"], sides["anaume"]
+def summarize(
+    recipe: Recipe, vocab_size: int, rows: int, rounds: Sequence[Round], failures: Mapping[str, str]
+) -> dict[str, Any]:
+    """Settings (`rows` per micro-batch of a stock loop), machine, a summary of each side, ratios, and every step.
+
+    A ratio is anaume's value divided by that of the stock loop. `failures` gives the reason of each loop that failed.
+    """
+    by_side = {side: [measured for measured in rounds if measured.side == side] for side in SIDES}
+    sides = {side: _summarize_side(finished) for side, finished in by_side.items() if finished}
+    stock = [side for side in sides if side != OWN]
     stage: Stage = recipe.stage[0]
     return {
         "settings": {
@@ -28,8 +34,9 @@ def summarize(recipe: Recipe, vocab_size: int, rows: int, rounds: Sequence[Round
         },
         "environment": describe_environment(rounds[0].device, rounds[0].threads),
         "sides": sides,
-        "speed_ratio": own["tokens_per_second"] / padded["tokens_per_second"],
-        "memory_ratio": own["memory"] / padded["memory"],
+        "failures": dict(failures),
+        "speed_ratio": {s: sides[OWN]["tokens_per_second"] / sides[s]["tokens_per_second"] for s in stock},
+        "memory_ratio": {s: sides[OWN]["memory"] / sides[s]["memory"] for s in stock},
         "rounds": [asdict(measured) for measured in rounds],
     }
 
@@ -62,24 +69,30 @@ def show(result: dict[str, Any]) -> None:
         title_justify="left",
     )
     table.add_column("")
-    table.add_column(f"{SIDES['padded']},\n{settings['rows']} rows", justify="right")
-    table.add_column(f"{SIDES['anaume']},\n{stage['micro_batch_tokens']:,} slots", justify="right")
-    table.add_column("ratio", justify="right")
+    for side, name in SIDES.items():
+        size = f"{stage['micro_batch_tokens']:,} slots" if side == OWN else f"{settings['rows']} rows"
+        table.add_column("\n".join((*name.split(" ", 1), size)), justify="right")
 
-    def row(label: str, key: str, form: str, ratio: str = "", unit: float = 1) -> None:
-        table.add_row(label, *(form.format(side[key] / unit) for side in sides.values()), ratio)
+    def row(label: str, values: Mapping[str, str]) -> None:
+        table.add_row(label, *(values.get(side, "failed" if side in result["failures"] else "") for side in SIDES))
 
-    row("tokens of text a second", "tokens_per_second", "{:,.0f}", f"{result['speed_ratio']:.1f} ×")
-    row("… of the median step", "tokens_per_second_of_the_median_step", "{:,.0f}")
-    row("padding", "padding_fraction", "{:.1%}")
-    table.add_row("matrix products in", *(side["products"] for side in sides.values()), "")
-    ranges = (side["peak_flops"] for side in sides.values())
-    table.add_row(
-        "… of 2,048², GFLOP/s", *(f"{x['lowest'] / 1e9:,.0f} to {x['highest'] / 1e9:,.0f}" for x in ranges), ""
+    def number(label: str, key: str, form: str, unit: float = 1) -> None:
+        row(label, {name: form.format(side[key] / unit) for name, side in sides.items()})
+
+    number("tokens of text a second", "tokens_per_second", "{:,.0f}")
+    number("… of the median step", "tokens_per_second_of_the_median_step", "{:,.0f}")
+    row("speed of anaume, relative", {side: f"{ratio:.2f} ×" for side, ratio in result["speed_ratio"].items()})
+    number("peak memory, GB", "memory", "{:.2f}", unit=1e9)
+    row("memory of anaume, relative", {side: f"{ratio:.2f} ×" for side, ratio in result["memory_ratio"].items()})
+    number("padding", "padding_fraction", "{:.1%}")
+    number("MFU", "mfu", "{:.1%}")
+    row("matrix products in", {name: side["products"] for name, side in sides.items()})
+    peaks = {name: side["peak_flops"] for name, side in sides.items()}
+    row(
+        "… of 2,048², GFLOP/s",
+        {name: f"{peak['lowest'] / 1e9:,.0f} to {peak['highest'] / 1e9:,.0f}" for name, peak in peaks.items()},
     )
-    row("MFU", "mfu", "{:.1%}")
-    row("peak memory, GB", "memory", "{:.2f}", f"{result['memory_ratio']:.2f} ×", unit=1e9)
-    row("steps timed", "steps", "{:,.0f}")
+    number("steps timed", "steps", "{:,.0f}")
     console = Console(width=min(100, Console().width), highlight=False)
     console.print(table)
     machine = result["environment"]

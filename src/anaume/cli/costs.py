@@ -97,7 +97,7 @@ def bench(
     rows: Annotated[
         int,
         typer.Option(
-            min=0, show_default=False, help="documents per batch of the padded loop; by default as many slots as anaume"
+            min=0, show_default=False, help="rows per batch of the stock loops; by default as many slots as anaume"
         ),
     ] = 0,
     seconds: Annotated[float, typer.Option(min=0, help="seconds for each side in each round")] = 5.0,
@@ -105,7 +105,10 @@ def bench(
     changes: Changes = None,
     out: Annotated[Path | None, typer.Option(help="new file for the results, JSON", callback=check_new_file)] = None,
 ) -> None:
-    """Compare anaume with a padded Hugging Face loop on this machine and the same documents.
+    """Compare anaume with two stock Hugging Face loops on this machine and the same documents.
+
+    The strongest stock loop runs documents together, scores masked positions only and multiplies in bfloat16 where the
+    machine does. The padded one pads a row for each document and scores every position.
 
     Example: anaume bench --length 8192 --rows 3
     """

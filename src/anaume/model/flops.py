@@ -107,6 +107,11 @@ def _band_pairs(lengths: NDArray[np.int64], reach: int) -> NDArray[np.float64]:
 
 @cache  # a measurement takes seconds
 def peak_flops(device: "torch.device", dtype: "torch.dtype") -> float:
+    """The first result of `current_peak_flops` in this process."""
+    return current_peak_flops(device, dtype)
+
+
+def current_peak_flops(device: "torch.device", dtype: "torch.dtype") -> float:
     """The peak of the device in FLOP/s: the data sheet's number for bfloat16 on a known GPU, and otherwise measured.
 
     The measurement is the fastest of five products of 2,048 × 2,048 matrices in this `dtype`, or of 256 × 256 matrices
