@@ -20,21 +20,26 @@ from anaume.finetune.examples import PER_TOKEN, Head, Kind
 from anaume.finetune.items import Encoded, Item
 from anaume.finetune.network import build_network, logits, loss_of, use_all, use_only
 
-# Examples per batch, as in the paper (section 4.1). The other values are those of JGLUE's scripts: the defaults of
-# transformers' Trainer, and a warm-up of a tenth of the steps. Weight decay is 0, which makes `UsedEmbedding` exact.
+# Examples per batch, as in the paper (section 4.1). The other values are the defaults of transformers' Trainer. Weight
+# decay is 0, which makes `UsedEmbedding` exact.
 BATCH = 32
-WARMUP = 0.1
-BETAS, EPSILON, CLIP = (0.9, 0.999), 1e-8, 1.0
+BETAS, EPSILON = (0.9, 0.999), 1e-8
 PREDICT_TOKENS = 8_192
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The hyperparameters that a grid of trainings varies."""
+    """The hyperparameters of a training.
+
+    `warmup`  share of the steps over which the learning rate rises; JGLUE's own scripts have a tenth
+    `clip`    largest norm of the gradient; 0 means that it is not clipped
+    """
 
     learning_rate: float
     epochs: int
     seed: int
+    warmup: float = 0.1
+    clip: float = 1.0
 
 
 def train(
@@ -71,13 +76,12 @@ def fit(
 ) -> None:
     """Train all weights by AdamW, in batches of `BATCH` items whose order is drawn anew for each epoch.
 
-    The learning rate rises over a tenth of the steps and falls linearly to zero; the gradient's norm is clipped to
-    `CLIP`. `on_step` is called after each step.
+    The learning rate rises over the warm-up and falls linearly to zero. `on_step` is called after each step.
     """
     weights = [p for p in network.parameters() if p.requires_grad]
     optimizer = AdamW(weights, lr=settings.learning_rate, betas=BETAS, eps=EPSILON, weight_decay=0.0, fused=True)
     steps = steps_of(len(items), settings.epochs)
-    schedule = get_linear_schedule_with_warmup(optimizer, math.ceil(WARMUP * steps), steps)
+    schedule = get_linear_schedule_with_warmup(optimizer, math.ceil(settings.warmup * steps), steps)
     network.train()
     for epoch in range(settings.epochs):
         order = np.random.default_rng((settings.seed, epoch)).permutation(len(items))
@@ -87,7 +91,8 @@ def fit(
             loss = loss_of(kind, logits(network, kind, [row for item in batch for row in item.rows]), batch)
             optimizer.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(weights, CLIP)
+            if settings.clip:
+                nn.utils.clip_grad_norm_(weights, settings.clip)
             optimizer.step()
             schedule.step()
             on_step()

@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -40,7 +41,7 @@ def test_ties_go_to_fewer_epochs_and_lower_rates() -> None:
     outcome = run_held_out(settings, 2, "f1", run)
     assert outcome.settings == {
         "held_out": 3,
-        "selected": {"learning_rate": 4e-3, "epochs": 1, "seed": 5},
+        "selected": asdict(Settings(4e-3, 1, 5)),
     }
     assert run.trials[:4] == [Trial(s, split_seed=5) for s in settings]
     assert run.trials[4:] == [Trial(Settings(4e-3, 1, seed)) for seed in (5, 6)]
@@ -60,6 +61,8 @@ def test_held_out_reports_mean_and_deviation_over_the_seeds() -> None:
         "learning_rate": 4e-3,
         "epochs": 1,
         "seed": 5,
+        "warmup": 0.1,
+        "clip": 1.0,
         "protocol": "held-out",
         "split": "held_out",
         "f1": 0,
@@ -74,16 +77,17 @@ def test_settings_without_an_alternative_hold_nothing_out() -> None:
     run = Runs([], [0.3])
     outcome = run_held_out([Settings(1e-3, 1, 0)], 1, "f1", run)
     assert run.trials == [Trial(Settings(1e-3, 1, 0))]
-    assert outcome.settings == {"selected": {"learning_rate": 1e-3, "epochs": 1, "seed": 0}}
+    assert outcome.settings == {"selected": asdict(Settings(1e-3, 1, 0))}
     assert outcome.metrics == {"f1": 0.3, "out_of_domain_f1": 0.15}
 
 
 def test_paper_reports_the_best_on_validation() -> None:
     run = Runs([], [0.2, 0.6, 0.8, 0.8])
     outcome = run_paper(GRID.settings(), "f1", run)
-    assert run.trials == [Trial(s) for s in GRID.settings()]
+    assert run.trials == [Trial(replace(s, warmup=0.0, clip=0.0)) for s in GRID.settings()]
     assert outcome.metrics == {"best_cell_f1": 0.8, "best_cell_out_of_domain_f1": 0.4}
-    assert outcome.settings == {"best_cell": {"learning_rate": 1e-3, "epochs": 3, "seed": 5}}
+    best_cell = {"learning_rate": 1e-3, "epochs": 3, "seed": 5, "warmup": 0.0, "clip": 0.0}
+    assert outcome.settings == {"best_cell": best_cell}
     assert [row["f1"] for group in outcome.groups for row in group.rows] == [0.2, 0.6, 0.8, 0.8]
 
 

@@ -72,15 +72,22 @@ def test_models_without_two_tasks_in_common_have_no_average(tmp_path: Path, fine
     assert "No average" in table.caption
 
 
-def test_the_papers_protocol_has_a_table_of_its_own(tmp_path: Path, fine_tuned: Write) -> None:
+@pytest.mark.parametrize(
+    ("warmup", "training"), [(0.0, "without warm-up and clipping, as in"), (0.1, "with warm-up and clipping, unlike")]
+)
+def test_the_papers_protocol_has_a_table_of_its_own(
+    warmup: float, training: str, tmp_path: Path, fine_tuned: Write
+) -> None:
     fine_tuned(tmp_path, "both", "jsts", {"pearson": 0.9, "best_cell_pearson": 0.921})
-    details = [{"protocol": "paper"}] * 36 + [{"protocol": "held-out"}] * 3
+    cells = [{"protocol": "paper", "warmup": warmup, "clip": 0.0}] * 2
+    details = [*cells, {"protocol": "held-out", "warmup": 0.1, "clip": 1.0}]
     save_record(Record("paper", "jnli", {"best_cell_accuracy": 0.5}, 1, {}, 0, details=details), tmp_path)
     fair, best = tables(tmp_path)
     assert rows(fair) == [["both", "90.0"]]
     assert columns(best) == ["Model", "JSTS (Pearson)", "JNLI"]
     assert rows(best) == [["both", "92.1", "–"], ["paper", "–", "50.0"]]
-    assert "the best of 36 cells of each grid" in best.caption
+    assert "the best of 2 cells of each grid (the paper's has 36)" in best.caption
+    assert training in best.caption
     assert "selected on the validation data that is reported" in best.caption
     assert best.name == "jglue-best-cell"
 

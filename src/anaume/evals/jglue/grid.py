@@ -32,10 +32,8 @@ from anaume.model.mlm import product_dtype
 # The paper's grid (section 4.1).
 LEARNING_RATES = (5e-6, 1e-5, 2e-5, 3e-5, 5e-5, 1e-4)
 EPOCHS = (1, 2, 3, 4, 5, 10)
-OPTIMIZER = (
-    f"AdamW, betas {train.BETAS}, eps {train.EPSILON:g}, no weight decay, gradient norm clipped to"
-    f" {train.CLIP:g}; linear schedule, {train.WARMUP:.0%} warm-up"
-)
+# Warm-up and clipping are settings of a trial, because the protocols differ in them.
+OPTIMIZER = f"AdamW, betas {train.BETAS}, eps {train.EPSILON:g}, no weight decay; linear schedule"
 # Folder of the trials' files beside the records.
 TRIALS_FOLDER = ".cells"
 
@@ -150,7 +148,7 @@ def _planned_trials(experiment: Experiment, grid: Grid, out: Path) -> list[Trial
             selected, _ = protocols.select(settings, experiment.task.metric, _runner(experiment, grid, out))
         trials += protocols.repeated_trials(selected, grid.seeds)
     if grid.protocol != "held-out":
-        trials += [Trial(s) for s in settings]
+        trials += protocols.paper_trials(settings)
     return list(dict.fromkeys(trials))
 
 

@@ -8,7 +8,7 @@ their hash. A trial whose file exists is therefore never trained again.
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import lru_cache
 from hashlib import sha256 as hash_of
 from pathlib import Path
@@ -34,6 +34,9 @@ FORM = {
     **{"inputs": dict, "metrics": dict, "examples": dict, "truncated": dict, "max_length": int},
     **{"attention": str, "steps": int, "seconds": int | float},
 }
+
+# Settings with a default, and the default.
+OPTIONAL = {field.name: field.default for field in fields(Settings) if field.default is not MISSING}
 
 # Part of every hash: a higher number makes all trials run again. Raise it when the same inputs give other numbers.
 FORMAT = 1
@@ -141,7 +144,10 @@ def _inputs(experiment: Experiment, trial: Trial) -> dict[str, Any]:
     constants = {"format": FORMAT, "task": experiment.task.name, "batch": BATCH, "max_length": MAX_LENGTH}
     files = _files_used(experiment.task, experiment.identity["data"], trial.split_seed)
     identity = {**experiment.identity, "data": files}
-    return {**constants, **experiment.task.inputs, **identity, **asdict(trial.settings), "split_seed": trial.split_seed}
+    settings = asdict(trial.settings)
+    # Left out where they have their defaults, so that the names of older trials stay valid.
+    settings = {key: value for key, value in settings.items() if key not in OPTIONAL or value != OPTIONAL[key]}
+    return {**constants, **experiment.task.inputs, **identity, **settings, "split_seed": trial.split_seed}
 
 
 def _files_used(task: GridTask, files: dict[str, str], split_seed: int | None) -> dict[str, str]:
