@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import pdist
+from scipy.stats import ks_2samp
 from sentence_transformers import SentenceTransformer
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
@@ -14,7 +15,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from anaume.encoder.load import load_encoder
 from anaume.errors import UserError
-from anaume.evals.geometry import auc, different_pairs, evaluate, histogram, isotropy, uniformity_of_all
+from anaume.evals.geometry import auc, different_pairs, evaluate, histogram_rows, isotropy, overlap, uniformity_of_all
 from anaume.evals.inputs.pairs import Pair, read_pairs
 
 from ..support.models import sentences
@@ -30,7 +31,7 @@ def test_known_by_hand() -> None:
         "alignment": 0.5,
         "uniformity": uniformity,  # 2,000 are wanted, there are 4
         "uniformity_all_pairs": uniformity,
-        "overlap": 0.0,
+        "overlap": 0.5,  # half of the positive pairs lie above all others, none below
         "auc": 0.75,  # 60° is closer than two of the four, 0° than all
         "positive_mean": 0.75,
         "random_mean": math.sqrt(3) / 4,
@@ -42,9 +43,9 @@ def test_known_by_hand() -> None:
     assert result.settings["texts"] == "texts of different pairs"
     assert len(result.details) == 50
     rows = {round(row["low"], 2): row for row in result.details if row["positive"] or row["random"]}
-    assert set(rows) == {0.0, 0.48, 0.84, 0.96}
-    assert (rows[0.48]["positive"], rows[0.96]["positive"]) == (0.5, 0.5)
-    assert (rows[0.0]["random"], rows[0.84]["random"]) == (0.5, 0.5)
+    assert set(rows) == {0.0, 0.5, 0.86, 0.98}
+    assert (rows[0.5]["positive"], rows[0.98]["positive"]) == (0.5, 0.5)
+    assert (rows[0.0]["random"], rows[0.86]["random"]) == (0.5, 0.5)
 
 
 def test_random_pairs_of_given_texts() -> None:
@@ -117,14 +118,29 @@ def test_isotropy_against_scikit_learn() -> None:
     assert isotropy(vectors)["mean_cosine"] == pytest.approx(cosines.mean())
 
 
-def test_histograms_and_their_overlap() -> None:
-    edges = [-1.0, -1.0, -0.961, -0.959, 0.0, 0.961, 1.0, 1.0]
-    shares = histogram(np.array(edges))
-    assert shares[[0, 1, 25, 49]].tolist() == [3 / 8, 1 / 8, 1 / 8, 3 / 8]
+def test_overlap_against_scipy_whatever_the_range() -> None:
+    """Moving and squeezing all cosines, as an anisotropic model does, changes nothing."""
+    random = np.random.default_rng(3)
+    positive, other = random.normal(0.5, 0.2, 90), random.normal(0.2, 0.2, 400)
+    expected = 1 - ks_2samp(positive, other).statistic
+    for scale, shift in ((1, 0), (0.01, 0.95)):
+        assert overlap(scale * positive + shift, scale * other + shift) == pytest.approx(expected)
+    assert overlap(positive, other) == overlap(other, positive)
+
+
+def test_a_histogram_covers_the_range_of_the_cosines() -> None:
+    rows = histogram_rows(np.array([0.5, 0.9, 1.0]), np.array([0.5, 0.505, 0.6, 0.6]))
+    assert (len(rows), rows[0]["low"], rows[-1]["high"]) == (50, 0.5, 1.0)
+    assert (rows[0]["positive"], rows[0]["random"], rows[-1]["positive"]) == (1 / 3, 1 / 2, 1 / 3)
+    assert sum(row["positive"] for row in rows) == pytest.approx(1)
+
+
+def test_a_collapsed_model_overlaps_wholly() -> None:
     vectors = torch.tensor([at(33)] * 4) * torch.tensor([[1.0], [0.3], [7.0], [1.1]])
     same = evaluate(fake_encoder(vectors), [Pair("0", "1"), Pair("2", "3")])
     assert same.metrics["overlap"] == 1.0
     assert same.metrics["auc"] == 0.5
+    assert sum(row["random"] for row in same.details) == 1
 
 
 def test_a_real_model_against_sentence_transformers(modernbert_folder: Path) -> None:

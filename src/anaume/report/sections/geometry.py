@@ -19,7 +19,14 @@ from anaume.report.section import Content, Page, Score, Section, present, single
 from anaume.report.tables import Table
 
 TASK = "geometry"
-ASPECTS = (DATA, TEXTS, Aspect("Random pairs", setting("random_pairs")), SEED, PRECISION)
+ASPECTS = (
+    DATA,
+    TEXTS,
+    Aspect("Random pairs", setting("random_pairs")),
+    Aspect("Overlap", setting("overlap")),
+    SEED,
+    PRECISION,
+)
 PLANE = {"alignment": "Alignment", "uniformity": "Uniformity", "uniformity_all_pairs": "Uniformity, all pairs"}
 COSINES = {"positive_mean": "Mean, positive", "random_mean": "Mean, random", "overlap": "Overlap", "auc": "AUC"}
 ISOTROPY = {
@@ -29,6 +36,7 @@ ISOTROPY = {
     "mean_cosine_centred": "… mean removed",
 }
 NOTES = {"overlap": "overlap", "auc": "AUC"}  # metric → its name above a histogram
+PER = 0.01  # width of cosine for which a histogram gives the share of the pairs; models have bins of different widths
 MARGIN = 0.1  # share of the plane at each edge, as room for labels
 APART = (0.07, 0.05)  # shares of the plane's width and height by which two labels have to lie apart
 
@@ -89,8 +97,8 @@ def isotropy_over_steps(run: ReportInput) -> tuple[Panel, ...]:
 def cosine_table(inputs: Sequence[ReportInput]) -> Table | None:
     """Means of the cosines of positive and of random pairs, and how well they are separated."""
     caption = (
-        "Cosines of positive and random pairs. Overlap: the area that both histograms share; AUC: how often a positive "
-        "pair is closer than a random one."
+        "Cosines of positive and random pairs. Overlap: 1 minus the largest difference of their distribution "
+        "functions, 0 if a threshold separates them; AUC: how often a positive pair is closer than a random one."
     )
     models = compared(inputs)
     return metrics_table(
@@ -141,7 +149,7 @@ def histograms(inputs: Sequence[ReportInput]) -> tuple[Panel, ...]:
         values = {name: model.metric(TASK, name) for name in NOTES}
         edges = np.array([*(row["low"] for row in rows), rows[-1]["high"]], dtype=np.float64)
         lines = [
-            Line(f"{kind} pairs", kind, "bars", edges, np.array([row[kind] for row in rows], dtype=np.float64))
+            Line(f"{kind} pairs", kind, "bars", edges, np.array([row[kind] for row in rows]) * PER / np.diff(edges))
             for kind in ("random", "positive")
         ]
         panels.append(
@@ -150,7 +158,7 @@ def histograms(inputs: Sequence[ReportInput]) -> tuple[Panel, ...]:
                 heading(inputs, model),
                 tuple(lines),
                 x=Axis("Cosine", form=".2f", span=span),
-                y=Axis(from_zero=True, form=".1%", tick=".0%"),
+                y=Axis(f"Pairs per {PER:g} of cosine", from_zero=True, form=".1%", tick=".0%"),
                 note=" · ".join(f"{NOTES[name]} {value:.3f}" for name, value in values.items() if value is not None),
                 size="small",
             )
