@@ -220,9 +220,27 @@ def test_a_corpus_in_memory_gives_the_batches_of_a_store(tmp_path: Path, corpus:
         assert _same(ours, theirs)
 
 
+@pytest.mark.parametrize("tokens", [1, 40, 500])
+def test_validation_scores_the_targets_among_its_first_tokens(tokens: int, plan: BatchPlan) -> None:
+    some = validation_batches(plan, tokens)
+    whole = [batch for batch, _ in islice(batches(plan), len(some))]
+    assert sum(batch.tokens for batch in some[:-1]) < tokens <= sum(batch.tokens for batch in some)
+    targets, read = [], 0
+    for batch in whole:
+        is_text = batch.input_ids != plan.tokenizer.pad_id
+        numbers = read + np.cumsum(is_text)
+        targets += [
+            (number, label)
+            for number, label in zip(numbers[batch.scored], batch.labels, strict=True)
+            if label != IGNORE and number <= tokens
+        ]
+        read += int(is_text.sum())
+    scored = [label for batch in some for label in batch.labels if label != IGNORE]
+    assert scored == [label for _, label in targets]
+
+
 def test_validation_batches_repeat_and_stop(plan: BatchPlan) -> None:
     some, again = validation_batches(plan, 500), validation_batches(plan, 500)
-    assert 400 < sum(batch.tokens for batch in some) <= 500
     assert all(np.array_equal(a.labels, b.labels) for a, b in zip(some, again, strict=True))
     whole = validation_batches(plan, 10**9)
     assert len(whole) == len(_epoch(plan))

@@ -40,11 +40,13 @@ def test_an_epoch_uses_each_document_as_often_as_its_weight() -> None:
     assert sorted(visits) == sorted([(0, d) for d in range(100)] + [(1, d) for d in range(10)] * 3)
 
 
-def test_a_weight_below_one_leaves_out_different_documents_each_epoch() -> None:
-    order = Order(1, (100,), (0.5,))
-    first, second = _epoch(order, 0), _epoch(order, 1)
-    assert len(first) == len(set(first)) == 50
-    assert set(first) != set(second)
+@pytest.mark.parametrize(("documents", "weight", "epochs"), [(100, 0.5, 2), (90, 1 / 3, 3), (10, 2.5, 2)])
+def test_epochs_with_a_part_of_the_documents_share_them_out(documents: int, weight: float, epochs: int) -> None:
+    """Together they visit each document equally often: with weight 0.5, the second epoch reads the other half."""
+    order = Order(1, (documents, 7), (weight, 1.0))
+    visits = [document for epoch in range(epochs) for source, document in _epoch(order, epoch) if source == 0]
+    times = round(weight * epochs)
+    assert sorted(visits) == sorted(list(range(documents)) * times)
 
 
 def test_epochs_and_seeds_differ_and_repeat() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anaume.batches.batch import PackedBatch
+from anaume.batches.batch import IGNORE, PackedBatch
 from anaume.batches.lengths import BIN_NAMES
 from anaume.batches.masking import mask, span_starts
 from anaume.batches.next_token import next_tokens
@@ -175,17 +175,22 @@ def _unit_starts(
 
 
 def validation_batches(plan: BatchPlan, tokens: int) -> list[PackedBatch]:
-    """The first batches of the plan: at most `tokens` tokens (or one batch), and at most one pass over the corpus.
+    """The first batches of the plan, with `tokens` tokens or those of one pass over the corpus, whichever are fewer.
 
+    The last batch is whole, so that its tokens see their whole piece, but tokens after the last one are not scored.
     Each call returns the same text and the same masks.
     """
     selected: list[PackedBatch] = []
     total = 0
     for batch, after in batches(plan):
-        if selected and total + batch.tokens > tokens:
-            break
-        selected.append(batch)
+        selected.append(batch if total + batch.tokens <= tokens else _first_targets(plan, batch, tokens - total))
         total += batch.tokens
-        if after.epoch:
+        if after.epoch or total >= tokens:
             break
     return selected
+
+
+def _first_targets(plan: BatchPlan, batch: PackedBatch, tokens: int) -> PackedBatch:
+    """The batch with the targets among its first `tokens` tokens only."""
+    token_numbers = np.cumsum(batch.input_ids != plan.tokenizer.pad_id)
+    return replace(batch, labels=np.where(token_numbers[batch.scored] <= tokens, batch.labels, IGNORE))

@@ -1,9 +1,9 @@
 """The order of documents as a function: (seed, epoch, index) → source and document, in constant memory.
 
-An epoch visits each document of a source `weight` times; with weight 0.5 it visits half of the documents, a different
-half each epoch. The order depends on (seed, epoch) only. The permutation is a Feistel network over the next power of
-four, applied until the value falls inside the range, so nothing is shuffled or stored (Black and Rogaway, "Ciphers
-with arbitrary finite domains", CT-RSA 2002).
+An epoch visits each document of a source `weight` times. With weight 0.5 it visits half of the documents, and the
+next epoch the other half. The order depends on (seed, epoch) only. The permutation is a Feistel network over the next
+power of four, applied until the value falls inside the range, so nothing is shuffled or stored (Black and Rogaway,
+"Ciphers with arbitrary finite domains", CT-RSA 2002).
 """
 
 from collections.abc import Sequence
@@ -69,6 +69,12 @@ class Order:
         document = np.empty_like(visit)
         for number, count in enumerate(self.documents):
             of_source = source == number
-            # Each epoch permutes a source's documents anew, so a weight below 1 leaves out different ones each time.
-            document[of_source] = permute(within[of_source] % count, count, (self.seed, epoch, 1 + number))
+            # Visits are counted over all epochs, and each pass over a source's documents has an order of its own. An
+            # epoch with a weight below 1 thus goes on where the last one stopped.
+            passes, places = np.divmod(epoch * self.visits[number] + within[of_source], count)
+            of_pass = np.empty_like(places)
+            for pass_number in np.unique(passes).tolist():
+                now = passes == pass_number
+                of_pass[now] = permute(places[now], count, (self.seed, pass_number, 1 + number))
+            document[of_source] = of_pass
         return source, document

@@ -93,7 +93,7 @@ def sample(encoder: Encoder, documents: Iterable[EncodedDocument], limit: int, s
     """Draw up to `limit` documents of each length bin, in one pass."""
     longest = min(encoder.max_length, LENGTH_BINS[-1])
     bins = [Reservoir[EncodedDocument](np.random.default_rng((seed, 0, bin)), limit) for bin in range(len(LENGTH_BINS))]
-    special = encoder.tokenizer.all_special_ids
+    special = _never_asked(encoder.tokenizer)
     too_long = empty = 0
     for document in documents:
         if len(document.ids) > longest:
@@ -150,7 +150,7 @@ def evaluate(
     settings = {
         "documents": limit,
         "positions": positions,
-        "drawn": "documents of a bin without, positions of a document with replacement; no special tokens",
+        "drawn": "documents of a bin without, positions of a document with replacement; no special tokens but unknown",
         "of_documents": {name: count for name, count in zip(BIN_NAMES, drawn.seen, strict=False) if count},
         "left_out_too_long": drawn.too_long,
         "left_out_without_tokens": drawn.empty,
@@ -165,10 +165,15 @@ def evaluate(
     return Record(encoder.name, "pseudo-perplexity", metrics, len(losses), settings, seed, details=details)
 
 
+def _never_asked(tokenizer: Any) -> list[int]:
+    """The special ids but that of unknown text, which stands for a part of the document and is asked like any other."""
+    return [token for token in tokenizer.all_special_ids if token != tokenizer.unk_token_id]
+
+
 def _mean_loss(encoder: Encoder, document: EncodedDocument, positions: int, batch_tokens: int, seed: int) -> float:
     """Return the mean loss at positions whose draw depends on the seed and the document's number only."""
     random = np.random.default_rng((seed, 1, document.number))
-    ordinary = np.flatnonzero(~np.isin(document.ids, encoder.tokenizer.all_special_ids))
+    ordinary = np.flatnonzero(~np.isin(document.ids, _never_asked(encoder.tokenizer)))
     drawn, counts = np.unique(random.choice(ordinary, positions), return_counts=True)
     ids = torch.from_numpy(document.ids)
     losses = masked_losses(encoder, ids, torch.from_numpy(drawn), batch_tokens=batch_tokens)

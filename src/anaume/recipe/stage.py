@@ -22,7 +22,11 @@ class SchedulePart(SizePart):
 
     learning_rate: float = Field(5e-4, gt=0, le=100, description="Peak learning rate.")
     warmup_steps: int = Field(
-        24_000, ge=0, le=MOST_STEPS, description="Steps over which the learning rate rises linearly to its peak."
+        24_000,
+        ge=0,
+        le=MOST_STEPS,
+        description="Steps W over which the learning rate rises linearly to its peak. Step s, counted from 0, has "
+        "(s + 1) / (W + 1) of the peak, so that the first step is not lost; schedulers that begin at 0 have s / W.",
     )
     schedule: Literal["linear", "cosine", "wsd"] = Field(
         "linear",

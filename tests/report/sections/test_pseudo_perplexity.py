@@ -31,6 +31,17 @@ def test_the_table_has_the_bins_from_short_to_long_and_bits_per_character(tmp_pa
     assert table.caution == ""
 
 
+def test_the_documents_of_each_bin_are_counted(tmp_path: Path, by_length: Write) -> None:
+    by_length(tmp_path, "a", 1)
+    counts = pseudo_perplexity.documents_table(read_inputs([tmp_path]))
+    assert counts is not None
+    assert [column.title for column in counts.columns] == ["Model", "[0, 1024]", "(1024, 2048]"]
+    lengths, _ = pseudo_perplexity.documents(read_inputs([tmp_path])[0].others[0])
+    expected = [int((lengths <= 1024).sum()), int(((lengths > 1024) & (lengths <= 2048)).sum())]
+    assert [cell.text for cell in counts.rows[0]] == ["a", *map(str, expected)]
+    assert sum(expected) == 4
+
+
 def strong(table: Table) -> list[tuple[str, str]]:
     """(model, column) of the bold cells."""
     titles = [column.title for column in table.columns]

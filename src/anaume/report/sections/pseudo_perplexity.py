@@ -16,7 +16,7 @@ from anaume.report.inputs import EvaluatedModel, ReportInput
 from anaume.report.models import compared, heading, series_of
 from anaume.report.models_table import length_bins, metrics_table
 from anaume.report.section import Content, Page, Score, Section, present, single_chart, task_columns
-from anaume.report.tables import Table
+from anaume.report.tables import Cell, Column, Table
 
 TASK, METRIC, BITS = "pseudo-perplexity", "pseudo_perplexity", "bits_per_character"
 DOTS = 1800  # documents on one chart; more would cover each other and make a heavy picture
@@ -41,7 +41,7 @@ def content(page: Page) -> Content:
     """The table of the models compared, and the panel of documents and bins."""
     shown = panel(page.inputs)
     return Content(
-        present(table(page.inputs)),
+        present(table(page.inputs), documents_table(page.inputs)),
         single_chart(shown),
         lead=lead(page.inputs) if shown else "",
         figures=(PrintFigure((shown,), (5.5, 3.5)) if shown else None,),
@@ -68,6 +68,22 @@ def table(inputs: Sequence[ReportInput]) -> Table | None:
         shown={**bins, METRIC: "all", BITS: "Bits per character"},
         lowest=[BITS, METRIC] if _same_tokens(models) else [BITS],
     )
+
+
+def documents_table(inputs: Sequence[ReportInput]) -> Table | None:
+    """Number of documents behind each pseudo-perplexity by length."""
+    models = [model for model in compared(inputs) if TASK in model.records]
+    bins = [name for name in length_bins(models, TASK, METRIC) if len(_edges(name)) == 2]
+    if not bins:
+        return None
+    rows = []
+    for model in models:
+        lengths, _ = documents(model)
+        counts = [int(((lengths > low) & (lengths <= high)).sum()) for low, high in map(_edges, bins)]
+        rows.append((Cell(model.label), *(Cell(f"{count:,}") for count in counts)))
+    heads = [Column(name.removeprefix(METRIC).strip(), numeric=True) for name in bins]
+    caption = "Documents behind the pseudo-perplexity of each length bin; a bin of few documents says little."
+    return Table("pseudo-perplexity-documents", caption, (Column("Model"), *heads), tuple(rows))
 
 
 def _same_tokens(models: Sequence[EvaluatedModel]) -> bool:
