@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from anaume import __version__
-from anaume.cli import costs, data, evaluate, results, training
+from anaume.cli import costs, data, evaluate, recipes, results, training
 from anaume.errors import Incomplete, UserError, line_of, redact
 
 app = typer.Typer(
@@ -43,7 +43,15 @@ tokenizers = typer.Typer(help="Train a tokenizer, or adapt a decoder's for an en
 tokenizers.command("train")(data.tokenizer_train)
 tokenizers.command("adapt")(data.tokenizer_adapt)
 
+recipe_verbs = typer.Typer(
+    help="Write a recipe for your corpus and hours, or copy a ready-made one.", no_args_is_help=True
+)
+recipe_verbs.command("new")(recipes.recipe_new)
+recipe_verbs.command("list")(recipes.recipe_list)
+recipe_verbs.command("copy")(recipes.recipe_copy)
+
 app.command()(results.demo)
+app.add_typer(recipe_verbs, name="recipe")
 app.add_typer(tokenizers, name="tokenizer")
 app.command()(data.tokens)
 app.command()(data.pairs)

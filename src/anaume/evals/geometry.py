@@ -78,7 +78,7 @@ def evaluate(
     close, apart = cosines(left, right), cosines(vectors[first], vectors[second])
     metrics = {
         "alignment": (left - right).square().sum(1).mean().item(),
-        "uniformity": (vectors[first] - vectors[second]).square().sum(1).mul(-2).exp().mean().log().item(),
+        "uniformity": uniformity(vectors[first], vectors[second]),
         "uniformity_all_pairs": uniformity_of_all(vectors, groups),
         **cosine_metrics(close, apart),
         **isotropy(vectors),
@@ -95,8 +95,7 @@ def evaluate(
         "truncated_texts": truncated_texts,
         **data_settings(data),
     }
-    details = histogram_rows(close, apart)
-    return Record(encoder.name, "geometry", metrics, len(pairs), settings, seed, details=details)
+    return Record(encoder.name, "geometry", metrics, len(pairs), settings, seed, details=histogram_rows(close, apart))
 
 
 def _embed_pairs(
@@ -136,6 +135,11 @@ def different_pairs(random: np.random.Generator, pairs: int, count: int) -> tupl
     numbers = torch.from_numpy(random.choice(total, min(count, total), replace=False, shuffle=False))
     first, distance = numbers // (pairs - 1), 1 + numbers % (pairs - 1)
     return first, (first + distance) % texts
+
+
+def uniformity(first: Tensor, second: Tensor) -> float:
+    """Return log mean exp(−2 ‖x − y‖²) over pairs of unit vectors, (pairs, hidden) each."""
+    return float((first - second).square().sum(1).mul(-2).exp().mean().log())
 
 
 def uniformity_of_all(vectors: Tensor, groups: Tensor) -> float:
