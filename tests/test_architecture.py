@@ -22,7 +22,7 @@ PICTURE = (
     "report",
 )
 # What every room may import: small things, the tables of a recipe, and the paths of a run directory.
-SHARED = ("", "checkpoints", "errors", "files", "formats", "processes", "progress", "recipe", "run")
+SHARED = ("", "checkpoints", "errors", "files", "formats", "processes", "progress", "recipe", "remote_code", "run")
 # The shared modules themselves, each with what it imports.
 FOUNDATION = {
     "": set[str](),
@@ -33,6 +33,7 @@ FOUNDATION = {
     "processes": set[str](),
     "progress": set[str](),
     "recipe": {"errors", "corpus"},
+    "remote_code": set[str](),
     "run": {"", "checkpoints", "errors", "files", "recipe"},
 }
 # Verbs that run several rooms together.

@@ -11,11 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from anaume.encoder.load import load_encoder
+from anaume.encoder.load import load_encoder, revision_of
 from anaume.errors import UserError
 from anaume.finetune.examples import Head
 from anaume.finetune.network import build_network
 from anaume.model.opening import opening
+from anaume.remote_code import VARIABLE, allow_remote_code
 
 
 @pytest.fixture(params=["modernbert_folder", "bert_folder"])
@@ -111,6 +112,41 @@ def test_code_of_a_model_is_neither_run_nor_asked_for(
     change(copied / "config.json", ("model_type",), "own")
     refused(copied)
     assert not (tmp_path / "executed").exists()
+
+
+OWN_CODE = """
+from transformers import ModernBertConfig, ModernBertForMaskedLM
+
+open({ran!r}, "w").close()
+
+
+class OwnConfig(ModernBertConfig):
+    model_type = "own"
+
+
+class OwnModel(ModernBertForMaskedLM):
+    config_class = OwnConfig
+"""
+
+
+def test_code_of_a_model_runs_where_it_is_allowed(
+    modernbert_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, ran = shutil.copytree(modernbert_folder, tmp_path / "model"), tmp_path / "executed"
+    (folder / "own.py").write_text(OWN_CODE.format(ran=str(ran)), encoding="utf-8")
+    change(
+        folder / "config.json", ("auto_map",), {"AutoConfig": "own.OwnConfig", "AutoModelForMaskedLM": "own.OwnModel"}
+    )
+    change(folder / "config.json", ("model_type",), "own")
+    refused(folder)
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setenv(VARIABLE, "")  # restored at the end of the test
+    allow_remote_code()
+    before = revision_of(str(folder))
+    assert type(load_encoder(str(folder), masked_lm=True).model).__name__ == "OwnModel"
+    assert ran.exists()
+    (folder / "own.py").write_text("changed = True", encoding="utf-8")
+    assert revision_of(str(folder)) != before
 
 
 def test_weights_of_another_shape_and_without_numbers(copied: Path) -> None:

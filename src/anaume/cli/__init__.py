@@ -14,6 +14,7 @@ import typer
 from anaume import __version__
 from anaume.cli import costs, data, evaluate, recipes, results, training
 from anaume.errors import Incomplete, UserError, line_of, redact
+from anaume.remote_code import allow_remote_code
 
 app = typer.Typer(
     name="anaume",
@@ -32,11 +33,16 @@ def _print_version(requested: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[
+    _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version and exit")
+    ] = False,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="let the models run code of their own, which can do anything")
     ] = False,
 ) -> None:
     """Options that come before the verb."""
+    if trust_remote_code:
+        allow_remote_code()
 
 
 tokenizers = typer.Typer(help="Train a tokenizer, or adapt a decoder's for an encoder.", no_args_is_help=True)

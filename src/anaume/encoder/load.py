@@ -16,7 +16,8 @@ from anaume.errors import UserError
 from anaume.files import cached_sha256
 from anaume.files.objects import read_object
 from anaume.files.outputs import MARK
-from anaume.model.opening import SAFE, check_files, opening, quiet_transformers
+from anaume.model.opening import check_files, opening, quiet_transformers, safe_arguments
+from anaume.remote_code import remote_code_allowed
 from anaume.run import CheckpointName
 from anaume.tokenizer.auto import open_auto_tokenizer
 
@@ -54,7 +55,9 @@ def load_encoder(path_or_id: str, *, masked_lm: bool) -> Encoder:
     auto_class = AutoModelForMaskedLM if masked_lm else AutoModel
     with opening(path_or_id), quiet_transformers(bars=not Path(path_or_id).is_dir()):
         # float32 whatever the checkpoint holds: half precision is slow on a CPU, and numbers must be comparable.
-        model, info = auto_class.from_pretrained(path_or_id, dtype=torch.float32, output_loading_info=True, **SAFE)
+        model, info = auto_class.from_pretrained(
+            path_or_id, dtype=torch.float32, output_loading_info=True, **safe_arguments()
+        )
         _check_vocabulary(path_or_id, tokenizer, model)
         max_length = _max_length(tokenizer, model)
         prefix, suffix = special_ids(tokenizer)
@@ -83,7 +86,9 @@ def open_tokenizer(path_or_id: str, *, masked_lm: bool) -> Any:
     """
     check_files(path_or_id)
     with opening(path_or_id):
-        AutoConfig.from_pretrained(path_or_id, **SAFE)  # first: without a config the tokenizer's error is obscure
+        AutoConfig.from_pretrained(
+            path_or_id, **safe_arguments()
+        )  # first: without a config the tokenizer's error is obscure
         tokenizer = open_auto_tokenizer(path_or_id)
         special_ids(tokenizer)  # a damaged tokenizer opens, and fails at its first text
         mask = tokenizer.mask_token_id
@@ -166,6 +171,7 @@ def revision_of(path_or_id: str) -> str:
         file = cached_file(path_or_id, "config.json")  # …/snapshots/COMMIT/config.json
         assert file
         return Path(file).parent.name
-    files = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()})
+    patterns = (*MODEL_FILES, "*.py") if remote_code_allowed() else MODEL_FILES  # code that cannot run changes nothing
+    files = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
     lines = [f"{path.name} {cached_sha256(path)}\n" for path in files]
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -16,6 +16,7 @@ from transformers.utils.hub import cached_file
 
 from anaume.errors import UserError
 from anaume.model.opening import opening
+from anaume.remote_code import remote_code_allowed
 
 MEAN = "mean over all tokens, special ones included"
 # Names of the prompts of sentence-transformers' `encode_query` and `encode_document`, the first that exists.
@@ -68,8 +69,8 @@ def pooling_of(path_or_id: str, choice: str, device: torch.device) -> Pooling:
         types = [row["type"] for row in rows]
         if foreign := [name for name in types if not name.startswith("sentence_transformers.")]:
             raise UserError(
-                f"{path_or_id}: modules.json: {foreign[0]}: code of the model's own, which is not run; expected modules"
-                " of sentence-transformers, or --pooling mean"
+                f"{path_or_id}: modules.json: {foreign[0]}: code of the model's own, which is not run here; expected"
+                " modules of sentence-transformers, or --pooling mean"
             )
         names = [name.rpartition(".")[2] for name in types]
         if names[0] != "Transformer" or rows[0]["path"]:
@@ -79,7 +80,7 @@ def pooling_of(path_or_id: str, choice: str, device: torch.device) -> Pooling:
             )
         classes: list[Any] = [import_from_string(row["type"]) for row in rows[1:]]
         modules = [
-            module.load(path_or_id, subfolder=row["path"], trust_remote_code=False)
+            module.load(path_or_id, subfolder=row["path"], trust_remote_code=remote_code_allowed())
             for module, row in zip(classes, rows[1:], strict=True)
         ]
         settings = _settings(path_or_id, "sentence_bert_config.json")

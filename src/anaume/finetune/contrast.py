@@ -34,7 +34,7 @@ from anaume.errors import UserError
 from anaume.export.older_readers import rewrite_for_older_readers
 from anaume.files import write_json
 from anaume.files.outputs import output_folder, require_own_folder
-from anaume.model.opening import SAFE, opening
+from anaume.model.opening import opening, safe_arguments
 
 COMMAND, RECORD = "contrast", "contrastive.json"
 MARGIN_ROWS = 500  # rows of each set on which `cosine_margin` is measured
@@ -174,7 +174,9 @@ def _open(model: str) -> SentenceTransformer:
     logging.disable_progress_bar()
     card = SentenceTransformerModelCardData(local_files_only=True)
     with opening(model):
-        return SentenceTransformer(model, model_kwargs={"dtype": torch.float32}, model_card_data=card, **SAFE)
+        return SentenceTransformer(
+            model, model_kwargs={"dtype": torch.float32}, model_card_data=card, **safe_arguments()
+        )
 
 
 def _fit(model: SentenceTransformer, rows: Mapping[str, Columns], training: ContrastSettings) -> float:

@@ -26,7 +26,7 @@ from anaume.finetune.examples import PER_TOKEN, Head, Kind
 from anaume.finetune.items import MAX_LENGTH, Encoded, Item, Row
 from anaume.model.attention import PACKED
 from anaume.model.mlm import mixed_precision
-from anaume.model.opening import SAFE, check_files, opening, quiet_transformers
+from anaume.model.opening import check_files, opening, quiet_transformers, safe_arguments
 from anaume.model.packed import pack, packed_states
 
 HEADS = {
@@ -53,7 +53,7 @@ def build_network(model: str, head: Head, device: torch.device) -> Any:
     """
     check_files(model)
     with opening(f"{model}: fine-tuning on {head.task}"), quiet_transformers(bars=False):
-        network = HEADS[head.kind].from_pretrained(model, dtype=torch.float32, **_config_of(head), **SAFE)
+        network = HEADS[head.kind].from_pretrained(model, dtype=torch.float32, **_config_of(head), **safe_arguments())
     # The packed attention has no dropout of its weights, so a model that wants dropout is trained on padded rows.
     if isinstance(network.base_model, ModernBertModel) and not network.config.attention_dropout:
         network.set_attn_implementation(PACKED)

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoConfig, ModernBertConfig, ModernBertForMaskedLM
 
 from anaume.errors import UserError
-from anaume.model.opening import SAFE, check_files, opening, quiet_transformers
+from anaume.model.opening import check_files, opening, quiet_transformers, safe_arguments
 from anaume.recipe import Model, Recipe
 
 # Settings that the packed path supports with one value only; a checkpoint's other settings are used as they are.
@@ -74,7 +74,7 @@ def open_config(model: Model) -> ModernBertConfig:
     place = f"model.init = {model.init!r}"
     check_files(model.init)
     with opening(place):
-        config = AutoConfig.from_pretrained(model.init, **SAFE)
+        config = AutoConfig.from_pretrained(model.init, **safe_arguments())
     _check_config(config, model, place)
     assert isinstance(config, ModernBertConfig)
     return config
@@ -90,7 +90,7 @@ def open_init(model: Model) -> ModernBertForMaskedLM:
     open_config(model)
     with opening(place), quiet_transformers(bars=False):
         loaded: Any = ModernBertForMaskedLM.from_pretrained(
-            model.init, dtype=torch.float32, output_loading_info=True, **SAFE
+            model.init, dtype=torch.float32, output_loading_info=True, **safe_arguments()
         )
     network, info = loaded
     if info["missing_keys"]:

@@ -2,7 +2,7 @@
 
 A config, a tokenizer or weights from elsewhere may hold anything, and the libraries that read them answer a damaged or
 mistyped value with an error of any class. The rules: everything of a model is opened within `opening`, with
-`SAFE`, so that no code of the model runs and nothing is asked on the terminal.
+`safe_arguments`, so that no code of the model runs unless it is allowed and nothing is asked on the terminal.
 """
 
 import json
@@ -17,13 +17,20 @@ from transformers.utils import logging
 
 from anaume.errors import UserError
 from anaume.model.place import EXPECTED, check_place
+from anaume.remote_code import remote_code_allowed
 
-# Arguments of every `from_pretrained`. Without the first, transformers asks on the terminal whether to run a model's
-# own code. Pickled weights are read by torch's own unpickler, which accepts tensors only.
-SAFE: dict[str, Any] = {"trust_remote_code": False}
 # First line of a file that git-lfs has not replaced by its content.
 _LFS_POINTER = b"version https://git-lfs"
 _WEIGHTS = ("*.safetensors", "*.bin", "tokenizer.json", "*.model")
+
+
+def safe_arguments() -> dict[str, Any]:
+    """Arguments of every `from_pretrained`.
+
+    Without them, transformers asks on the terminal whether to run a model's own code. Pickled weights are read by
+    torch's own unpickler, which accepts tensors only.
+    """
+    return {"trust_remote_code": remote_code_allowed()}
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from anaume.errors import UserError
+from anaume.remote_code import remote_code_allowed
 from anaume.tokenizer import folder as folders
 from anaume.tokenizer.probes import differences, probes
 
@@ -61,7 +62,7 @@ def _open(path_or_id: str | Path) -> Any:
     from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
     try:
-        return transformers.AutoTokenizer.from_pretrained(path_or_id, trust_remote_code=False)
+        return transformers.AutoTokenizer.from_pretrained(path_or_id, trust_remote_code=remote_code_allowed())
     except ValueError:
         # Beside a ModernBERT's config.json, AutoTokenizer opens tokenizer.json only and forgets the class that the
         # folder names, such as MeCab's.
