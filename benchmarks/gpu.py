@@ -13,7 +13,9 @@ reference in float32 may be at most twice the distance of the reference in bf16,
 is 1 if a check fails and 2 without CUDA.
 
 Speed is that of whole optimizer steps on random documents, packed and masked as in training, with exponentially
-distributed lengths. MFU is the operations that the text needs, as a share of the data sheet's dense bf16 peak.
+distributed lengths. MFU is the operations that the text needs, as a share of the data sheet's dense bf16 peak. The rows
+"stock" are the strongest stock loop of `anaume bench` on the same documents and as many slots. It has sdpa; a user with
+flash-attn installed would be faster, and run fewer operations, than it.
 
 Both parts run the code of `anaume pretrain`: `make_objective`, `accumulate` and `update`.
 """
@@ -23,21 +25,27 @@ import copy
 import itertools
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tokenizers
 import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
+from transformers import PreTrainedTokenizerFast
 
 from anaume.batches.batch import PackedBatch
 from anaume.batches.loader import batches
 from anaume.batches.plan import BatchPlan
+from anaume.bench.rounds import BenchJob
+from anaume.bench.stock import grouped_trainer
+from anaume.corpus.source import Source
 from anaume.model import mlm
 from anaume.model.attention import REFERENCE, Layout, layout_of, packed_attention, reference_attention
 from anaume.model.cross_entropy import reference_cross_entropy
@@ -49,7 +57,7 @@ from anaume.pretrain.objective import accumulate, make_objective
 from anaume.pretrain.optim import optimizers
 from anaume.pretrain.ranks.peers import connected
 from anaume.pretrain.ranks.rank import Ranks, this_rank
-from anaume.recipe import Model, Precision, Stage
+from anaume.recipe import Corpus, Model, Precision, Recipe, Stage, TokenizerTable
 from anaume.tokenizer.load import Tokenizer
 from anaume.tokens.memory import MemoryStore
 
@@ -61,7 +69,7 @@ ROWS = ([2048], [1, 2, 3, 1000, 64, 65, 66, 127, 128, 129, 463], [512] * 4, [150
 # Constants added to twice the reference's bf16 error: for values of about 1, and for relative distances.
 VALUE, RELATIVE = 1e-3, 2e-3
 WARM_UP = 5
-COLUMNS = ["length", "slots", "optimizer", "compiled", "checkpointing", "tokens/s", "MFU", "ms a step", "GiB"]
+COLUMNS = ["loop", "length", "slots", "optimizer", "compiled", "checkpointing", "tokens/s", "MFU", "ms a step", "GiB"]
 COLUMNS += [f"first {WARM_UP} steps, s"]
 
 Loss = Callable[[ModelInputs], Tensor]
@@ -87,15 +95,19 @@ def make_tokenizer(vocab_size: int) -> Tokenizer:
     return Tokenizer(Path(), vocab_size, 3, 4, 5, 6, 0, tuple(range(8)), "", "none", lambda _: [])
 
 
-def random_batches(length: int, slots: int, vocab_size: int, seed: int = 0) -> Iterator[PackedBatch]:
-    """Endless packed batches of random documents."""
+def random_plan(length: int, slots: int, tokenizer: Tokenizer, seed: int = 0) -> BatchPlan:
+    """A plan of random documents."""
     random = np.random.default_rng(seed)
     lengths = np.ceil(random.exponential(DOCUMENT_TOKENS, 4_000)).astype(np.int64)
-    ids = random.integers(8, vocab_size, int(lengths.sum()), dtype=np.uint32)
+    ids = random.integers(8, tokenizer.vocab_size, int(lengths.sum()), dtype=np.uint32)
     store = MemoryStore(ids, np.cumsum(lengths), characters=0, unknown_tokens=0)
     # "truncate", because "split" looks for ends of sentences, and random ids have none.
-    plan = BatchPlan([store], (1.0,), make_tokenizer(vocab_size), seed, length, slots, documents="truncate")
-    return (batch for batch, _ in batches(plan))
+    return BatchPlan([store], (1.0,), tokenizer, seed, length, slots, documents="truncate")
+
+
+def random_batches(length: int, slots: int, vocab_size: int, seed: int = 0) -> Iterator[PackedBatch]:
+    """Endless packed batches of random documents."""
+    return (batch for batch, _ in batches(random_plan(length, slots, make_tokenizer(vocab_size), seed)))
 
 
 def attention_checks(device: torch.device, dtype: torch.dtype, heads: int = 12, size: int = 64) -> list[Check]:
@@ -265,6 +277,7 @@ def speed(model: Model, stage: Stage, device: torch.device, seconds: float, comp
     tokens = sum(batch.tokens for batch in ready)
     operations = sum(training_flops(model, VOCABULARY, batch.text_lengths, batch.targets) for batch in ready)
     return [
+        "anaume",
         f"{stage.length:,}",
         f"{stage.micro_batch_tokens:,}",
         stage.optimizer,
@@ -273,6 +286,51 @@ def speed(model: Model, stage: Stage, device: torch.device, seconds: float, comp
         f"{tokens / median:,.0f}",
         f"{operations / median / peak_flops(device, mlm.product_dtype(device)):.1%}",
         f"{1000 * median / len(ready):,.1f}",
+        f"{torch.cuda.max_memory_allocated() / 2**30:.1f}",
+        f"{first:,.1f}",
+    ]
+
+
+def write_tokenizer(folder: Path, vocab_size: int) -> None:
+    """Write a folder that transformers opens as a tokenizer, with the special ids of `make_tokenizer`."""
+    words = {f"[{i}]" if i < 8 else str(i): i for i in range(vocab_size)}
+    roles = {"unk_token": "[0]", "mask_token": "[3]", "pad_token": "[4]", "cls_token": "[5]", "sep_token": "[6]"}
+    engine = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[0]"))
+    PreTrainedTokenizerFast(tokenizer_object=engine, **roles).save_pretrained(folder)
+
+
+def stock_speed(model: Model, length: int, slots: int, device: torch.device, seconds: float) -> list[str]:
+    """A row of the table: the strongest stock loop of `anaume bench`, timed for `seconds`."""
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    stage = Stage(name="stock", length=length, batch_tokens=slots, micro_batch_tokens=slots)
+    recipe = Recipe(
+        name="stock",
+        corpus=Corpus(train=[Source(builtin="hakoniwa")], validation_share=0.1),
+        tokenizer=TokenizerTable(train=VOCABULARY),
+        model=model,
+        stage=[stage],
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        write_tokenizer(Path(folder), VOCABULARY)
+        plan = random_plan(length, slots, replace(make_tokenizer(VOCABULARY), folder=Path(folder)))
+        job = BenchJob("grouped", {}, "", slots // length, seconds, 0, "")
+        trainer = grouped_trainer(recipe, plan, job, Ranks(0, 1, device))
+    first = sum(trainer.step(number).seconds for number in range(WARM_UP))
+    steps = [trainer.step(WARM_UP)]
+    while sum(step.seconds for step in steps) < seconds:
+        steps.append(trainer.step(WARM_UP + len(steps)))
+    elapsed = sum(step.seconds for step in steps)
+    return [
+        "stock",
+        f"{length:,}",
+        f"{slots // length * length:,}",
+        "adamw",
+        "no",
+        "no",
+        f"{sum(step.tokens for step in steps) / elapsed:,.0f}",
+        f"{sum(step.flops for step in steps) / elapsed / peak_flops(device, trainer.products):.1%}",
+        f"{1000 * elapsed / len(steps):,.1f}",
         f"{torch.cuda.max_memory_allocated() / 2**30:.1f}",
         f"{first:,.1f}",
     ]
@@ -316,6 +374,8 @@ def main() -> None:
         passed = report(checks) if ranks.is_main else True
     if ranks.count == 1 and not options.parity:
         table = Table(*COLUMNS)
+        for length, slots in STAGES.values():
+            table.add_row(*stock_speed(model, length, slots, device, options.seconds))
         for stage, compiled in variants():
             table.add_row(*speed(model, stage, device, options.seconds, compiled))
         Console(width=120).print(table)

@@ -92,7 +92,11 @@ def test_a_row_of_the_table(gpu: ModuleType, monkeypatch: pytest.MonkeyPatch) ->
         short = stage.model_copy(update={"length": 128, "micro_batch_tokens": 256})
         row = gpu.speed(SMALL, short, CPU, 0.0, compiled)
         assert len(row) == len(gpu.COLUMNS)
-        assert row[:5] == ["128", "256", stage.optimizer, "yes", "yes" if stage.gradient_checkpointing else "no"]
+        checkpointing = "yes" if stage.gradient_checkpointing else "no"
+        assert row[:6] == ["anaume", "128", "256", stage.optimizer, "yes", checkpointing]
+    row = gpu.stock_speed(SMALL, 128, 300, CPU, 0.0)
+    assert len(row) == len(gpu.COLUMNS)
+    assert row[:3] == ["stock", "128", "256"]
 
 
 @pytest.mark.parametrize("mistake", ["a window too wide", "the next document"])
