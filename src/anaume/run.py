@@ -20,7 +20,7 @@ from anaume.checkpoints import read_state
 from anaume.errors import UserError
 from anaume.files import LockedError, path_lock, write_atomic, write_json
 from anaume.files.objects import read_object
-from anaume.recipe import Recipe, differences, fingerprint, first_difference, load, to_toml
+from anaume.recipe import Recipe, differences, file_fingerprint, fingerprint, first_difference, load, to_toml
 
 
 @dataclass(frozen=True)
@@ -127,11 +127,20 @@ class Run:
         """The recipe that made this run.
 
         Raises:
-            UserError: the folder is not a run.
+            UserError: the folder is not a run, or the file was changed since the run wrote it.
         """
         if not self.recipe_file.is_file():
             raise UserError(f"{self.folder}: not a run directory; expected a folder that `anaume pretrain` made")
-        return load(self.recipe_file)
+        recipe = load(self.recipe_file)
+        if self.manifest_file.exists():  # a kill in the first moments of a run leaves none
+            facts = self.manifest()
+            hashes = {change.get("recipe_hash") for change in facts.get("changes", [])} | {facts["recipe_hash"]}
+            if file_fingerprint(self.recipe_file) not in hashes:
+                raise UserError(
+                    f"{self.recipe_file}: changed since the run wrote it; expected changes by `anaume pretrain RECIPE"
+                    " --run` or --set"
+                )
+        return recipe
 
     def manifest(self) -> dict[str, Any]:
         """The manifest, with the keys that a resumed run needs.

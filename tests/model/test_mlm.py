@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import ModernBertConfig, ModernBertForMaskedLM
 
 from anaume import recipe
@@ -208,6 +209,24 @@ def test_a_kept_configuration_replaces_the_checkpoint(trained: Tokenizer, tmp_pa
     assert {n: p.shape for n, p in again.named_parameters()} == {n: p.shape for n, p in network.named_parameters()}
     with pytest.raises(UserError, match="no such folder"):
         mlm.build(model, trained, 0)
+
+
+def test_a_changed_configuration_and_weights_of_another_network_are_one_line(
+    trained: Tokenizer, tmp_path: Path
+) -> None:
+    kept = tmp_path / "network.json"
+    mlm.keep_config(mlm.build(SMALL, trained, 0), kept)
+    text = kept.read_text(encoding="utf-8")
+    kept.write_text(text.replace('"norm_eps": 1e-05', '"norm_eps": 1e-04'), encoding="utf-8")
+    with pytest.raises(UserError, match=r"network\.json: changed since it was written"):
+        mlm.build(SMALL, trained, 0, kept=kept)
+    kept.write_text('{"hidden_size": "wide"}', encoding="utf-8")
+    with pytest.raises(UserError, match=r"network\.json: can't be opened"):
+        mlm.build(SMALL, trained, 0, kept=kept)
+    wider = mlm.build(SMALL.model_copy(update={"hidden": 2 * SMALL.hidden}), trained, 0)
+    save_file(mlm.weights_of(wider), tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match="weights are those of another network"):
+        mlm.load_weights(mlm.build(SMALL, trained, 0), [tmp_path / "model.safetensors"])
 
 
 def test_continuing_from_another_shape_is_an_error(trained: Tokenizer, tmp_path: Path) -> None:

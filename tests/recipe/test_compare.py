@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from anaume.recipe import FREE_KEYS, fingerprint, first_difference, flat, load, to_toml
+from anaume.recipe import FREE_KEYS, file_fingerprint, fingerprint, first_difference, flat, load, to_toml
 from anaume.recipe.tables import TABLES, table_of
 
 
@@ -17,7 +17,7 @@ def test_resolved_recipe_reads_back_as_itself(recipe_file: Path, tmp_path: Path)
     resolved = tmp_path / "resolved.toml"
     resolved.write_text(to_toml(recipe), encoding="utf-8")
     assert load(resolved) == recipe
-    assert fingerprint(load(resolved)) == fingerprint(recipe)
+    assert fingerprint(load(resolved)) == fingerprint(recipe) == file_fingerprint(resolved)
 
 
 def test_every_key_of_every_table_is_resolved_and_compared(recipe_file: Path) -> None:

@@ -4,6 +4,7 @@ Shapes: T token slots of a micro-batch, M scored slots (a fixed number; unused o
 """
 
 import copy
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,14 @@ from transformers import ModernBertConfig, ModernBertForMaskedLM
 from transformers.models.modernbert.modeling_modernbert import ModernBertRotaryEmbedding
 
 from anaume.batches.batch import IGNORE, PackedBatch
-from anaume.files import write_atomic
+from anaume.errors import UserError
+from anaume.files import sealed
+from anaume.files.objects import read_object
 from anaume.model.attention import PACKED, Layout, layout_of
 from anaume.model.cross_entropy import ROWS, linear_cross_entropy
 from anaume.model.init import check_pieces, layer_types, open_init
 from anaume.model.memory import VOCABULARY_MULTIPLE
+from anaume.model.opening import opening
 from anaume.model.packed import packed_states
 from anaume.recipe import Model, Precision
 from anaume.tokenizer.load import Tokenizer
@@ -96,13 +100,13 @@ def build(
     Raises:
         UserError: see `init.open_init`; the checkpoint has fewer rows than the tokenizer has pieces.
     """
-    kept_config = ModernBertConfig.from_json_file(kept) if kept and kept.is_file() else None
+    kept_config = _kept_config(kept) if kept and kept.exists() else None
     if model.init and not kept_config:
         network = open_init(model)
         rows = network.config.vocab_size
         check_pieces(model, tokenizer.vocab_size)
     else:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), opening(str(kept or "model")):
             torch.manual_seed(seed)
             network = ModernBertForMaskedLM(kept_config or config(model, tokenizer, tokenizer.vocab_size))
         rows = getattr(kept_config, _ROWS, tokenizer.vocab_size)
@@ -115,7 +119,16 @@ def build(
 
 def keep_config(network: ModernBertForMaskedLM, file: Path) -> None:
     """Write every value of the network's configuration, so that `build` can build it again."""
-    write_atomic(file, network.config.to_json_string(use_diff=False))
+    sealed.write(file, json.loads(network.config.to_json_string(use_diff=False)))
+
+
+def _kept_config(file: Path) -> ModernBertConfig:
+    """The configuration that `keep_config` wrote; older runs have no checksum in it."""
+    read_object(file, "the configuration of a network")
+    if sealed.is_sealed(file) and not sealed.is_unchanged(file):
+        raise UserError(f"{file}: changed since it was written (checksum); expected the file of the run")
+    with opening(str(file)):
+        return ModernBertConfig(**sealed.read(file))
 
 
 def _pad_vocabulary(network: ModernBertForMaskedLM, vocab_size: int) -> None:
@@ -225,9 +238,16 @@ def weights_of(network: nn.Module) -> dict[str, Tensor]:
 
 
 def load_weights(network: nn.Module, files: Sequence[Path]) -> None:
-    """Set the weights to the mean of those in `files`, each of which holds the content of `weights_of`."""
+    """Set the weights to the mean of those in `files`, each of which holds the content of `weights_of`.
+
+    Raises:
+        UserError: a file holds the weights of another network.
+    """
     with torch.no_grad():
         for number, file in enumerate(files):
             weights = load_file(file)
+            shapes = {name: parameter.shape for name, parameter in network.named_parameters()}
+            if shapes != {name: weight.shape for name, weight in weights.items()}:
+                raise UserError(f"{file}: its weights are those of another network; expected those of the run's own")
             for name, parameter in network.named_parameters():
                 parameter.lerp_(weights[name].to(parameter.device), 1 / (number + 1))

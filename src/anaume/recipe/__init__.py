@@ -4,7 +4,15 @@
 it is declared, in `tables`, `stage` and `anaume.corpus.source`, and docs/recipe.md is made from those texts.
 """
 
-from anaume.recipe.compare import FREE_KEYS, differences, fingerprint, first_difference, flat, to_toml
+from anaume.recipe.compare import (
+    FREE_KEYS,
+    differences,
+    file_fingerprint,
+    fingerprint,
+    first_difference,
+    flat,
+    to_toml,
+)
 from anaume.recipe.loading import load, parse
 from anaume.recipe.stage import LENGTH_BINS, Stage
 from anaume.recipe.tables import Corpus, Model, Precision, Recipe, TokenizerTable
@@ -19,6 +27,7 @@ __all__ = [
     "Stage",
     "TokenizerTable",
     "differences",
+    "file_fingerprint",
     "fingerprint",
     "first_difference",
     "flat",

@@ -5,6 +5,8 @@ A resumed run may change the keys marked `FREE` where they are declared, and eve
 
 import hashlib
 import json
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import tomli_w
@@ -30,6 +32,12 @@ def to_toml(recipe: Recipe) -> str:
 def fingerprint(recipe: Recipe) -> str:
     """A hash (SHA-256, hexadecimal) of the keys and values, equal exactly for equal recipes."""
     return hashlib.sha256(json.dumps(recipe.model_dump(), sort_keys=True).encode()).hexdigest()
+
+
+def file_fingerprint(path: Path) -> str:
+    """The `fingerprint` of the recipe that `to_toml` wrote into a file, whatever keys this version adds to recipes."""
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
 
 
 def first_difference(before: Recipe, after: Recipe, stages_begun: int) -> str:
