@@ -23,29 +23,37 @@ SLOW_PRODUCT = 10.0
 
 @dataclass(frozen=True)
 class Device:
-    """A kind of GPU: a part of the name that torch reports, the dense bf16 peak in FLOP/s, and the memory in GiB."""
+    """A kind of GPU, or a processor.
+
+    `name`       part of the name that torch reports
+    `peak`       dense bf16 peak in FLOP/s
+    `memory`     GiB
+    `bandwidth`  bytes that the memory reads or writes per second; 0 if unknown
+    """
 
     name: str
     peak: float
     memory: float
+    bandwidth: float = 0.0
 
 
 # Keys are the names that `anaume plan` accepts; the first entry that matches a GPU's name counts. Peaks are dense, with
 # float32 accumulation. NVIDIA's data sheets state H100, H200, B200, A100, L40S and L4 with sparsity, which doubles the
-# number; the peaks of the A6000 and the GeForce cards are in the white papers of GA102, AD102 and GB202.
+# number; the peaks of the A6000 and the GeForce cards are in the white papers of GA102, AD102 and GB202. Bandwidths are
+# the data sheets' too; the A100's are those of the SXM cards with 80 and 40 GB.
 DEVICES = {
-    "b200": Device("B200", 2250e12, 180),
-    "h200": Device("H200", 989.4e12, 141),
-    "h100-pcie": Device("H100 PCIe", 756e12, 80),
-    "h100": Device("H100", 989.4e12, 80),
-    "a100": Device("A100", 312e12, 80),
-    "a100-40gb": Device("A100", 312e12, 40),
-    "l40s": Device("L40S", 362e12, 48),
-    "l4": Device("L4", 121e12, 24),
-    "a6000": Device("RTX A6000", 154.8e12, 48),
-    "rtx5090": Device("RTX 5090", 209.5e12, 32),
-    "rtx4090": Device("RTX 4090", 165.2e12, 24),
-    "rtx3090": Device("RTX 3090", 71e12, 24),
+    "b200": Device("B200", 2250e12, 180, 8e12),
+    "h200": Device("H200", 989.4e12, 141, 4.8e12),
+    "h100-pcie": Device("H100 PCIe", 756e12, 80, 2e12),
+    "h100": Device("H100", 989.4e12, 80, 3.35e12),
+    "a100": Device("A100", 312e12, 80, 2.039e12),
+    "a100-40gb": Device("A100", 312e12, 40, 1.555e12),
+    "l40s": Device("L40S", 362e12, 48, 0.864e12),
+    "l4": Device("L4", 121e12, 24, 0.3e12),
+    "a6000": Device("RTX A6000", 154.8e12, 48, 0.768e12),
+    "rtx5090": Device("RTX 5090", 209.5e12, 32, 1.792e12),
+    "rtx4090": Device("RTX 4090", 165.2e12, 24, 1.008e12),
+    "rtx3090": Device("RTX 3090", 71e12, 24, 0.936e12),
 }
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from anaume.errors import UserError
 from anaume.model.flops import DEVICES, Device, Flops, flops
 from anaume.model.memory import memory, parameters, scored_slots
+from anaume.plan.bound import step_bound
 from anaume.plan.machine import this_cpu
 from anaume.plan.pieces import PieceLengths, full_rows, mean_length_for_padding, padded_rows, piece_lengths
 from anaume.plan.result import EVERYWHERE, PACKED, SCORED, Disk, Plan, StagePlan, Way
@@ -129,6 +130,13 @@ def _stage_plan(
         way(SCORED, padded, _flops_per_slot(model, vocab_size, padded_rows(stage, pieces), scored, causal)),
         way(PACKED, text, _flops_per_slot(model, vocab_size, pieces, scored, causal)),
     )
+    sizes = memory(model, vocab_size, stage)
+    own = ways[2] if stage.packing else ways[1]
+    weights = parameters(model, vocab_size)
+    bound = None
+    if kind.bandwidth:
+        slots_of_micro_batch, accumulation = stage.micro_batch_tokens, micro_batches // gpus
+        bound = step_bound(own.flops, own.recomputed, slots_of_micro_batch, sizes, accumulation, weights, kind, gpus)
     return StagePlan(
         name=stage.name,
         length=stage.length,
@@ -141,8 +149,9 @@ def _stage_plan(
         padding=padding,
         text_tokens=text,
         ways=ways,
-        own_way=PACKED if stage.packing else SCORED,
-        memory=memory(model, vocab_size, stage),
+        own_way=own.name,
+        memory=sizes,
+        bound=bound,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from anaume.model.flops import Flops
 from anaume.model.memory import Parameters
+from anaume.plan.bound import StepBound
 
 # Names of the three ways in which a stage is costed.
 EVERYWHERE, SCORED, PACKED = "padded, all logits", "padded, scored logits", "packed, scored logits"
@@ -32,6 +33,7 @@ class StagePlan:
     `accumulation`  micro-batches per step on each GPU
     `mfu`           assumed share of the peak (model FLOPs utilisation)
     `padding`       share of slots without text when each piece has a row of its own
+    `bound`         least time of a step of the own way; None where the memory's bandwidth is unknown
     """
 
     name: str
@@ -47,6 +49,7 @@ class StagePlan:
     ways: tuple[Way, ...]
     own_way: str
     memory: dict[str, int]
+    bound: StepBound | None
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,11 @@
 """Print a `Plan` in the terminal: a table of costs per stage, a table of memory, the disk, and the assumptions."""
 
+from collections.abc import Mapping
+
 from rich.console import Console
 from rich.table import Table
 
+from anaume.plan.bound import StepBound
 from anaume.plan.result import Plan, StagePlan
 
 WIDTH = 100
@@ -26,6 +29,9 @@ def show(plan: Plan) -> None:
         console.print(_total(plan))
     console.print()
     console.print(_memory(plan))
+    if bounds := {stage.name: stage.bound for stage in plan.stages if stage.bound}:
+        console.print()
+        console.print(_bounds(bounds))
     disk = plan.disk
     console.print(
         f"disk: {disk.checkpoints:,} checkpoints stay, {disk.stays / 1e9:,.1f} GB (keep_every); the newest ones and the"
@@ -107,13 +113,28 @@ def _memory(plan: Plan) -> Table:
     return table
 
 
+def _bounds(bounds: Mapping[str, StepBound]) -> Table:
+    table = _titled("least time of a step, ms")
+    for name in bounds:
+        table.add_column(name, justify="right")
+    for part in dict.fromkeys(part for bound in bounds.values() for part in bound.parts):
+        table.add_row(part, *(f"{1000 * bound.parts.get(part, 0):,.1f}" for bound in bounds.values()))
+    table.add_row("together", *(f"{1000 * sum(bound.parts.values()):,.1f}" for bound in bounds.values()), style="bold")
+    beside = (f"{1000 * bound.communication:,.1f}" for bound in bounds.values())
+    table.add_row("beside it: gradients between GPUs at 400 Gb/s", *beside)
+    table.add_row("MFU at most", *(f"{bound.mfu:.0%}" for bound in bounds.values()), style="bold")
+    return table
+
+
 def _assumptions(plan: Plan) -> list[str]:
     """The assumptions of a plan, each with the option that changes it."""
     shares = ", ".join(dict.fromkeys(f"{stage.mfu:.1%}" for stage in plan.stages))
     documents = ", ".join(
         f"{stage.name} {stage.document_tokens:,.0f} tokens and {stage.padding:.0%} padding" for stage in plan.stages
     )
+    bounds = ["The least time of a step: every product at the peak and every byte at the full bandwidth, in turn."]
     return [
+        *(bounds if any(stage.bound for stage in plan.stages) else []),
         f"Assumed: the arithmetic above (forward and backward, padding included) runs at {shares} of the peak in all"
         " ways (--mfu).",
         "Assumed: document lengths follow an exponential distribution; mean length, and share of padding with one"
