@@ -13,7 +13,7 @@ def redact(text: str) -> str:
     return _ADDRESS.sub(lambda found: found["scheme"] + found["rest"] + ("?…" if found["query"] else ""), text)
 
 
-class UserError(Exception):
+class UserError(ValueError):
     """A mistake of the user, as one line of the form "PLACE: VALUE: WHY; expected …".
 
     The command line prints the line to standard error and exits with status 2. Nothing has been overwritten.
