@@ -22,10 +22,22 @@ PICTURE = (
     "report",
 )
 # What every room may import: small things, the tables of a recipe, and the paths of a run directory.
-SHARED = ("", "checkpoints", "errors", "files", "formats", "processes", "progress", "recipe", "remote_code", "run")
+SHARED = (
+    "",
+    "checkpoints",
+    "errors",
+    "files",
+    "formats",
+    "processes",
+    "progress",
+    "recipe",
+    "remote_code",
+    "run",
+    "verbs",
+)
 # The shared modules themselves, each with what it imports.
 FOUNDATION = {
-    "": set[str](),
+    "": {"api", "errors", "evals", "model"},  # the public names, each imported when it is first used
     "checkpoints": {"errors", "files"},
     "errors": set[str](),
     "files": {"", "errors"},
@@ -35,9 +47,10 @@ FOUNDATION = {
     "recipe": {"errors", "corpus"},
     "remote_code": set[str](),
     "run": {"", "checkpoints", "errors", "files", "recipe"},
+    "verbs": set[str](),
 }
 # Verbs that run several rooms together.
-VERBS = {"__main__", "bench", "cli", "demo", "plan", "verify"}
+VERBS = {"__main__", "api", "bench", "cli", "demo", "plan", "verify"}
 # Rooms right of `pretrain` that must run without it: a checkpoint or a Hugging Face folder is all they need.
 WITHOUT_PRETRAIN = {"export", "encoder", "finetune", "evals", "report"}
 HEAVY = {"torch", "transformers", "sentence_transformers", "datasets"}

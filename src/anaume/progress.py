@@ -1,11 +1,14 @@
 """What a person sees while a verb works: bars on a terminal, and lines in a log file where a run takes hours.
 
-Everything here goes to standard error.
+Everything here goes to standard error. The rule: every room tells people something through this module only, so that
+the Python API can silence it.
 """
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +18,32 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 
 # Seconds between two lines of `TrainingProgress` where standard error is not a terminal.
 LINE_SECONDS = 10.0
+
+_shown: ContextVar[bool] = ContextVar("shown", default=True)
+
+
+@contextmanager
+def progress_shown(on: bool) -> Iterator[None]:
+    """Show bars and lines within this block, or none of them."""
+    token = _shown.set(on)
+    try:
+        yield
+    finally:
+        _shown.reset(token)
+
+
+def say(line: str) -> None:
+    """Print a line to standard error."""
+    if _shown.get():
+        print(line, file=sys.stderr)
+
+
+def error_console(*, quiet: bool = False) -> Console:
+    """A console on standard error, which prints nothing if it is `quiet` or progress is not shown.
+
+    In a notebook it prints lines, as into a log file, because widgets would appear even if it is quiet.
+    """
+    return Console(stderr=True, quiet=quiet or not _shown.get(), force_jupyter=False)
 
 
 @contextmanager
@@ -27,7 +56,7 @@ def bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
 @contextmanager
 def console_bar(title: str, total: int) -> Iterator[tuple[Console, Callable[[int], None]]]:
     """Like `bar`, and also yields the console whose lines appear above the bar, on a terminal or not."""
-    console = Console(stderr=True)
+    console = error_console()
     columns = Progress.get_default_columns()
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task(title, total=total)
@@ -41,7 +70,7 @@ def tokens_bar(total_bytes: int) -> Iterator[Callable[[int, int], None]]:
     Without a known total, 0 bytes, the bar pulses.
     """
     columns = (TextColumn("tokens"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[tokens]:,}"))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+    with Progress(*columns, TimeRemainingColumn(), console=error_console()) as progress:
         task = progress.add_task("tokens", total=total_bytes or None, tokens=0)
         yield lambda read, tokens: progress.update(task, completed=read, tokens=tokens)
 
@@ -53,7 +82,7 @@ class TrainingProgress:
     """
 
     def __init__(self, stage: str, steps: int, first_step: int, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, quiet=quiet)
+        self.console = error_console(quiet=quiet)
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
@@ -63,7 +92,7 @@ class TrainingProgress:
             console=self.console,
             disable=not self.console.is_terminal,
         )
-        self.stage, self.steps, self.prints_lines = stage, steps, not (quiet or self.console.is_terminal)
+        self.stage, self.steps, self.prints_lines = stage, steps, not (self.console.quiet or self.console.is_terminal)
         self.start_time, self.first_step = time.monotonic(), first_step
         self.task = self.progress.add_task(stage, total=steps, completed=first_step, figures="")
         self.last_line_time: float | None = None

@@ -32,9 +32,14 @@ LENGTHS = (300, 7, 1, 129, 64)
 
 
 def _config(**changes: Any) -> ModernBertConfig:
-    shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4, "num_attention_heads": 2}
+    shape: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
+    }
     return ModernBertConfig(
-        vocab_size=99, local_attention=16, max_position_embeddings=512, num_labels=2, pad_token_id=0, **shape, **changes
+        vocab_size=99, local_attention=16, max_position_embeddings=512, pad_token_id=0, **shape, **changes
     )
 
 
@@ -85,7 +90,7 @@ def test_equal_outputs_and_gradients_at_real_tokens(kind: Any, side: str) -> Non
 
 def test_no_layer_computes_padding() -> None:
     seen = []
-    model = fast(ModernBertModel(_config()))
+    model: Any = fast(ModernBertModel(_config()))
     model.layers[0].mlp.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[:2]))
     model(**_inputs())
     assert seen == [(1, sum(LENGTHS))]

@@ -4,7 +4,7 @@ The options of a command are the fields of its task's options. An option of anot
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,11 +13,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from anaume.api import verbs
 from anaume.cli.arguments import check_folder
 from anaume.errors import UserError
 from anaume.evals.task import Task
 from anaume.evals.tasks import TASKS, owners_of
-from anaume.model.place import check_place
 
 ALL = "all"
 Models = Annotated[list[str], typer.Argument(metavar="MODEL…", help="folders or Hub ids")]
@@ -76,20 +76,14 @@ def _add_task(app: typer.Typer, task: Task) -> None:
     """Add the command of a task."""
 
     def command(models: Sequence[str], out: Path | None, **values: Any) -> None:
-        options = task.options(**values)
         if task.display and values[task.display_options[0]]:
             from anaume.evals.task import imported
 
-            imported(task.display)(models, options)
+            imported(task.display)(models, task.options(**values))
             return
         if out is None:
             raise UserError(f"eval {task.name}: --out is missing; expected the folder for the records")
-        task.require_inputs(options)
-        if len(models) == 1:  # of several, one that is missing is skipped
-            check_place(models[0])
-        from anaume.evals.evaluate import evaluate_models
-
-        _show(evaluate_models(task.name, models, options, out))
+        _evaluate(task.name, models, out, values)
 
     declared = [_parameter(field, field.default) for field in fields(task.options)]
     out = Annotated[Path | None, typer.Option(help="folder for the records", callback=check_folder)]
@@ -97,25 +91,29 @@ def _add_task(app: typer.Typer, task: Task) -> None:
     app.command(task.name, cls=TaskCommand, help=f"{task.summary}\n\nExample: {task.example}")(command)
 
 
-def _show(paths: Iterator[Path]) -> None:
+def _evaluate(task: str, models: Sequence[str], out: Path, values: Mapping[str, Any]) -> None:
     """Print the path of each record, and at the end a table of the scores on standard error, a row for each model."""
     from rich.console import Console
     from rich.table import Table
 
     from anaume.evals.record import load_record
 
-    records = []
+    paths: list[Path] = []
+
+    def add(path: Path) -> None:
+        print(path)
+        paths.append(path)
+
     try:
-        for path in paths:
-            print(path)
-            records.append(load_record(path))
+        verbs.evaluate(task, models, out, on_record=add, progress=True, **values)
     finally:  # one of several models may have been skipped
+        records = [load_record(path) for path in paths]
         names = list(dict.fromkeys(name for record in records for name in record.metrics))
         table = Table("", *names, "n")
         for record in records:
-            values = (record.metrics.get(name) for name in names)
+            scores = (record.metrics.get(name) for name in names)
             table.add_row(
-                record.model, *("–" if value is None else f"{value:.4g}" for value in values), f"{record.n:,}"
+                record.model, *("–" if value is None else f"{value:.4g}" for value in scores), f"{record.n:,}"
             )
         if records:
             Console(stderr=True).print(table)
@@ -127,10 +125,8 @@ def _add_all(app: typer.Typer) -> None:
     def command(runs: Sequence[Path], out: Path | None, **values: Any) -> None:
         if out and len(runs) > 1:
             raise UserError(f"--out {out}: {len(runs)} runs would share it for their records; expected one run")
-        from anaume.evals.evaluate import evaluate_run
-
         for run in runs:
-            print(evaluate_run(run, values, out))
+            print(verbs.evaluate_run(run, out, progress=True, **values))
 
     by_name: dict[str, Field[Any]] = {}
     amounts: dict[str, int] = {}

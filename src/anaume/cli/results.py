@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from anaume.api import verbs
 from anaume.cli.arguments import Out
 
 
@@ -26,6 +27,4 @@ def report(
 
     Example: anaume report runs/small --out runs/small/report
     """
-    from anaume.report.page import write_report
-
-    print(write_report(inputs, out))
+    print(verbs.report(inputs, out, progress=True))

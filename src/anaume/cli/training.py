@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from anaume.api import verbs
 from anaume.cli.arguments import Changes, Out, RecipeFile, RunFolder, check_folder
 from anaume.model.place import check_place
 
@@ -28,12 +29,7 @@ def pretrain(
 
     Several GPUs: torchrun --nproc-per-node 8 -m -- anaume pretrain recipes/llm-jp-base.toml --run runs/base
     """
-    from anaume.recipe import load
-
-    loaded_recipe = load(recipe, changes or ())
-    from anaume.pretrain.loop import pretrain  # brings torch, so the recipe is checked first
-
-    pretrain(loaded_recipe, run, workers, loaders)
+    verbs.pretrain(recipe, run, changes=changes or (), workers=workers, loaders=loaders, progress=True)
     print(run)
     if int(os.environ.get("RANK", "0")) == 0:
         print(f"next: anaume eval all {run}\n      anaume report {run} --out {run / 'report'}", file=sys.stderr)
@@ -69,13 +65,7 @@ def export(
 
     Example: anaume export runs/small --out my-encoder
     """
-    from anaume.run import Run
-
-    opened_run = Run(run)
-    opened_run.recipe()  # a missing run is told before torch is imported
-    from anaume.export.checkpoint import export, select_checkpoint
-
-    print(export(opened_run, select_checkpoint(opened_run, stage, step), out, average))
+    print(verbs.export(run, out, stage=stage, step=step, average=average, progress=True))
 
 
 def contrast(
@@ -126,7 +116,16 @@ def finetune(
 
     Example: anaume finetune my-encoder reviews.csv --out my-classifier
     """
-    from anaume.evals.labelled.tune import finetune as run
-    from anaume.finetune.train import Settings
-
-    print(run(model, data, out, Settings(learning_rate, epochs, seed), tuple(text or ()), label, split))
+    folder = verbs.finetune(
+        model,
+        data,
+        out,
+        text=text or (),
+        label=label,
+        split=split,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        seed=seed,
+        progress=True,
+    )
+    print(folder)

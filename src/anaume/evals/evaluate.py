@@ -4,7 +4,6 @@ The rule: a user's mistakes are reported before anything is measured, and a chec
 record of equal provenance, so that an interrupted evaluation goes on where it stopped.
 """
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from anaume.evals.tasks import TASKS
 from anaume.export.checkpoint import export, is_export_of
 from anaume.files import folder_atomic, path_lock, remove_leftovers
 from anaume.files.outputs import require_folder
+from anaume.progress import say
 from anaume.recipe import Recipe
 from anaume.run import CheckpointName, Run, run_id
 
@@ -84,7 +84,7 @@ def _suitable(models: Sequence[str], check: Callable[[str], None]) -> tuple[str,
 
 
 def _say_skipped(error: UserError) -> None:
-    print(f"anaume: skipped: {error}", file=sys.stderr)
+    say(f"anaume: skipped: {error}")
 
 
 def record_names(models: Sequence[str], out: Path) -> dict[str, str]:
@@ -168,7 +168,7 @@ def _export_all(run: Run) -> Iterator[Checkpoint]:
     """Export all kept checkpoints, before any is measured: a run that is still training may prune them later."""
     for name in run.checkpoints():
         if name not in run.checkpoints():
-            print(f"{name.model}: pruned meanwhile, left out", file=sys.stderr)
+            say(f"{name.model}: pruned meanwhile, left out")
             continue
         folder, tokens = run.export(name), run.tokens_seen(name)
         with path_lock(folder):
@@ -201,7 +201,7 @@ def _evaluate_checkpoint(
             provenance = _provenance(evaluation.provenance, subject)
             if _is_measured(folder_of(checkpoint.model, out) / f"{name}.json", provenance, options[name].seed):
                 continue
-            print(f"{checkpoint.model}: {name}", file=sys.stderr)
+            say(f"{checkpoint.model}: {name}")
         for record in _measure(evaluation, subject):
             save_record(checkpoint.place(record), out)
 

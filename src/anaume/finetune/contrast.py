@@ -6,7 +6,6 @@ JGLUE's JNLI and JSTS, or from JSON lines of `query`, `positive`. The folder ope
 """
 
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -35,6 +34,7 @@ from anaume.export.older_readers import rewrite_for_older_readers
 from anaume.files import write_json
 from anaume.files.outputs import output_folder, require_own_folder
 from anaume.model.opening import opening, safe_arguments
+from anaume.progress import say
 
 COMMAND, RECORD = "contrast", "contrastive.json"
 MARGIN_ROWS = 500  # rows of each set on which `cosine_margin` is measured
@@ -102,7 +102,7 @@ def train_embeddings(model: str, sets: TrainingSets, out: Path, training: Contra
             f"--learning-rate {training.learning_rate:g}: the training diverged, and nothing was written; expected a"
             " lower one"
         )
-    print(f"loss {loss:.4f}; margin of the cosines {before:.4f} before, {after:.4f} after", file=sys.stderr)
+    say(f"loss {loss:.4f}; margin of the cosines {before:.4f} before, {after:.4f} after")
     network.max_seq_length = own_length
     record = {
         "model": encoder.name,

@@ -81,10 +81,10 @@ def padded_attention(
     if isinstance(attention_mask, Layout):
         return packed_attention(module, query, key, value, attention_mask, **kwargs)
     if isinstance(attention_mask, PaddedRows):
-        packed = [attention_mask.pack(x.transpose(1, 2)).transpose(1, 2) for x in (query, key, value)]
-        out, _ = packed_attention(module, *packed, attention_mask.layout, **kwargs)
+        q, k, v = (attention_mask.pack(x.transpose(1, 2)).transpose(1, 2) for x in (query, key, value))
+        out, _ = packed_attention(module, q, k, v, attention_mask.layout, **kwargs)
         return attention_mask.pad(out), None
-    return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)  # type: ignore[no-any-return]
+    return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
 
 
 def padded_mask(
@@ -95,8 +95,7 @@ def padded_mask(
     real = torch.ones(batch_size, q_length, device=kwargs["device"]) if attention_mask is None else attention_mask
     if plain and (rows := padded_rows(real)):
         return rows
-    sizes = {"batch_size": batch_size, "q_length": q_length, "kv_length": kv_length}
-    return sdpa_mask(**sizes, attention_mask=attention_mask, **kwargs)
+    return sdpa_mask(batch_size, q_length, kv_length, attention_mask=attention_mask, **kwargs)
 
 
 def fast(model: Network) -> Network:

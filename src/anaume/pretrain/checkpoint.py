@@ -1,7 +1,6 @@
 """Checkpoints are complete or absent, and sufficient to resume bit for bit. `anaume.checkpoints` reads their files."""
 
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from anaume.checkpoints import STATE, damage, read_state
 from anaume.errors import UserError
 from anaume.files import folder_atomic, remove_folder, remove_leftovers, sealed, sha256
 from anaume.model.mlm import WEIGHTS, weights_of
+from anaume.progress import say
 from anaume.recipe import Recipe
 from anaume.run import CheckpointName, Run
 
@@ -143,7 +143,7 @@ def latest(run: Run) -> State | None:
             problem = damage(run.checkpoint(name))
             if not problem:
                 return state_of(run.checkpoint(name))
-            print(f"anaume: {problem}; using the checkpoint before it", file=sys.stderr)
+            say(f"anaume: {problem}; using the checkpoint before it")
             damaged.append(name.model)
     except OSError as error:
         raise UserError(

@@ -5,7 +5,6 @@ and the step alone, so a run that was killed and resumed equals a run that was n
 """
 
 import math
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
@@ -40,7 +39,7 @@ from anaume.pretrain.ranks.stop import StopRequest, shielded
 from anaume.pretrain.token_check import TokenCheck
 from anaume.pretrain.trackers import Trackers
 from anaume.pretrain.validation import HeldOut, held_out_batches, validate_all
-from anaume.progress import TrainingProgress
+from anaume.progress import TrainingProgress, say
 from anaume.recipe import Precision, Recipe, Stage
 from anaume.run import CheckpointName, Run, describe_environment, open_run, record_start, training_lock
 from anaume.tokenizer.load import Tokenizer
@@ -126,7 +125,7 @@ def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks
         if rounding := [
             f"{key} = {now} ({before} before)" for key, (before, now) in changed.items() if key in ROUNDING
         ]:
-            print(f"anaume: sums are rounded differently from here on: {', '.join(rounding)}", file=sys.stderr)
+            say(f"anaume: sums are rounded differently from here on: {', '.join(rounding)}")
         mlm.keep_config(network, run.network_file)
         _rewind(recipe, run, last)
         peers.announce_ready()
@@ -142,7 +141,7 @@ def _pretrain(recipe: Recipe, run: Run, workers: int, loaders: int, ranks: Ranks
         with Saver(run, recipe, check) as saver, Trackers(recipe, run, ranks, last) as trackers:
             training = TrainingRun(recipe, run, data, network, ranks, loaders, precision, peak, saver, trackers, stop)
             if ranks.is_main and last:
-                print(f"anaume: continues after step {last.step} of {last.stage}", file=sys.stderr)
+                say(f"anaume: continues after step {last.step} of {last.stage}")
             _train(training, last)
     return stop.signal
 
@@ -152,10 +151,9 @@ def _precision(recipe: Recipe, run: Run, ranks: Ranks) -> Precision:
     in_bfloat16 = mlm.product_dtype(ranks.device, recipe.precision) == torch.bfloat16
     precision: Precision = run.manifest().get("precision", "bfloat16" if in_bfloat16 else "float32")
     if ranks.is_main and precision == "bfloat16" and not mlm.multiplies_bfloat16(ranks.device):
-        print(
+        say(
             'anaume: precision = "bfloat16": this CPU has no instructions for it and is many times as slow as in'
-            ' float32; expected "auto"',
-            file=sys.stderr,
+            ' float32; expected "auto"'
         )
     return precision
 
@@ -189,7 +187,7 @@ def _train(training: TrainingRun, last: State | None) -> None:
         if state.step < stage.steps:
             if training.ranks.is_main:
                 moment = f"by {training.stop.signal or 'another process'} after step {state.step} of {stage.name}"
-                print(f"anaume: stopped {moment}; the same command continues", file=sys.stderr)
+                say(f"anaume: stopped {moment}; the same command continues")
             break
 
 

@@ -1,7 +1,6 @@
 """A recipe's corpus → the run's tokenizer and token stores, which are kept once they exist."""
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.util import find_spec
@@ -16,6 +15,7 @@ from anaume.batches.plan import BatchPlan, Documents
 from anaume.batches.words import mecab
 from anaume.errors import UserError
 from anaume.files import write_json
+from anaume.progress import say
 from anaume.recipe import Recipe, Stage
 from anaume.run import Run
 from anaume.tokenizer.adapt import adapt_tokenizer, copy_tokenizer
@@ -161,7 +161,7 @@ def prepare(recipe: Recipe, run: Run, workers: int = 1) -> RunData:
 
 def _warn_of_unknown(split: str, unknown: int, tokens: int) -> None:
     if warning := unknown_warning(unknown, tokens):
-        print(f"anaume: corpus.{split}: {warning}", file=sys.stderr)
+        say(f"anaume: corpus.{split}: {warning}")
 
 
 def _facts_in_memory(stores: Sequence[memory.MemoryStore]) -> dict[str, Any]:
@@ -199,7 +199,7 @@ def _make_tokenizer(recipe: Recipe, folder: Path) -> None:
     origin_file = folder / ORIGIN
     if origin_file.is_file() and json.loads(origin_file.read_text(encoding="utf-8")) == origin:
         return
-    print("preparing the tokenizer", file=sys.stderr)
+    say("preparing the tokenizer")
     origin_file.unlink(missing_ok=True)  # a kill must not leave it beside another tokenizer
     if table.train:
         train_tokenizer(recipe.corpus.sources("train"), table.train, folder, kind=table.kind, words=table.words)

@@ -3,7 +3,6 @@
 The rule: everything is read and rendered before the first file is written.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from markupsafe import Markup
 from anaume import __version__
 from anaume.errors import UserError
 from anaume.files.outputs import replace_files
+from anaume.progress import say
 from anaume.report.draw.charts import chart_data, plotly
 from anaume.report.draw.figures import render
 from anaume.report.draw.palette import COLOURS, MARKERS
@@ -39,7 +39,7 @@ def write_report(paths: Sequence[Path], out: Path, sections: tuple[Section, ...]
         raise UserError(f"{out}: is a file; expected a folder to write the report into")
     page = Page(read_inputs(paths), sections)
     for line in (line for entry in page.inputs for line in entry.left_out):
-        print(f"anaume: left out: {line}", file=sys.stderr)
+        say(f"anaume: left out: {line}")
     contents = page.contents()
     figures = {section.id: render(section.figure, content.figures) for section, content in contents}
     names = {section: sorted({Path(file).stem for file in files}) for section, files in figures.items()}

@@ -7,7 +7,6 @@ describes. `copy_tokenizer` is for an encoder's, of which nothing changes.
 """
 
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from tokenizers import AddedToken, Tokenizer
 
 from anaume.errors import UserError
 from anaume.files.outputs import output_folder, require_own_folder
+from anaume.progress import say
 from anaume.tokenizer import folder as folders
 from anaume.tokenizer import unigram
 from anaume.tokenizer.hub import local_folder
@@ -118,7 +118,7 @@ def write_unigram(proto: Proto, place: str, out: Path, *, mask_takes_space: bool
         )
     # What spells the unknown token is mostly unknown itself.
     for name in differences(RARE | literals([names["unk"]]), reference.encode, read):
-        print(f"anaume: {place}: {name} is not read as SentencePiece reads it", file=sys.stderr)
+        say(f"anaume: {place}: {name} is not read as SentencePiece reads it")
     model = proto.SerializeToString() if unigram.is_exact(proto) else None
     folders.write(tokenizer, names, model, out)
 
@@ -151,7 +151,7 @@ def _missing_names(names: dict[str, str], place: str, next_id: int) -> dict[str,
     new = {role: f"<{role.upper()}|anaume>" for role in folders.ROLES if role not in names}
     if new:
         ids = f"{next_id} to {next_id + len(new) - 1}" if len(new) > 1 else f"{next_id}"
-        print(f"anaume: {place}: adds {', '.join(new.values())} with the ids {ids}", file=sys.stderr)
+        say(f"anaume: {place}: adds {', '.join(new.values())} with the ids {ids}")
     return new
 
 

@@ -5,13 +5,13 @@ normaliser and template, and may silently drop [SEP] or put a "▁" before the t
 opened tokenizer with tokenizer.json on awkward texts and lets tokenizer.json decide.
 """
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
 from anaume.errors import UserError
+from anaume.progress import say
 from anaume.remote_code import remote_code_allowed
 from anaume.tokenizer import folder as folders
 from anaume.tokenizer.probes import differences, probes
@@ -49,10 +49,9 @@ def open_auto_tokenizer(path_or_id: str | Path) -> Any:
             f"{path_or_id}: transformers does not do what {folders.TOKENIZER} says ({remaining}); expected files of one"
             " tokenizer"
         )
-    print(
+    say(
         f"anaume: {path_or_id}: {type(auto).__name__} of transformers {difference}, unlike {folders.TOKENIZER}, which"
-        " is used instead",
-        file=sys.stderr,
+        " is used instead"
     )
     return plain
 

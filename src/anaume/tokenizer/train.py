@@ -12,19 +12,18 @@ it, so that "is [MASK]." reads as "is Paris." with Paris hidden.
 import io
 import re
 import string
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import sentencepiece
-from rich.console import Console
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from anaume.corpus.readers import Part, Reading, no_document_error, parts, read
 from anaume.corpus.source import Source
 from anaume.errors import UserError
 from anaume.files.outputs import require_own_folder
+from anaume.progress import error_console, say
 from anaume.tokenizer import folder as folders
 from anaume.tokenizer import unigram
 from anaume.tokenizer.adapt import write_unigram
@@ -71,10 +70,10 @@ def train_tokenizer(
     shares = [(source, int(max_characters * source.weight / total)) for source in sources]
     respect = _decide(sources) if words == "auto" else words == "respect"
     train = _train_unigram if kind == "unigram" else _train_bpe
-    with Console(stderr=True).status(f"training a vocabulary of {vocab_size:,} pieces …"):
+    with error_console().status(f"training a vocabulary of {vocab_size:,} pieces …"):
         size = train(shares, vocab_size, respect, out)
     if size < vocab_size:
-        print(f"anaume: the corpus gives {size:,} pieces, not {vocab_size:,}", file=sys.stderr)
+        say(f"anaume: the corpus gives {size:,} pieces, not {vocab_size:,}")
 
 
 def _decide(sources: Sequence[Source]) -> bool:
@@ -88,10 +87,9 @@ def _decide(sources: Sequence[Source]) -> bool:
     share = spaced_share("\n".join(sample))
     respect = separates_words(share)
     habit, other = ("no piece spans", "ignore") if respect else ("pieces may span", "respect")
-    print(
+    say(
         f"anaume: spaces between letters are {share:.1%} of the letters, so {habit} a space between words"
-        f' (words = "{other}" changes it)',
-        file=sys.stderr,
+        f' (words = "{other}" changes it)'
     )
     return respect
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import track
 
 from anaume.corpus import storage
@@ -21,6 +20,7 @@ from anaume.corpus.rows import optional_text_of, read_rows, text_of
 from anaume.errors import UserError
 from anaume.files import write_atomic
 from anaume.files.outputs import require_new_file
+from anaume.progress import error_console
 
 LANGUAGES = ("ar", "bn", "de", "en", "es", "fa", "fi", "fr", "hi", "id", "ja", "ko", "ru", "sw", "te", "th", "yo", "zh")
 SPLITS = ("train", "dev")  # the test sets are published without qrels
@@ -117,7 +117,7 @@ def read_passages(files: Sequence[Path], ids: set[str]) -> dict[str, Passage]:
         UserError: a line that is no passage, a file that is cut off.
     """
     passages: dict[str, Passage] = {}
-    for file in track(files, "MIRACL's corpus", console=Console(stderr=True)):
+    for file in track(files, "MIRACL's corpus", console=error_console()):
         for place, row in read_rows(file):
             document = text_of(row, "docid", place)
             if document in ids:

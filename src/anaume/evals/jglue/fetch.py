@@ -6,7 +6,6 @@ all files, downloaded or not, for `sha256sum --check`.
 """
 
 import hashlib
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from anaume.errors import UserError
 from anaume.evals.jglue.tasks import PUBLISHED, JglueTask, find_folder, public_tasks
 from anaume.files import sha256, write_atomic
+from anaume.progress import say
 
 BASE = "https://raw.githubusercontent.com"
 JGLUE = "yahoojapan/JGLUE/6f071c09316baae89c3d083a90985b4b1cb9968c/datasets"
@@ -50,7 +50,7 @@ def fetch(
 
 def _download(address: str, split: str, expected: str | None) -> bytes | None:
     """Return the file's content, or None for a test split that does not exist. `expected` is a checksum."""
-    print(f"fetching {address}", file=sys.stderr)
+    say(f"fetching {address}")
     try:
         with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as answer:
             content: bytes = answer.read()

@@ -4,7 +4,6 @@ A grid of learning rates and epochs is trained on each task; `protocols` says wh
 reported. The rule: a trial whose file exists is not trained again, so an interrupted evaluation continues.
 """
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +27,7 @@ from anaume.finetune import train
 from anaume.finetune.train import Settings
 from anaume.formats import duration
 from anaume.model.mlm import product_dtype
+from anaume.progress import say
 
 # The paper's grid (section 4.1).
 LEARNING_RATES = (5e-6, 1e-5, 2e-5, 3e-5, 5e-5, 1e-4)
@@ -133,9 +133,9 @@ def print_forecast(experiments: Sequence[Experiment], grid: Grid, out: Path) -> 
             models = group[0].name if len(group) == 1 else f"{len(group)} models"
             counts = f"{sum(map(len, missing))} of {sum(map(len, planned))}"
             line = f"{group[0].task.name}, {models}: {counts} trainings to do, about {duration(seconds)}"
-            print(line, file=sys.stderr)
+            say(line)
     if total:
-        print(f"processes: {len(devices)} ({devices[0].type}); in all about {duration(total)}", file=sys.stderr)
+        say(f"processes: {len(devices)} ({devices[0].type}); in all about {duration(total)}")
 
 
 def _planned_trials(experiment: Experiment, grid: Grid, out: Path) -> list[Trial]:

@@ -4,7 +4,6 @@ The rule: data, model and folder are checked before anything is trained, and the
 training has not seen.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -30,7 +29,7 @@ from anaume.finetune.folder import COMMAND, KINDS, write_model
 from anaume.finetune.items import MAX_LENGTH, Encoded, encode
 from anaume.finetune.metrics import accuracy, pearson, spearman
 from anaume.finetune.train import BATCH, Settings, predict, steps_of, train
-from anaume.progress import console_bar
+from anaume.progress import console_bar, say
 
 Splits = dict[str, tuple[Example, ...]]
 
@@ -80,9 +79,9 @@ def finetune(
     require_own_folder(out, COMMAND)
     ner.check_split(split)
     tune_data = read_data(data, texts, label, split, settings.seed)
-    print(f"{data}: {tune_data.line}", file=sys.stderr)
+    say(f"{data}: {tune_data.line}")
     for note in tune_data.notes:
-        print(f"{data}: {note}", file=sys.stderr)
+        say(f"{data}: {note}")
     encoder = load_encoder(model, masked_lm=False)
     max_length = min(MAX_LENGTH, encoder.max_length)
     tokenizer, chosen = _tokenizer(tune_data, encoder.tokenizer, max_length)
@@ -97,7 +96,7 @@ def finetune(
             " lower one"
         )
     metrics = measure(tune_data, encoded["held_out"], outputs)
-    print(", ".join(f"{name} {value:.4f}" for name, value in list(metrics.items())[:3]), file=sys.stderr)
+    say(", ".join(f"{name} {value:.4f}" for name, value in list(metrics.items())[:3]))
     record = {
         "model": encoder.name,
         "data": data.resolve().name,
@@ -155,7 +154,7 @@ def _tokenizer(tune_data: TuneData, tokenizer: Any, max_length: int) -> tuple[An
     if tune_data.task is None:
         return tokenizer, "none"
     chosen = ner.choose_split(tune_data.task, tokenizer, tune_data.splits["train"], max_length)
-    print(chosen.line, file=sys.stderr)
+    say(chosen.line)
     return split_tokenizer(tokenizer, chosen.split), chosen.split
 
 

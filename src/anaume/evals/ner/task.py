@@ -1,6 +1,5 @@
 """Entities by fine-tuning over a grid: the protocols, seeds, trials and records of JGLUE's tasks."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ from anaume.evals.record import Record
 from anaume.evals.task import Evaluation, Request, Subject
 from anaume.evals.tasks import NerOptions
 from anaume.finetune.items import MAX_LENGTH
+from anaume.progress import say
 
 ENTITIES = TaskFamily(data.read_task, data.hold_out, data.encode, data.measure)
 
@@ -46,7 +46,7 @@ def _settled(experiment: Experiment) -> Experiment:
     examples = data.read_task(task, experiment.data).splits["train"]
     tokenizer = open_tokenizer(experiment.model, masked_lm=False)
     chosen = data.choose_split(task, tokenizer, examples, min(MAX_LENGTH, experiment.max_length))
-    print(f"{task.name}, {experiment.name}: {chosen.line}", file=sys.stderr)
+    say(f"{task.name}, {experiment.name}: {chosen.line}")
     if chosen.ceiling < MIN_CEILING:
-        print(f"{task.name}, {experiment.name}: the ceiling is below {MIN_CEILING:.1%}", file=sys.stderr)
+        say(f"{task.name}, {experiment.name}: the ceiling is below {MIN_CEILING:.1%}")
     return replace(experiment, task=replace(task, split=chosen.split))

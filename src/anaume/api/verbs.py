@@ -1,0 +1,262 @@
+"""The functions behind the verbs; the command line calls them, too.
+
+The rules: nothing heavy is imported before a function is called; a mistake or an error of the operating system is a
+`UserError` with the line that the command line prints; nothing is printed unless `progress` is set.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anaume.errors import UserError, line_of, redact
+
+if TYPE_CHECKING:
+    from anaume.evals.record import Record
+    from anaume.recipe import Recipe
+
+PathOrName = str | PathLike[str]
+
+
+@contextmanager
+def verb(progress: bool) -> Iterator[None]:
+    """Show progress or not within this block, and make every expected error the line of the command line."""
+    from anaume.progress import progress_shown
+
+    with progress_shown(progress):
+        try:
+            yield
+        except UserError as error:
+            error.args = (redact(line_of(error)),)
+            raise
+        except OSError as error:
+            raise UserError(redact(line_of(error))) from error
+
+
+def pretrain(
+    recipe: "PathOrName | Mapping[str, Any] | Recipe",
+    run: PathOrName,
+    *,
+    changes: Sequence[str] = (),
+    workers: int = 1,
+    loaders: int | None = None,
+    progress: bool = False,
+) -> Path:
+    """Train every stage of a recipe in the run directory `run`, and return it.
+
+    The same call goes on where it stopped. Ctrl-C ends it with a checkpoint.
+
+    Args:
+        recipe: A TOML file, its content as nested dictionaries, or a `Recipe`.
+        run: The run directory, new or to be continued.
+        changes: Changes of keys, such as `"stage.0.steps=100"`, if `recipe` is a file.
+        workers: Processes that tokenise.
+        loaders: Processes that make batches; by default one on a GPU, none on a CPU.
+        progress: Whether to print progress to standard error.
+
+    Raises:
+        UserError: The recipe, the corpus, the tokenizer or the folder can't be used, or the loss is no longer finite.
+        KeyboardInterrupt: Ctrl-C ended the run; the checkpoint is written.
+    """
+    with verb(progress):
+        loaded_recipe = _load(recipe, changes)
+        from anaume.pretrain import loop  # brings torch, so the recipe is checked first
+
+        return loop.pretrain(loaded_recipe, Path(run), workers, loaders).folder
+
+
+def _load(recipe: "PathOrName | Mapping[str, Any] | Recipe", changes: Sequence[str]) -> "Recipe":
+    from anaume.recipe import Recipe, load, parse
+
+    if isinstance(recipe, str | PathLike):
+        return load(Path(recipe), changes)
+    if changes:
+        raise UserError(f"changes {changes[0]}: given with a recipe that is no file; expected a recipe with the change")
+    return recipe if isinstance(recipe, Recipe) else parse(dict(recipe), "recipe")
+
+
+def export(
+    run: PathOrName,
+    out: PathOrName,
+    *,
+    stage: str = "",
+    step: int = -1,
+    average: int = 1,
+    progress: bool = False,
+) -> Path:
+    """Write a checkpoint of a run as a folder that transformers and sentence-transformers open, and return the folder.
+
+    Args:
+        run: A run directory.
+        out: The folder to write.
+        stage: The stage; by default the last one.
+        step: The step; by default the last one.
+        average: Number of checkpoints to average, of which this one is the last.
+        progress: Whether to print progress to standard error.
+
+    Raises:
+        UserError: The folder is no run, the run has no such checkpoint, or `out` holds something else.
+    """
+    from anaume.run import Run
+
+    with verb(progress):
+        opened_run = Run(Path(run))
+        opened_run.recipe()  # a missing run is told before torch is imported
+        from anaume.export import checkpoint
+
+        name = checkpoint.select_checkpoint(opened_run, stage, step)
+        return checkpoint.export(opened_run, name, Path(out), average)
+
+
+def evaluate(
+    task: str,
+    models: PathOrName | Sequence[PathOrName],
+    out: PathOrName,
+    *,
+    on_record: Callable[[Path], None] | None = None,
+    progress: bool = False,
+    **options: Any,
+) -> "list[Record]":
+    """Evaluate encoders on a task, write a record of each, and return the records.
+
+    Args:
+        task: `"validation"`, `"fill-mask"`, `"pseudo-perplexity"`, `"retrieval"`, `"geometry"`, `"jglue"` or `"ner"`.
+        models: A folder or Hub id, or several.
+        out: The folder of the records, `out/<model>/<task>.json`.
+        on_record: Called with the path of each record as soon as it is written.
+        progress: Whether to print progress to standard error.
+        options: Options of the task, named as on the command line with `_` for `-`, such as `pairs="pairs.jsonl"`.
+
+    Raises:
+        UserError: The task or an option is unknown, an input is missing or can't be read, or no model can be opened.
+        Incomplete: Some models could not be measured; the records of the others are written.
+    """
+    from anaume.evals.record import load_record
+    from anaume.evals.tasks import TASKS
+    from anaume.files.outputs import require_folder
+    from anaume.model.place import check_place
+
+    names = [str(model) for model in ([models] if isinstance(models, str | PathLike) else models)]
+    records = []
+    with verb(progress):
+        if task not in TASKS:
+            raise UserError(f"task {task!r}: unknown; expected {', '.join(TASKS)}")
+        chosen = TASKS[task].options(**_checked(task, options))
+        require_folder(Path(out))
+        TASKS[task].require_inputs(chosen)
+        if len(names) == 1:  # of several, one that is missing is skipped
+            check_place(names[0])
+        from anaume.evals.evaluate import evaluate_models
+
+        for path in evaluate_models(task, names, chosen, Path(out)):
+            records.append(load_record(path))
+            if on_record:
+                on_record(path)
+    return records
+
+
+def evaluate_run(run: PathOrName, out: PathOrName | None = None, *, progress: bool = False, **options: Any) -> Path:
+    """Export and evaluate every kept checkpoint of a run on every task that has its inputs.
+
+    Args:
+        run: A run directory.
+        out: The folder of the records; by default the run's own.
+        progress: Whether to print progress to standard error.
+        options: Options of any task, named as on the command line with `_` for `-`.
+
+    Returns:
+        The folder of the records. Checkpoints that have their record are not measured again.
+
+    Raises:
+        UserError: The folder is no run, an option is unknown, or an input can't be read.
+    """
+    with verb(progress):
+        choices = _checked("all", options)
+        from anaume.evals.evaluate import evaluate_run
+
+        return evaluate_run(Path(run), choices, None if out is None else Path(out))
+
+
+def _checked(task: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, with a path in place of a text or a text in place of a path as the task declares them.
+
+    Raises:
+        UserError: `task`, or with "all" every task, lacks one of the options.
+    """
+    from dataclasses import fields
+
+    from anaume.evals.tasks import TASKS, owners_of
+
+    tasks = TASKS.values() if task == "all" else [TASKS[task]]
+    declared = {field.name: field for row in tasks for field in fields(row.options)}
+    for name in options:
+        if name not in declared:
+            expected = f"with {' or '.join(owners_of(name))}" if owners_of(name) else ", ".join(sorted(declared))
+            raise UserError(f"eval {task}: {name}: not an option here; expected {expected}")
+    kinds: dict[Any, type] = {Path | None: Path, str: str}
+    return {
+        name: kinds[declared[name].type](value)
+        if isinstance(value, str | PathLike) and declared[name].type in kinds
+        else value
+        for name, value in options.items()
+    }
+
+
+def finetune(
+    model: PathOrName,
+    data: PathOrName,
+    out: PathOrName,
+    *,
+    text: Sequence[str] = (),
+    label: str = "",
+    split: str = "auto",
+    epochs: int = 3,
+    learning_rate: float = 5e-5,
+    seed: int = 0,
+    progress: bool = False,
+) -> Path:
+    """Fine-tune an encoder on labelled data: classes, labels, pairs, numbers or entities, whichever the data hold.
+
+    Args:
+        model: A folder or Hub id.
+        data: CSV or JSON lines; for entities also CoNLL, Parquet or a folder.
+        out: The folder to write: an ordinary model for transformers' `pipeline`, and `finetune.json` with its metrics.
+        text: Columns of the text, two for pairs; by default the usual names.
+        label: Column of the label; by default `label`, `labels` or `score`.
+        split: For entities, where pieces end: `"auto"`, `"none"`, `"scripts"`, `"kanji"` or `"characters"`.
+        epochs: Passes over the examples.
+        learning_rate: The peak, at a tenth of the steps.
+        seed: Seed of the held-out examples, of the head's first weights and of the order.
+        progress: Whether to print progress to standard error.
+
+    Returns:
+        The folder `out`.
+
+    Raises:
+        UserError: Model, data or folder can't be used, or the training diverged. Nothing has been written then.
+    """
+    with verb(progress):
+        from anaume.evals.labelled import tune
+        from anaume.finetune.train import Settings
+
+        settings = Settings(learning_rate, epochs, seed)
+        return tune.finetune(str(model), Path(data), Path(out), settings, tuple(text), label, split)
+
+
+def report(inputs: PathOrName | Sequence[PathOrName], out: PathOrName, *, progress: bool = False) -> Path:
+    """Write the page, the figures and the tables of runs and evaluations, and return the path of `index.html`.
+
+    Args:
+        inputs: A run directory or a folder of records, or several.
+        out: The folder to write.
+        progress: Whether to name damaged files, which are left out, on standard error as well as on the page.
+
+    Raises:
+        UserError: A path is neither a run directory nor a folder of records, or `out` holds something else.
+    """
+    with verb(progress):
+        from anaume.report.page import write_report
+
+        paths = [inputs] if isinstance(inputs, str | PathLike) else inputs
+        return write_report([Path(path) for path in paths], Path(out))
