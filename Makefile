@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test test-fast faults soak check clean
+.PHONY: setup demo test test-fast faults soak check docs clean
 
 setup: $(READY)
 
@@ -35,5 +35,9 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# The site, docs/_site/index.html. A broken link and every other warning is an error.
+docs: setup
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env docs docs/_site
+
 clean:
-	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv demo docs/_site .mypy_cache .ruff_cache .pytest_cache

@@ -48,7 +48,8 @@ class PaddedRows:
     def pad(self, packed: Tensor) -> Tensor:
         """Put the padding back, as zeros: (1, T, …) → (B, L, …)."""
         zeros = packed.new_zeros(self.rows * self.slots, *packed.shape[2:])
-        return zeros.index_copy(0, self.indices, packed[0]).unflatten(0, (self.rows, self.slots))
+        padded: Tensor = zeros.index_copy(0, self.indices, packed[0]).unflatten(0, (self.rows, self.slots))
+        return padded
 
 
 def padded_rows(attention_mask: Tensor) -> PaddedRows | None:
@@ -63,7 +64,7 @@ def padded_rows(attention_mask: Tensor) -> PaddedRows | None:
     if max(runs) > 1 or not any(lengths):
         return None
     layout = layout_of([length for length in lengths if length], real.shape[1], real.device)
-    return PaddedRows(*real.shape, real.flatten().nonzero()[:, 0], layout)
+    return PaddedRows(real.shape[0], real.shape[1], real.flatten().nonzero()[:, 0], layout)
 
 
 def padded_attention(
