@@ -1,5 +1,6 @@
 """A ModernBERT of anybody's, run packed: equal to its own attention at real tokens, outputs and gradients."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -133,6 +134,16 @@ def test_a_row_of_padding_and_padding_between_tokens() -> None:
     with torch.no_grad():
         difference = stock(**inputs).last_hidden_state[keep] - packed(**inputs).last_hidden_state[keep]
     assert difference.abs().max() < 5e-6
+
+
+def test_bfloat16_and_copies() -> None:
+    stock, packed = _twins(ModernBertModel)
+    inputs = _inputs()
+    real = inputs["attention_mask"].bool()
+    copied = copy.deepcopy(fast(packed)).bfloat16()
+    with torch.no_grad():
+        difference = copied(**inputs).last_hidden_state[real].float() - stock(**inputs).last_hidden_state[real]
+    assert difference.abs().max() < 0.1  # states are of the size of 1
 
 
 def test_training_with_gradient_checkpointing() -> None:

@@ -208,7 +208,7 @@ def finetune(
     data: PathOrName,
     out: PathOrName,
     *,
-    text: Sequence[str] = (),
+    text: str | Sequence[str] = (),
     label: str = "",
     split: str = "auto",
     epochs: int = 3,
@@ -222,7 +222,7 @@ def finetune(
         model: A folder or Hub id.
         data: CSV or JSON lines; for entities also CoNLL, Parquet or a folder.
         out: The folder to write: an ordinary model for transformers' `pipeline`, and `finetune.json` with its metrics.
-        text: Columns of the text, two for pairs; by default the usual names.
+        text: Column of the text, or two columns for pairs; by default the usual names.
         label: Column of the label; by default `label`, `labels` or `score`.
         split: For entities, where pieces end: `"auto"`, `"none"`, `"scripts"`, `"kanji"` or `"characters"`.
         epochs: Passes over the examples.
@@ -241,7 +241,8 @@ def finetune(
         from anaume.finetune.train import Settings
 
         settings = Settings(learning_rate, epochs, seed)
-        return tune.finetune(str(model), Path(data), Path(out), settings, tuple(text), label, split)
+        columns = (text,) if isinstance(text, str) else tuple(text)
+        return tune.finetune(str(model), Path(data), Path(out), settings, columns, label, split)
 
 
 def report(inputs: PathOrName | Sequence[PathOrName], out: PathOrName, *, progress: bool = False) -> Path:
