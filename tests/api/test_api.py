@@ -93,6 +93,29 @@ def test_an_error_has_the_line_of_the_command_line(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda file: anaume.pretrain("r", file), "pretrain r --run FILE"),
+        (lambda file: anaume.export("run", file), "export run --out FILE"),
+        (lambda file: anaume.report("run", file), "report run --out FILE"),
+        (lambda file: anaume.finetune("m", "d", file), "finetune m d --out FILE"),
+        (lambda file: anaume.evaluate("retrieval", "m", file, pairs="p"), "eval retrieval m --pairs p --out FILE"),
+        (lambda file: anaume.evaluate_run("run", file), "eval all run --out FILE"),
+    ],
+)
+def test_a_file_in_the_way_is_the_line_of_the_command_line(
+    call: Callable[[Path], Any], words: str, tmp_path: Path, command_line: Callable[..., Finished]
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    line = command_line(*words.replace("FILE", str(file)).split()).err
+    with pytest.raises(anaume.UserError, match="is a file; expected a folder") as raised:
+        call(file)
+    assert line == f"anaume: {raised.value}\n"
+    assert file.read_text() == "mine"
+
+
 def test_wrong_options_and_values(tmp_path: Path, modernbert_folder: Path) -> None:
     with pytest.raises(anaume.UserError, match="task 'jgle': unknown; expected validation"):
         anaume.evaluate("jgle", modernbert_folder, tmp_path)

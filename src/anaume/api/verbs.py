@@ -20,12 +20,18 @@ PathOrName = str | PathLike[str]
 
 
 @contextmanager
-def verb(progress: bool) -> Iterator[None]:
-    """Show progress or not within this block, and make every expected error the line of the command line."""
+def verb(progress: bool, out: PathOrName | None = None, option: str = "--out") -> Iterator[None]:
+    """Show progress or not within this block, and make every expected error the line of the command line.
+
+    Before the work begins, the folder `out` is checked, which is called by its `option` as on the command line.
+    """
+    from anaume.files.outputs import require_folder
     from anaume.progress import progress_shown
 
     with progress_shown(progress):
         try:
+            if out is not None:
+                require_folder(Path(out), option)
             yield
         except UserError as error:
             error.args = (redact(line_of(error)),)
@@ -59,7 +65,7 @@ def pretrain(
         UserError: The recipe, the corpus, the tokenizer or the folder can't be used, or the loss is no longer finite.
         KeyboardInterrupt: Ctrl-C ended the run; the checkpoint is written.
     """
-    with verb(progress):
+    with verb(progress, run, "--run"):
         loaded_recipe = _load(recipe, changes)
         from anaume.pretrain import loop  # brings torch, so the recipe is checked first
 
@@ -100,7 +106,7 @@ def export(
     """
     from anaume.run import Run
 
-    with verb(progress):
+    with verb(progress, out):
         opened_run = Run(Path(run))
         opened_run.recipe()  # a missing run is told before torch is imported
         from anaume.export import checkpoint
@@ -134,16 +140,14 @@ def evaluate(
     """
     from anaume.evals.record import load_record
     from anaume.evals.tasks import TASKS
-    from anaume.files.outputs import require_folder
     from anaume.model.place import check_place
 
     names = [str(model) for model in ([models] if isinstance(models, str | PathLike) else models)]
     records = []
-    with verb(progress):
+    with verb(progress, out):
         if task not in TASKS:
             raise UserError(f"task {task!r}: unknown; expected {', '.join(TASKS)}")
         chosen = TASKS[task].options(**_checked(task, options))
-        require_folder(Path(out))
         TASKS[task].require_inputs(chosen)
         if len(names) == 1:  # of several, one that is missing is skipped
             check_place(names[0])
@@ -171,7 +175,7 @@ def evaluate_run(run: PathOrName, out: PathOrName | None = None, *, progress: bo
     Raises:
         UserError: The folder is no run, an option is unknown, or an input can't be read.
     """
-    with verb(progress):
+    with verb(progress, out):
         choices = _checked("all", options)
         from anaume.evals.evaluate import evaluate_run
 
@@ -236,7 +240,7 @@ def finetune(
     Raises:
         UserError: Model, data or folder can't be used, or the training diverged. Nothing has been written then.
     """
-    with verb(progress):
+    with verb(progress, out):
         from anaume.evals.labelled import tune
         from anaume.finetune.train import Settings
 
@@ -256,7 +260,7 @@ def report(inputs: PathOrName | Sequence[PathOrName], out: PathOrName, *, progre
     Raises:
         UserError: A path is neither a run directory nor a folder of records, or `out` holds something else.
     """
-    with verb(progress):
+    with verb(progress, out):
         from anaume.report.page import write_report
 
         paths = [inputs] if isinstance(inputs, str | PathLike) else inputs
