@@ -112,7 +112,9 @@ def check(ended: commands.Ended, words: list[object]) -> None:
     assert "Traceback" not in ended.err, (words, ended.err)
     assert ended.status in (0, 1, 2), (words, ended)
     if ended.status:
-        assert ended.err.strip().splitlines()[-1].startswith("anaume: ") or ended.out, (words, ended)
+        lines = ended.err.strip().splitlines() or ended.out.strip().splitlines()  # verify prints its finding
+        assert lines, (words, ended)
+        assert words[0] == "verify" or lines[-1].startswith("anaume: "), (words, ended)
 
 
 def weights(folder: Path) -> dict[str, object]:
