@@ -2,7 +2,7 @@ import numpy as np
 
 from anaume.batches.words import word_starts
 from anaume.tokenizer.load import Tokenizer
-from anaume.tokenizer.surfaces import surfaces
+from anaume.tokenizer.vocabulary import surfaces
 
 
 def _words(pieces: list[bytes]) -> list[str]:

@@ -12,8 +12,8 @@ from anaume.corpus.source import Source
 from anaume.errors import UserError
 from anaume.tokenizer.load import load_tokenizer
 from anaume.tokenizer.runs import find_words, separates_words, spaced_share
-from anaume.tokenizer.surfaces import surfaces
 from anaume.tokenizer.train import Kind, train_tokenizer
+from anaume.tokenizer.vocabulary import surfaces
 
 from .engines import AWKWARD, hugging_face, plain
 

@@ -32,7 +32,7 @@ from anaume.model.masked_copies import masked_states, supports
 from anaume.progress import bar
 from anaume.recipe import LENGTH_BINS
 from anaume.tokenizer.load import Tokenizer, load_tokenizer
-from anaume.tokenizer.surfaces import surfaces
+from anaume.tokenizer.vocabulary import surfaces
 from anaume.tokens.build import open_stores
 from anaume.tokens.store import Store
 

@@ -39,6 +39,13 @@ def find_words(text: str) -> list[str]:
     return [word for word, _ in _SPLIT_WORDS.pre_tokenize_str(text)]
 
 
+def spans(text: str, respect: bool) -> list[tuple[int, int]]:
+    """Return where each run of a text begins and ends; with `respect`, spaces separate its words."""
+    if respect:
+        return [span for _, span in _SPLIT_WORDS.pre_tokenize_str(text)]
+    return [run.span() for run in _RUN.finditer(text)]
+
+
 def spaced_share(text: str) -> float:
     """Return the number of spaces between two letters, as a share of the letters; 0 for a text without letters."""
     return len(_SPACE_BETWEEN_LETTERS.findall(text)) / max(1, len(_ANY_LETTER.findall(text)))

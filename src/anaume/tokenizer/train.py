@@ -19,7 +19,7 @@ from typing import Literal
 import sentencepiece
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from anaume.corpus.readers import Part, Reading, no_document_error, parts, read
+from anaume.corpus.readers import no_document_error, parts
 from anaume.corpus.source import Source
 from anaume.errors import UserError
 from anaume.files.outputs import require_own_folder
@@ -27,7 +27,8 @@ from anaume.progress import error_console, say
 from anaume.tokenizer import folder as folders
 from anaume.tokenizer import unigram
 from anaume.tokenizer.adapt import write_unigram
-from anaume.tokenizer.runs import RUN, WORD, Words, find_runs, find_words, separates_words, spaced_share
+from anaume.tokenizer.runs import RUN, WORD, Words, find_runs, find_words
+from anaume.tokenizer.sample import part_texts, respect_words, sample_texts, shares_of
 
 SPECIAL = [f"<{role}|anaume>" for role in ("MASK", "PAD", "CLS", "SEP", "EOD")]
 SMALLEST = 3 + len(SPECIAL) + 256 + len(string.printable)
@@ -36,8 +37,6 @@ Kind = Literal["unigram", "bpe"]
 
 _LONGEST_RUN = 1000  # characters; SentencePiece drops sentences of more than 4,192 bytes
 _THREADS = 4  # The sums of expected counts depend on it; a fixed number gives one vocabulary on every machine.
-_SAMPLE = 200_000  # characters from which the use of spaces is decided
-_SAMPLED_PARTS = 16  # of each source
 
 
 def train_tokenizer(
@@ -66,32 +65,12 @@ def train_tokenizer(
     smallest = SMALLEST if kind == "unigram" else len(SPECIAL) + 256
     if vocab_size < smallest:
         raise UserError(f"vocabulary size {vocab_size}: too small; expected at least {smallest}")
-    total = sum(source.weight for source in sources)
-    shares = [(source, int(max_characters * source.weight / total)) for source in sources]
-    respect = _decide(sources) if words == "auto" else words == "respect"
+    respect = respect_words(sources, words)
     train = _train_unigram if kind == "unigram" else _train_bpe
     with error_console().status(f"training a vocabulary of {vocab_size:,} pieces …"):
-        size = train(shares, vocab_size, respect, out)
+        size = train(shares_of(sources, max_characters), vocab_size, respect, out)
     if size < vocab_size:
         say(f"anaume: the corpus gives {size:,} pieces, not {vocab_size:,}")
-
-
-def _decide(sources: Sequence[Source]) -> bool:
-    """Return whether the text of the sources has spaces between words, and say so on standard error."""
-    sample = []
-    for source in sources:
-        all_parts = parts(source)
-        sampled = all_parts[:: len(all_parts) // _SAMPLED_PARTS + 1]
-        budget = _SAMPLE // len(sources) // max(1, len(sampled))
-        sample += [text[:budget] for part in sampled for text in _part_texts(part, budget)]
-    share = spaced_share("\n".join(sample))
-    respect = separates_words(share)
-    habit, other = ("no piece spans", "ignore") if respect else ("pieces may span", "respect")
-    say(
-        f"anaume: spaces between letters are {share:.1%} of the letters, so {habit} a space between words"
-        f' (words = "{other}" changes it)'
-    )
-    return respect
 
 
 def _train_unigram(shares: Sequence[tuple[Source, int]], vocab_size: int, respect: bool, out: Path) -> int:
@@ -127,8 +106,7 @@ def _train_bpe(shares: Sequence[tuple[Source, int]], vocab_size: int, respect: b
         min_frequency=2,
         show_progress=False,
     )
-    texts = (text for source, characters in shares for text in _texts(source, characters))
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(sample_texts(shares), trainer)
     folders.write(tokenizer, names, None, out)
     return int(tokenizer.get_vocab_size())
 
@@ -171,7 +149,7 @@ def _runs(shares: Sequence[tuple[Source, int]], respect: bool) -> Iterator[str]:
         is_empty = True
         for index, part in enumerate(all_parts):
             budget = characters // (len(all_parts) - index)
-            for text in _part_texts(part, budget):
+            for text in part_texts(part, budget):
                 for number, run in enumerate(find(text)):
                     for start in range(0, len(run), _LONGEST_RUN):
                         is_empty = False
@@ -182,27 +160,6 @@ def _runs(shares: Sequence[tuple[Source, int]], respect: bool) -> Iterator[str]:
                         yield sentence
         if is_empty:
             raise no_document_error(source)
-
-
-def _texts(source: Source, characters: int) -> Iterator[str]:
-    """Yield documents of about `characters` characters of a source, as evenly from its parts as their sizes allow."""
-    all_parts = parts(source)
-    is_empty = True
-    for index, part in enumerate(all_parts):
-        for text in _part_texts(part, characters // (len(all_parts) - index)):
-            is_empty = False
-            characters -= len(text)
-            yield text
-    if is_empty:
-        raise no_document_error(source)
-
-
-def _part_texts(part: Part, characters: int) -> Iterator[str]:
-    for document in read(part, Reading()):
-        yield document.text
-        characters -= len(document.text)
-        if characters <= 0:
-            return
 
 
 def _vocabulary_size_error(error: RuntimeError, vocab_size: int) -> UserError | RuntimeError:

@@ -1,13 +1,27 @@
-"""A tokenizer → properties of its ids that batches use: ordinary ids, text of each id, ends of sentences."""
+"""A tokenizer → properties of its ids: ordinary ids, the surface of each id, ends of sentences.
 
+The surface of an id is the UTF-8 bytes of its text, empty for a special id. The surfaces of a document's ids, joined,
+are its text, with SentencePiece's dummy prefix as a space before it. WordPiece does not keep spaces: the joined text
+has one before each word in Latin, Greek or Cyrillic script.
+"""
+
+import re
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import pre_tokenizers
 
 from anaume.tokenizer.load import Tokenizer
-from anaume.tokenizer.surfaces import end_sentences, surfaces
+from anaume.tokenizer.unigram import BYTE_LEVEL_SPACE, SPACE
+
+_BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
+_CONTINUES = "##"  # WordPiece's mark of a piece that does not begin a word
+_FIRST_EASTERN = "\u2e80"  # Scripts from here on write no spaces, except Hangul.
+_SENTENCE_ENDS = tuple(mark.encode() for mark in "。．！？!?\n")
+_CLOSING_BRACKETS = '」』）】〉》”’")]'.encode()
 
 
 @dataclass(frozen=True)
@@ -30,3 +44,57 @@ class Vocabulary:
     def ends_sentence(self) -> NDArray[np.bool_]:
         """(vocabulary,) True for ids that end a sentence or a line, the preferred places to split a document."""
         return end_sentences(self.surfaces)
+
+
+def surfaces(tokenizer: Tokenizer) -> list[bytes]:
+    """Return the surface of each id, from the spelling of its piece."""
+    special_ids = set(tokenizer.special_ids)
+    surface = _surface(tokenizer.pieces)
+    return [b"" if i in special_ids else surface(piece) for i, piece in enumerate(tokenizer.pieces)]
+
+
+def _surface(pieces: Collection[str]) -> Callable[[str], bytes]:
+    """Return the function piece → bytes for the kind of vocabulary."""
+    if any(piece.startswith(SPACE) for piece in pieces):
+        return _surface_of_piece
+    if any(piece.startswith(BYTE_LEVEL_SPACE) for piece in pieces):
+        byte_of = _bytes_of_letters()
+        return lambda piece: _surface_of_byte_level(piece, byte_of)
+    if any(piece.startswith(_CONTINUES) and piece != _CONTINUES for piece in pieces):
+        return _surface_of_wordpiece
+    return _surface_of_piece
+
+
+def _surface_of_piece(piece: str) -> bytes:
+    byte = _BYTE_PIECE.fullmatch(piece)
+    return bytes([int(byte[1], 16)]) if byte else piece.replace(SPACE, " ").encode()
+
+
+def _surface_of_wordpiece(piece: str) -> bytes:
+    if piece.startswith(_CONTINUES):
+        return piece.removeprefix(_CONTINUES).encode()
+    return (" " + piece if piece[:1].isalpha() and piece < _FIRST_EASTERN else piece).encode()
+
+
+def _surface_of_byte_level(piece: str, byte_of: dict[str, int]) -> bytes:
+    if byte_of.keys() >= set(piece):
+        return bytes(byte_of[letter] for letter in piece)
+    return piece.encode()  # an added token
+
+
+def _bytes_of_letters() -> dict[str, int]:
+    """Return the byte for which each letter of a byte-level vocabulary stands.
+
+    Printable bytes of Latin-1 stand for themselves, the others for the letters from U+0100 on, in order.
+    """
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    others = sorted(set(range(256)) - {ord(letter) for letter in letters})
+    return {letter: others[ord(letter) - 256] if ord(letter) > 255 else ord(letter) for letter in letters}
+
+
+def end_sentences(surfaces: Sequence[bytes]) -> NDArray[np.bool_]:
+    """Return a (vocabulary,) array: True for a surface that ends a sentence or a line, ignoring closing brackets.
+
+    The Latin full stop does not count, because it also occurs in numbers and names.
+    """
+    return np.array([surface.rstrip(_CLOSING_BRACKETS).endswith(_SENTENCE_ENDS) for surface in surfaces])
