@@ -45,9 +45,12 @@ def options(
         allow_remote_code()
 
 
-tokenizers = typer.Typer(help="Train a tokenizer, or adapt a decoder's for an encoder.", no_args_is_help=True)
+tokenizers = typer.Typer(
+    help="Train a tokenizer, adapt a decoder's, or add a domain's words to one.", no_args_is_help=True
+)
 tokenizers.command("train")(data.tokenizer_train)
 tokenizers.command("adapt")(data.tokenizer_adapt)
+tokenizers.command("extend")(data.tokenizer_extend)
 
 recipe_verbs = typer.Typer(
     help="Write a recipe for your corpus and hours, or copy a ready-made one.", no_args_is_help=True

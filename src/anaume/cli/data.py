@@ -51,6 +51,46 @@ def tokenizer_adapt(
     print(out)
 
 
+def tokenizer_extend(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="a folder or Hub id of a model or a tokenizer")],
+    corpus: Corpus,
+    add: Annotated[int, typer.Option(min=1, help="new pieces at most")],
+    out: Out,
+    general: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CORPUS", help="general text to measure on too, may be repeated"),
+    ] = None,
+    words: Annotated[
+        Literal["auto", "respect", "ignore"],
+        typer.Option(help="whether pieces stay within words that spaces separate; auto decides by the text"),
+    ] = "auto",
+    max_characters: Annotated[
+        int, typer.Option(min=1, help="characters to read of CORPUS and of the general text, from all their parts")
+    ] = 10_000_000,
+    text_field: TextField = "text",
+    documents: TextDocuments = "files",
+    encoding: Encoding = "utf-8",
+    bad_lines: BadLines = 0.01,
+) -> None:
+    """Add the words of a domain to a model's tokenizer: the pieces that save most tokens on the text of CORPUS.
+
+    Existing ids stay. A recipe with [model] init = MODEL and [tokenizer] load = DIR trains the new pieces.
+
+    Example: anaume tokenizer extend my-encoder 'law/*.jsonl.gz' --add 2000 --general 'wiki/*.jsonl.gz' --out tokenizer
+    """
+    from anaume.corpus.readers import parse_source
+    from anaume.tokenizer.extend.extension import extend_tokenizer
+
+    options = {"text_field": text_field, "documents": documents, "encoding": encoding, "bad_lines": bad_lines}
+    domain, others = ([parse_source(text, **options) for text in texts] for texts in (corpus, general or []))
+    extension = extend_tokenizer(model, domain, add, out, general=others, words=words, max_characters=max_characters)
+    print(f"{out}: {extension.added:,} new pieces; the text of CORPUS uses {extension.used:,} of them")
+    for name, measured in (("domain", extension.domain), ("general", extension.general)):
+        if measured:
+            change = f"{measured.after / measured.before - 1:+.1%}"
+            print(f"{name}: tokens per character {measured.before:.4f} before, {measured.after:.4f} after ({change})")
+
+
 def tokens(
     corpus: Corpus,
     tokenizer: Annotated[Path, typer.Option(help="a tokenizer folder")],

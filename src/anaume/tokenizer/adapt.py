@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import sentencepiece
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import AddedToken
+from tokenizers import Tokenizer as Fast
 
 from anaume.errors import UserError
 from anaume.files.outputs import output_folder, require_own_folder
@@ -19,7 +20,7 @@ from anaume.progress import say
 from anaume.tokenizer import folder as folders
 from anaume.tokenizer import unigram
 from anaume.tokenizer.hub import local_folder
-from anaume.tokenizer.load import load_tokenizer, one_text, tokenizers_encoder
+from anaume.tokenizer.load import Tokenizer, load_tokenizer, one_text, tokenizers_encoder
 from anaume.tokenizer.probes import RARE, differences, literals, probes
 from anaume.tokenizer.unigram import SPACE_MARKS, Proto
 
@@ -64,23 +65,28 @@ def copy_tokenizer(source: str, out: Path) -> None:
     """
     require_own_folder(out, folders.COMMAND)
     tokenizer = load_tokenizer(source)
-    config = folders.read_config(tokenizer.folder)
     with output_folder(out, folders.COMMAND) as folder:
-        if (tokenizer.folder / folders.TOKENIZER).exists():
-            engine_file = [folders.SENTENCEPIECE] if tokenizer.engine == "sentencepiece" else []
-            for name in (folders.TOKENIZER, folders.NAMES, *engine_file):
-                if (tokenizer.folder / name).exists():
-                    shutil.copyfile(tokenizer.folder / name, folder / name)
-        else:
-            from anaume.tokenizer.auto import open_auto_tokenizer
+        write_copy(tokenizer, folder)
 
-            open_auto_tokenizer(tokenizer.folder).save_pretrained(folder)
-            config |= folders.read_config(folder)
-        if tokenizer.engine != "transformers":
-            config["tokenizer_class"] = folders.FAITHFUL_CLASS
-        config["model_input_names"] = ["input_ids", "attention_mask"]
-        config.pop("auto_map", None)
-        folders.write_config(config, folder)
+
+def write_copy(tokenizer: Tokenizer, folder: Path) -> None:
+    """Write the files of a tokenizer into the folder `folder`; see `copy_tokenizer`."""
+    config = folders.read_config(tokenizer.folder)
+    if (tokenizer.folder / folders.TOKENIZER).exists():
+        engine_file = [folders.SENTENCEPIECE] if tokenizer.engine == "sentencepiece" else []
+        for name in (folders.TOKENIZER, folders.NAMES, *engine_file):
+            if (tokenizer.folder / name).exists():
+                shutil.copyfile(tokenizer.folder / name, folder / name)
+    else:
+        from anaume.tokenizer.auto import open_auto_tokenizer
+
+        open_auto_tokenizer(tokenizer.folder).save_pretrained(folder)
+        config |= folders.read_config(folder)
+    if tokenizer.engine != "transformers":
+        config["tokenizer_class"] = folders.FAITHFUL_CLASS
+    config["model_input_names"] = ["input_ids", "attention_mask"]
+    config.pop("auto_map", None)
+    folders.write_config(config, folder)
 
 
 def write_unigram(proto: Proto, place: str, out: Path, *, mask_takes_space: bool = False) -> None:
@@ -170,8 +176,8 @@ def _make_control(proto: Proto, names: dict[str, str]) -> None:
     unigram.make_control(proto, [ids[name] for name in names.values()])
 
 
-def _read(tokenizer: Tokenizer, names: dict[str, str]) -> Callable[[str], Sequence[int]]:
+def _read(tokenizer: Fast, names: dict[str, str]) -> Callable[[str], Sequence[int]]:
     """Return the function text → ids of a tokenizer, as corpora are encoded with it."""
-    copy = Tokenizer.from_str(tokenizer.to_str())
+    copy = Fast.from_str(tokenizer.to_str())
     special = {i for name in names.values() if (i := copy.token_to_id(name)) is not None}
     return one_text(tokenizers_encoder(copy, special, copy.token_to_id(names.get("unk", ""))))
