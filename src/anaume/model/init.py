@@ -12,6 +12,8 @@ from transformers import AutoConfig, ModernBertConfig, ModernBertForMaskedLM
 from anaume.errors import UserError
 from anaume.model.opening import check_files, opening, quiet_transformers, safe_arguments
 from anaume.recipe import Model, Recipe
+from anaume.tokenizer.extend.parts import parts_of_new_pieces
+from anaume.tokenizer.load import Tokenizer, load_tokenizer
 
 # Settings that the packed path supports with one value only; a checkpoint's other settings are used as they are.
 _FIXED_VALUES = {
@@ -101,17 +103,26 @@ def open_init(model: Model) -> ModernBertForMaskedLM:
     return network
 
 
-def check_pieces(model: Model, pieces: int) -> None:
-    """Check that the checkpoint has a row for each of a tokenizer's `pieces`. Rows beyond them are padding.
+def new_pieces_of(model: Model, tokenizer: Tokenizer, rows: int) -> list[list[int]]:
+    """Return, for each piece that `tokenizer` adds to that of `model.init`, the old ids into which it was cut before.
+
+    [] if it is the checkpoint's own. `rows` is the size of the checkpoint's vocabulary; rows beyond its pieces
+    are padding. A checkpoint without a tokenizer is trusted to belong to one of at most `rows` pieces.
 
     Raises:
-        UserError: it has fewer rows.
+        UserError: `tokenizer` is not an extension of the checkpoint's.
     """
-    if pieces > (rows := open_config(model).vocab_size):
-        raise UserError(
-            f"model.init = {model.init!r}: has {rows} rows, and the tokenizer {pieces} pieces; expected the tokenizer"
-            " of this checkpoint, which a recipe without [tokenizer] takes"
-        )
+    place = f"model.init = {model.init!r}"
+    try:
+        own = load_tokenizer(model.init)
+    except UserError as error:
+        if tokenizer.vocab_size > rows:
+            raise UserError(
+                f"{place}: has {rows} rows, and the tokenizer {tokenizer.vocab_size} pieces, and none of its own can be"
+                f" opened ({error}); expected the tokenizer of this checkpoint"
+            ) from error
+        return []
+    return parts_of_new_pieces(own, tokenizer, f"tokenizer of {place}")
 
 
 def _check_config(config: Any, model: Model, place: str) -> None:

@@ -23,7 +23,7 @@ from anaume.files import sealed
 from anaume.files.objects import read_object
 from anaume.model.attention import PACKED, Layout, layout_of
 from anaume.model.cross_entropy import ROWS, linear_cross_entropy
-from anaume.model.init import check_pieces, layer_types, open_init
+from anaume.model.init import layer_types, new_pieces_of, open_init
 from anaume.model.memory import VOCABULARY_MULTIPLE
 from anaume.model.opening import opening
 from anaume.model.packed import packed_states
@@ -94,17 +94,19 @@ def build(
 ) -> ModernBertForMaskedLM:
     """A network on `device` with seeded weights or those of `model.init`. Its vocabulary is padded to a multiple of 64.
 
+    Rows of pieces that `tokenizer` adds to the checkpoint's begin at the mean of the rows of their old pieces.
+
     `kept` is a file that `keep_config` wrote. If it exists, the network is built from it with seeded weights, and
     `init` is not opened: the caller loads the weights of a checkpoint. Older runs do not have the file.
 
     Raises:
-        UserError: see `init.open_init`; the checkpoint has fewer rows than the tokenizer has pieces.
+        UserError: see `init.open_init`; the tokenizer is neither the checkpoint's nor an extension of it.
     """
     kept_config = _kept_config(kept) if kept and kept.exists() else None
     if model.init and not kept_config:
         network = open_init(model)
+        _add_pieces(network, new_pieces_of(model, tokenizer, network.config.vocab_size), tokenizer.vocab_size)
         rows = network.config.vocab_size
-        check_pieces(model, tokenizer.vocab_size)
     else:
         with torch.random.fork_rng(devices=[]), opening(str(kept or "model")):
             torch.manual_seed(seed)
@@ -129,6 +131,18 @@ def _kept_config(file: Path) -> ModernBertConfig:
         raise UserError(f"{file}: changed since it was written (checksum); expected the file of the run")
     with opening(str(file)):
         return ModernBertConfig(**sealed.read(file))
+
+
+def _add_pieces(network: ModernBertForMaskedLM, parts: list[list[int]], pieces: int) -> None:
+    """Set the rows and biases of the last of `pieces` ids, each to the mean of those of its old ids in `parts`.
+
+    The mean of the parts is near what the layers expect at the place of the word, unlike a random row (Hewitt, 2021).
+    """
+    resize_vocabulary(network, max(network.config.vocab_size, pieces))
+    with torch.no_grad():
+        for rows in (network.decoder.weight, network.decoder.bias):
+            for index, ids in enumerate(parts, pieces - len(parts)):
+                rows[index] = rows[ids].mean(0)
 
 
 def _pad_vocabulary(network: ModernBertForMaskedLM, vocab_size: int) -> None:
