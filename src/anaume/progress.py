@@ -96,7 +96,8 @@ class TrainingProgress:
         self.start_time, self.first_step = time.monotonic(), first_step
         self.task = self.progress.add_task(stage, total=steps, completed=first_step, figures="")
         self.last_line_time: float | None = None
-        self.train_figures = self.validation_figures = ""
+        self.train_figures = ""
+        self.validation_figures: dict[str, str] = {}  # name of a validation set → what is shown of it
 
     def __enter__(self) -> Self:
         self.progress.start()
@@ -136,17 +137,22 @@ class TrainingProgress:
 
     def show_validation(self, step: int, record: dict[str, Any]) -> None:
         """Show a "validation" record of metrics.jsonl."""
+        name = record.get("set", "")
+        title = f"validation {name}".strip()
         if record["loss"] is None:
-            self.validation_figures = "validation: nothing to predict"
+            self.validation_figures[name] = f"{title}: nothing to predict"
         else:
             figures = f"loss {record['loss']:.3f}, accuracy {100 * record['accuracy']:.1f} %"
-            self.validation_figures = f"validation {figures} at step {step}"
+            self.validation_figures[name] = f"{title} {figures} at step {step}"
         self._update()
         if self.prints_lines:
-            print(f"{self.stage} {step}/{self.steps}  {self.validation_figures}", file=self.console.file, flush=True)
+            line = f"{self.stage} {step}/{self.steps}  {self.validation_figures[name]}"
+            print(line, file=self.console.file, flush=True)
 
     def _update(self) -> None:
-        self.progress.update(self.task, figures="  ".join(filter(None, (self.train_figures, self.validation_figures))))
+        self.progress.update(
+            self.task, figures="  ".join(filter(None, (self.train_figures, *self.validation_figures.values())))
+        )
 
     def _print_line(self, step: int) -> None:
         if not self.prints_lines:

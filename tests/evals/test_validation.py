@@ -85,6 +85,25 @@ def test_packed_and_padded_scores_are_the_same(modernbert_folder: Path, texts: P
             np.testing.assert_allclose(packed, padded, atol=1e-4)
 
 
+def test_each_validation_set_has_metrics_of_its_own(modernbert_folder: Path, texts: Path, tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(modernbert_folder)
+    source = Source(path=str(texts))
+    halves = [source.model_copy(update=half) for half in ({"max_documents": 6}, {"skip_documents": 6})]
+    build(halves, tokenizer, tmp_path / "tokens")
+    stores, encoder = open_stores(tmp_path / "tokens", tokenizer), load_encoder(str(modernbert_folder), masked_lm=True)
+    both = evaluate(encoder, stores, tokenizer, texts="here", names=["general", "domain"], tokens=2000, row_tokens=256)
+    total = 0
+    for store, name in zip(stores, ("general", "domain"), strict=True):
+        alone = evaluate(encoder, [store], tokenizer, texts="here", tokens=1000, row_tokens=256)
+        for metric in ("loss", "accuracy", "bits_per_character"):
+            assert both.metrics[f"{name}: {metric}"] == pytest.approx(alone.metrics[metric])
+        bits = alone.metrics["loss"] * store.tokens / store.characters / math.log(2)
+        assert alone.metrics["bits_per_character"] == pytest.approx(bits)
+        total += alone.n
+    assert both.n == total
+    assert "bits_per_character" not in both.metrics
+
+
 @pytest.fixture
 def tohoku(tmp_path: Path) -> Path:
     """A BERT of Tohoku's kind: its words are cut in Python, and no tokenizer.json describes that."""

@@ -102,6 +102,28 @@ def test_two_ranks_train_as_one_with_twice_the_accumulation(straight: Run, tiny:
     assert validations[0] == pytest.approx(validations[1], rel=1e-4)
 
 
+def test_two_ranks_train_a_causal_stage_as_one(tiny: Recipe, tmp_path: Path) -> None:
+    """The ranks also share the batches of each of two validation sets, causal ones beside the masked ones."""
+    table = tiny.model_dump()
+    table["stage"] = [table["stage"][0] | {"objective": "causal", "causal_targets": 0.5}]
+    (source,) = table["corpus"]["validation"]
+    table["corpus"]["validation"] = [source | {"name": "a"}, source | {"name": "b", "skip_documents": 3}]
+    recipe = recipes.parse(table, "test")
+    alone, run = pretrain(recipe, tmp_path / "alone"), Run(tmp_path / "run")
+    processes = _start([sys.executable, "-m", *_arguments(recipe, run.folder)], ranks=2)
+    errors = _wait_for_end(processes)
+    assert [process.returncode for process in processes] == [0, 0], errors
+    _same_within_rounding(run, alone)
+    assert {line["objective"] for line in _train_records(run)} == {"causal"}
+    ours, theirs = (
+        [json.loads(line) for line in r.metrics_file.read_text().splitlines() if '"validation"' in line]
+        for r in (run, alone)
+    )
+    assert [line["set"] for line in ours] == ["a", "b"] * 3
+    for key in ("loss", "causal_loss", "bits_per_character"):
+        assert [line[key] for line in ours] == pytest.approx([line[key] for line in theirs], rel=1e-4)
+
+
 def test_all_ranks_resume_where_the_main_process_does(straight: Run, tiny: Recipe, tmp_path: Path) -> None:
     """One process begins the run. Two resume it, and the second sees no checkpoint on its disk."""
     shutil.copytree(straight.folder, tmp_path / "run")

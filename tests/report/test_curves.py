@@ -21,7 +21,7 @@ def line(step: int, loss: float, kind: str = "train") -> dict[str, object]:
 
 def test_the_later_line_of_a_step_counts_and_steps_come_in_order(tmp_path: Path) -> None:
     path = write(tmp_path, line(1, 5.0), line(2, 4.0), line(3, 9.0), line(2, 3.5), line(3, 3.0))
-    curve = read_metrics(path)["train", "s"]
+    curve = read_metrics(path)["train", "s", ""]
     assert_array_equal(curve["step"], [1, 2, 3])
     assert_array_equal(curve["loss"], [5.0, 3.5, 3.0])
 
@@ -29,13 +29,13 @@ def test_the_later_line_of_a_step_counts_and_steps_come_in_order(tmp_path: Path)
 def test_fields_that_a_line_lacks_are_nan_and_other_kinds_are_passed_over(tmp_path: Path) -> None:
     path = write(tmp_path, line(1, 5.0), line(1, 4.0, "validation"), {"kind": "note", "stage": "s", "text": "?"})
     curves = read_metrics(path)
-    assert set(curves) == {("train", "s"), ("validation", "s")}
-    assert np.isnan(curves["train", "s"]["mfu"]).all()
-    assert "mfu" not in curves["validation", "s"]
+    assert set(curves) == {("train", "s", ""), ("validation", "s", "")}
+    assert np.isnan(curves["train", "s", ""]["mfu"]).all()
+    assert "mfu" not in curves["validation", "s", ""]
 
 
 def test_a_last_line_cut_off_is_left_out(tmp_path: Path) -> None:
-    curve = read_metrics(write(tmp_path, line(1, 5.0), tail='{"kind": "train", "sta'))["train", "s"]
+    curve = read_metrics(write(tmp_path, line(1, 5.0), tail='{"kind": "train", "sta'))["train", "s", ""]
     assert_array_equal(curve["step"], [1])
 
 

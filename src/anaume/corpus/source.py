@@ -65,6 +65,12 @@ class Source(TomlTable):
         description="Number of times that an epoch of training reads each document: 2.0 reads it twice, 0.5 reads half "
         "of the documents, a different half each epoch. Validation ignores it.",
     )
+    name: str = Field(
+        "",
+        pattern=r"^[\w.-]*$",
+        description="Name of the validation set to which a source of validation text belongs. The sources of one name, "
+        "and those without one, are one set, and each set is measured apart.",
+    )
     skip_documents: int = Field(0, ge=0, description="Number of documents to leave out at the start.")
     max_documents: int = Field(
         0, ge=0, description="Number of documents to read after the skipped ones; 0 reads all of them."

@@ -31,6 +31,7 @@ from anaume.model.mlm import scores, to_device
 from anaume.progress import bar
 from anaume.tokenizer.load import Tokenizer, load_tokenizer
 from anaume.tokens.build import build, open_stores
+from anaume.tokens.characters import bits_per_character, tokens_per_character
 from anaume.tokens.store import Store
 
 MASK_RATE = 0.3
@@ -47,6 +48,7 @@ def evaluate(
     tokenizer: Tokenizer,
     *,
     texts: str,
+    names: Sequence[str] = (),
     tokens: int = TOKENS,
     length: int = 0,
     row_tokens: int = 16_384,
@@ -59,35 +61,59 @@ def evaluate(
     Each document is cut into pieces of at most `length` tokens (0: the model's positions), as in training, and at most
     `tokens` tokens are read. The checkpoints of a run, and models of one tokenizer and one number of positions, are
     scored on the same masks. `row_tokens` is the size of a batch, and `texts` names the corpus in the record.
+
+    `names`: the validation set of each store. Several sets share `tokens` equally, and each has metrics of its own,
+    such as "general: loss". For `bits_per_character` see `tokens.characters`.
     """
     length = length or encoder.max_length
-    plan = BatchPlan(
-        tuple(stores),
-        (1.0,) * len(stores),
-        tokenizer,
-        seed=seed,
-        length=length,
-        row_tokens=max(row_tokens, length),
-        masking=Masking(MASK_RATE, MASK_RATE),
-        documents="split",
-    )
-    score = scores_of_packed_rows if isinstance(encoder.model, ModernBertForMaskedLM) else scores_of_padded_rows
+    sets: dict[str, Sequence[Store]] = {
+        name: [s for s, own in zip(stores, names, strict=True) if own == name] for name in dict.fromkeys(names)
+    }
     bins = np.zeros((len(BIN_NAMES), 3))  # sum of losses, right guesses, targets
-    batches = validation_batches(plan, tokens)
-    with bar(f"{encoder.name}: validation", len(batches)) as advance:
-        for batch in batches:
-            target_bins = bins_of(np.repeat(batch.lengths, batch.lengths)[batch.scored[batch.labels != IGNORE]])
-            for column, values in enumerate((*score(encoder, batch, length), np.ones(len(target_bins)))):
-                bins[:, column] += np.bincount(target_bins, weights=values, minlength=len(bins))
-            advance(1)
+    metrics: dict[str, float] = {}
+    for name, own in (sets or {"": stores}).items():
+        plan = BatchPlan(
+            tuple(own),
+            (1.0,) * len(own),
+            tokenizer,
+            seed=seed,
+            length=length,
+            row_tokens=max(row_tokens, length),
+            masking=Masking(MASK_RATE, MASK_RATE),
+            documents="split",
+        )
+        of_set = _score(encoder, plan, tokens // max(1, len(sets)))
+        bins += of_set
+        prefix = f"{name}: " if name else ""
+        if name:
+            metrics |= {
+                f"{name}: {key}": value for key, value in _metrics(of_set).items() if key in ("loss", "accuracy")
+            }
+        bits = bits_per_character(of_set[:, 0].sum() / of_set[:, 2].sum(), tokens_per_character(own))
+        if bits is not None:
+            metrics[f"{prefix}bits_per_character"] = bits
     settings = {
         "length": length,
         "tokens": tokens,
         "mask_rate": MASK_RATE,
-        "documents": plan.documents,
+        "documents": "split",
         "texts": texts,
     }
-    return Record(encoder.name, "validation", _metrics(bins), int(bins[:, 2].sum()), settings, seed)
+    return Record(encoder.name, "validation", _metrics(bins) | metrics, int(bins[:, 2].sum()), settings, seed)
+
+
+def _score(encoder: Encoder, plan: BatchPlan, tokens: int) -> Floats:
+    """(bins, 3) The sum of losses, the number of right guesses and that of targets, by the length of the piece."""
+    score = scores_of_packed_rows if isinstance(encoder.model, ModernBertForMaskedLM) else scores_of_padded_rows
+    bins = np.zeros((len(BIN_NAMES), 3))
+    batches = validation_batches(plan, tokens)
+    with bar(f"{encoder.name}: validation", len(batches)) as advance:
+        for batch in batches:
+            target_bins = bins_of(np.repeat(batch.lengths, batch.lengths)[batch.scored[batch.labels != IGNORE]])
+            for column, values in enumerate((*score(encoder, batch, plan.length), np.ones(len(target_bins)))):
+                bins[:, column] += np.bincount(target_bins, weights=values, minlength=len(bins))
+            advance(1)
+    return bins
 
 
 def scores_of_packed_rows(encoder: Encoder, batch: PackedBatch, length: int) -> tuple[Floats, Floats]:
@@ -136,12 +162,16 @@ def prepare(request: Request[ValidationOptions]) -> Evaluation:
         UserError: the texts can't be listed, or there are none.
     """
     options = request.options
+    own_run = None if options.texts else request.run
 
     def measure(subject: Subject) -> Iterator[Record]:
         tokenizer = load_tokenizer(subject.path)
         stores = _stores(request, tokenizer)
         texts = options.texts or OWN_TEXTS
-        yield evaluate(subject.encoder, stores, tokenizer, texts=texts, tokens=options.tokens, seed=options.seed)
+        names = [source.name for source in own_run.recipe().corpus.sources("validation")] if own_run else []
+        yield evaluate(
+            subject.encoder, stores, tokenizer, texts=texts, names=names, tokens=options.tokens, seed=options.seed
+        )
 
     return Evaluation(measure, corpus_settings(options.texts, request.run) | {"tokens": options.tokens})
 

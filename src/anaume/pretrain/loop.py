@@ -38,7 +38,7 @@ from anaume.pretrain.ranks.rank import Ranks, this_rank
 from anaume.pretrain.ranks.stop import StopRequest, shielded
 from anaume.pretrain.token_check import TokenCheck
 from anaume.pretrain.trackers import Trackers
-from anaume.pretrain.validation import HeldOut, held_out_batches, validate_all
+from anaume.pretrain.validation import HeldOut, held_out_sets, validate_all
 from anaume.progress import TrainingProgress, say
 from anaume.recipe import Precision, Recipe, Stage
 from anaume.run import CheckpointName, Run, describe_environment, open_run, record_start, training_lock
@@ -199,7 +199,7 @@ def _train_stage(training: TrainingRun, stage: Stage, state: State) -> State:
     steppers = _optimizers(training, stage, state)
     objective = make_objective(network, ranks, training.recipe.compile, training.precision)
     step_batches = stage.batch_tokens // stage.micro_batch_tokens // ranks.count
-    held_out = held_out_batches(data, training.recipe, stage)
+    held_out = held_out_sets(data, training.recipe, stage)
     with ExitStack() as stack:
         with shielded() if training.loaders else nullcontext():
             plan, share = data.plan(training.recipe, stage, "train"), Share(ranks.rank, ranks.count)
@@ -318,15 +318,18 @@ def update(
     return loss, norm
 
 
-def _validate(training: TrainingRun, stage: Stage, state: State, held_out: HeldOut, progress: TrainingProgress) -> None:
-    """Score the validation batches, log the record and show it."""
-    start = time.perf_counter()
-    with progress.validation(held_out.tokens) as advance:
-        results = validate_all(training.network, held_out, stage, training.ranks, training.precision, advance)
-    check_validation(training.run, state, results)
-    record = metrics.validation_record(stage, state, results, time.perf_counter() - start)
-    training.log(record)
-    progress.show_validation(state.step, record)
+def _validate(
+    training: TrainingRun, stage: Stage, state: State, sets: Sequence[HeldOut], progress: TrainingProgress
+) -> None:
+    """Score the batches of each validation set, log its record and show it."""
+    for held_out in sets:
+        start = time.perf_counter()
+        with progress.validation(held_out.tokens) as advance:
+            results = validate_all(training.network, held_out, stage, training.ranks, training.precision, advance)
+        check_validation(training.run, state, held_out.name, results)
+        record = metrics.validation_record(stage, state, held_out, results, time.perf_counter() - start)
+        training.log(record)
+        progress.show_validation(state.step, record)
 
 
 def _manifest(recipe: Recipe, data: RunData, ranks: Ranks) -> dict[str, object]:

@@ -15,9 +15,10 @@ from anaume.files import write_atomic
 from anaume.files.objects import parse_object
 from anaume.model.flops import training_flops
 from anaume.pretrain.checkpoint import State
-from anaume.pretrain.validation import Validation
+from anaume.pretrain.validation import HeldOut, Validation
 from anaume.recipe import Model, Stage
 from anaume.run import CheckpointName
+from anaume.tokens.characters import bits_per_character
 
 
 def append(file: Path, record: dict[str, Any]) -> None:
@@ -102,16 +103,24 @@ def train_record(
     }
 
 
-def validation_record(stage: Stage, state: State, results: Mapping[str, Validation], seconds: float) -> dict[str, Any]:
-    """The line of a validation that took `seconds`. `results` maps a prefix of the fields' names to numbers."""
+def validation_record(
+    stage: Stage, state: State, held_out: HeldOut, results: Mapping[str, Validation], seconds: float
+) -> dict[str, Any]:
+    """The line of a validation of one set, which took `seconds`. A set with a name has the field `set`.
+
+    `results` maps a prefix of the fields' names to numbers. For `bits_per_character` see `bits_per_character`.
+    """
     record: dict[str, Any] = {"kind": "validation", "stage": stage.name, "step": state.step, "tokens": state.tokens}
+    if held_out.name:
+        record["set"] = held_out.name
     for prefix, result in results.items():
         record |= {
             f"{prefix}loss": number_or_null(result.loss),
             f"{prefix}accuracy": number_or_null(result.accuracy),
             f"{prefix}targets": result.targets,
         }
-    return record | {"seconds": round(seconds, 3)}
+    bits = bits_per_character(results[""].loss, held_out.tokens_per_character)
+    return record | {"bits_per_character": bits, "seconds": round(seconds, 3)}
 
 
 def number_or_null(value: float) -> float | None:

@@ -24,11 +24,12 @@ def check_finite(run: Run, unchecked: Sequence[tuple[State, Tensor, Tensor]]) ->
             )
 
 
-def check_validation(run: Run, state: State, results: Mapping[str, Validation]) -> None:
+def check_validation(run: Run, state: State, name: str, results: Mapping[str, Validation]) -> None:
     """Raise an error if a validation with targets has a loss that is not finite."""
+    loss_name = f"{name} " if name else ""
     for prefix, result in results.items():
         if result.targets and not math.isfinite(result.loss):
             raise UserError(
-                f"{run.folder}: validation {prefix}loss {result.loss} after step {state.step} of {state.stage}; the"
-                f" step was not saved; {ADVICE}"
+                f"{run.folder}: validation {loss_name}{prefix}loss {result.loss} after step {state.step} of"
+                f" {state.stage}; the step was not saved; {ADVICE}"
             )

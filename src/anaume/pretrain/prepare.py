@@ -24,6 +24,7 @@ from anaume.tokenizer.train import train_tokenizer
 from anaume.tokens import local, memory
 from anaume.tokens.build import open_stores
 from anaume.tokens.job import begin, finish
+from anaume.tokens.store import Store
 from anaume.tokens.summary import Counts, Summary, unknown_warning
 
 SPLITS: tuple[Literal["train", "validation"], ...] = ("train", "validation")
@@ -43,17 +44,22 @@ class RunData:
     stores: dict[str, Sequence[Documents]]
     facts: dict[str, dict[str, Any]]
 
-    def plan(self, recipe: Recipe, stage: Stage, split: str, causal: bool = False) -> BatchPlan:
+    def validation_stores(self, recipe: Recipe, name: str) -> list[Store]:
+        """The stores of the validation set `name`."""
+        pairs = zip(recipe.corpus.sources("validation"), self.stores["validation"], strict=True)
+        return [store for source, store in pairs if source.name == name and isinstance(store, Store)]
+
+    def plan(self, recipe: Recipe, stage: Stage, split: str, causal: bool = False, name: str = "") -> BatchPlan:
         """The plan of a stage's training batches, or of its validation: always packed, split and without resampling.
 
-        Validation is masked, or with `causal` predicts each token from those before it.
+        Validation reads the set `name`. It is masked, or with `causal` predicts each token from those before it.
         """
         training = split == "train"
+        stores = self.stores["train"] if training else self.validation_stores(recipe, name)
         next_token = NextToken(stage.causal_targets) if training and stage.objective == "causal" else None
-        sources = recipe.corpus.sources("train" if training else "validation")
         return BatchPlan(
-            self.stores[split],
-            tuple(source.weight for source in sources) if training else (1.0,) * len(sources),
+            stores,
+            tuple(source.weight for source in recipe.corpus.sources("train")) if training else (1.0,) * len(stores),
             self.tokenizer,
             # Each stage reads the corpus in an order of its own; validation always reads it in the same order.
             seed=_seed(recipe.seed, recipe.stage.index(stage) if training else -1),

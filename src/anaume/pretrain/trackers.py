@@ -10,7 +10,7 @@ from anaume.recipe import Recipe, flat
 from anaume.run import Run, run_id
 
 # Keys that are not sent: they are lists or identify the record.
-_NOT_CURVES = {"kind", "stage", "step", "source_tokens", "length_tokens"}
+_NOT_CURVES = {"kind", "stage", "step", "set", "source_tokens", "length_tokens"}
 
 
 class Trackers:
@@ -60,6 +60,7 @@ class Trackers:
 
     def log(self, record: dict[str, Any]) -> None:
         """Send a record of metrics.jsonl; steps are counted over all stages."""
-        values = {f"{record['kind']}/{name}": value for name, value in record.items() if name not in _NOT_CURVES}
+        prefix = "/".join(filter(None, (record["kind"], record.get("set"))))
+        values = {f"{prefix}/{name}": value for name, value in record.items() if name not in _NOT_CURVES}
         for tracker in self._open:
             tracker.log(values, step=self._steps[record["stage"]] + record["step"])

@@ -13,6 +13,7 @@ from anaume.model.mlm import scores, to_device
 from anaume.pretrain.prepare import RunData
 from anaume.pretrain.ranks.rank import Ranks
 from anaume.recipe import Precision, Recipe, Stage
+from anaume.tokens.characters import tokens_per_character
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,16 @@ class Validation:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The validation batches of a stage, by the prefix of their fields in metrics.jsonl: "", and "causal_"."""
+    """A validation set in a stage.
 
+    `name`                  its name in the recipe; "" for the sources without one
+    `batches`               its batches, by the prefix of their fields in metrics.jsonl: "", and "causal_"
+    `tokens_per_character`  of its whole text, [CLS] and [SEP] not counted; None if the characters were not counted
+    """
+
+    name: str
     batches: Mapping[str, Sequence[PackedBatch]]
+    tokens_per_character: float | None
 
     @property
     def tokens(self) -> int:
@@ -39,12 +47,21 @@ class HeldOut:
         return sum(batch.tokens for batches in self.batches.values() for batch in batches)
 
 
-def held_out_batches(data: RunData, recipe: Recipe, stage: Stage) -> HeldOut:
-    """The masked batches of a stage's validation, and for a causal stage causal ones of the same text beside them."""
-    plans = {"": data.plan(recipe, stage, "validation")}
+def held_out_sets(data: RunData, recipe: Recipe, stage: Stage) -> list[HeldOut]:
+    """The validation sets of a stage, which share its `validation_tokens` equally.
+
+    Each has masked batches, and for a causal stage causal ones of the same text beside them.
+    """
+    names = recipe.corpus.validation_sets
+    return [_held_out(data, recipe, stage, name, stage.validation_tokens // len(names)) for name in names]
+
+
+def _held_out(data: RunData, recipe: Recipe, stage: Stage, name: str, tokens: int) -> HeldOut:
+    plans = {"": data.plan(recipe, stage, "validation", name=name)}
     if stage.objective == "causal":
-        plans["causal_"] = data.plan(recipe, stage, "validation", causal=True)
-    return HeldOut({prefix: validation_batches(plan, stage.validation_tokens) for prefix, plan in plans.items()})
+        plans["causal_"] = data.plan(recipe, stage, "validation", causal=True, name=name)
+    batches = {prefix: validation_batches(plan, tokens) for prefix, plan in plans.items()}
+    return HeldOut(name, batches, tokens_per_character(data.validation_stores(recipe, name)))
 
 
 def validate_all(
@@ -55,7 +72,7 @@ def validate_all(
     precision: Precision,
     advance: Callable[[int], None],
 ) -> dict[str, Validation]:
-    """Score all batches of a stage's validation; `advance` is called with the tokens of each batch on this rank."""
+    """Score all batches of a validation set; `advance` is called with the tokens of each batch on this rank."""
     return {
         prefix: validate(network, batches, stage.length, ranks, precision, advance)
         for prefix, batches in held_out.batches.items()

@@ -17,7 +17,8 @@ class RecordsPart(SizePart):
         0,
         ge=0,
         le=MOST_TOKENS,
-        description="Largest number of tokens of the validation corpus that a validation reads. The default keeps "
+        description="Largest number of tokens of the validation corpus that a validation reads; validation sets share "
+        "it equally. The default keeps "
         "validation under about 5 % of the arithmetic of training, with at most 1,048,576 tokens; the resolved recipe "
         "holds the number.",
     )

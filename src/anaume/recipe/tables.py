@@ -39,6 +39,13 @@ class Corpus(TomlTable):
         description="Encode the training text at each start and hold it in memory, instead of storing it on disk.",
     )
 
+    @field_validator("train")
+    @classmethod
+    def _only_validation_sets_have_names(cls, train: list[Source]) -> list[Source]:
+        if name := next((source.name for source in train if source.name), ""):
+            raise ValueError(f"name = {name!r}: a source of training text; expected no name, or [[corpus.validation]]")
+        return train
+
     @model_validator(mode="after")
     def _one_validation(self) -> Self:
         if self.validation_share and self.validation:
@@ -54,6 +61,11 @@ class Corpus(TomlTable):
                 "sources of validation text"
             )
         return self
+
+    @property
+    def validation_sets(self) -> list[str]:
+        """The names of the validation sets, in the order of their first sources; "" for sources without a name."""
+        return list(dict.fromkeys(source.name for source in self.sources("validation")))
 
     def sources(self, split: Literal["train", "validation"]) -> list[Source]:
         """Return the sources of a split, after `validation_share` has divided those of `train`."""

@@ -1,7 +1,8 @@
 """metrics.jsonl → columns of numbers, smoothed and thinned for drawing.
 
-A curve holds one stage's lines of one kind, "train" or "validation", as columns: field → one number per line, NaN
-where a line lacks the field. A long run has half a million lines, too many for a dictionary each.
+A curve holds one stage's lines of one kind, "train" or "validation", and of one validation set as columns: field → one
+number per line, NaN where a line lacks the field. `causal` is 1 for a training line of a causal stage, else 0. A long
+run has half a million lines, too many for a dictionary each.
 """
 
 import json
@@ -29,14 +30,17 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "tokens_per_second",
         "padding_fraction",
         "mfu",
+        "causal",
     ),
-    "validation": ("step", "loss", "accuracy", "tokens"),
+    "validation": ("step", "loss", "accuracy", "tokens", "bits_per_character", "causal_loss"),
 }
 POINTS = 2000  # of one curve; a chart of 1,400 pixels shows no more
 
 
-def read_metrics(path: Path) -> dict[tuple[str, str], Curve]:
-    """Read metrics.jsonl as (kind, stage) → curve, in the order in which stages first appear.
+def read_metrics(path: Path) -> dict[tuple[str, str, str], Curve]:
+    """Read metrics.jsonl as (kind, stage, validation set) → curve, in the order in which they first appear.
+
+    The set is "" for lines of training and for a validation without a name.
 
     A resumed run may have written two lines for one step; the later one counts. A last line that was cut off
     and lines of other kinds are skipped.
@@ -44,13 +48,13 @@ def read_metrics(path: Path) -> dict[tuple[str, str], Curve]:
     Raises:
         UserError: a line before the last one is not an object with kind, stage, step and numbers.
     """
-    columns: dict[tuple[str, str], list[array[float]]] = {}
+    columns: dict[tuple[str, str, str], list[array[float]]] = {}
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            kind, stage, values = _parse(line)
+            kind, stage, name, values = _parse(line)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             if not b"".join(lines[number:]).strip():
                 break  # the last line was cut off or damaged while the run wrote it
@@ -59,7 +63,7 @@ def read_metrics(path: Path) -> dict[tuple[str, str], Curve]:
                 'an object with "kind", "stage", "step" and numbers'
             ) from error
         if kind in FIELDS:
-            stage_columns = columns.setdefault((kind, stage), [array("d") for _ in FIELDS[kind]])
+            stage_columns = columns.setdefault((kind, stage, name), [array("d") for _ in FIELDS[kind]])
             for column, value in zip(stage_columns, values, strict=True):
                 column.append(value)
     return {key: _latest(dict(zip(FIELDS[key[0]], value, strict=True))) for key, value in columns.items()}
@@ -80,13 +84,14 @@ def last_lines(path: Path, stages: Sequence[str]) -> dict[str, dict[str, Any]]:
     return {stage: last[stage] for stage in stages if stage in last}
 
 
-def _parse(line: bytes) -> tuple[str, str, list[float]]:
+def _parse(line: bytes) -> tuple[str, str, str, list[float]]:
     row: dict[str, Any] = json.loads(line)
+    row["causal"] = row.get("objective") == "causal"
     values = [row.get(field) for field in FIELDS.get(row["kind"], ())]
     numbers = [float("nan") if value is None else float(value) for value in values]
     if numbers and not np.isfinite(numbers[0]):
         raise ValueError("no step")
-    return row["kind"], str(row["stage"]), numbers
+    return row["kind"], str(row["stage"]), str(row.get("set", "")), numbers
 
 
 def _latest(columns: dict[str, "array[float]"]) -> Curve:

@@ -50,7 +50,8 @@ class EvaluatedModel:
 class ReportInput:
     """A run, with whatever exists of its curves, recipe, manifest and records, or a folder of records.
 
-    `train`, `validation`   stage → curve of metrics.jsonl
+    `train`                 stage → curve of metrics.jsonl
+    `validation_sets`       name of a validation set, "" without one → stage → curve of metrics.jsonl
     `summary`               the summary of the training tokens, with the histogram of document lengths
     `last_lines`            stage → its last line of training in metrics.jsonl
     `checkpoints`           the evaluated checkpoints, in the order of training
@@ -61,7 +62,7 @@ class ReportInput:
     name: str
     stages: tuple[str, ...] = ()
     train: dict[str, Curve] = field(default_factory=dict)
-    validation: dict[str, Curve] = field(default_factory=dict)
+    validation_sets: dict[str, dict[str, Curve]] = field(default_factory=dict)
     recipe_text: str = ""
     recipe: dict[str, Any] = field(default_factory=dict)
     manifest: dict[str, Any] = field(default_factory=dict)
@@ -70,6 +71,11 @@ class ReportInput:
     checkpoints: tuple[EvaluatedModel, ...] = ()
     others: tuple[EvaluatedModel, ...] = ()
     left_out: tuple[str, ...] = ()
+
+    @property
+    def validation(self) -> dict[str, Curve]:
+        """Stage → curve of the first validation set, which stands for the run in key figures."""
+        return next(iter(self.validation_sets.values()), {})
 
     @property
     def is_run(self) -> bool:
@@ -143,13 +149,17 @@ def _read_run(run: Run) -> ReportInput:
     summary = _or_left_out(left_out, {}, _read_optional, run.tokens_summary("train"), "a summary", SUMMARY)
     metrics = _or_left_out(left_out, {}, read_metrics, run.metrics_file) if run.metrics_file.is_file() else {}
     records, damaged = _read_records(run.evals)
-    train = {stage: curve for (kind, stage), curve in metrics.items() if kind == "train"}
+    train = {stage: curve for (kind, stage, _), curve in metrics.items() if kind == "train"}
+    validation_sets: dict[str, dict[str, Curve]] = {}
+    for (kind, stage, name), curve in metrics.items():
+        if kind == "validation":
+            validation_sets.setdefault(name, {})[stage] = curve
     planned = [str(stage["name"]) for stage in recipe.get("stage", []) if "name" in stage]
     entry = ReportInput(
         name=str(manifest.get("name") or recipe.get("name") or run.folder.name),
-        stages=tuple(dict.fromkeys([*planned, *(stage for _, stage in metrics)])),
+        stages=tuple(dict.fromkeys([*planned, *(stage for _, stage, _ in metrics)])),
         train=train,
-        validation={stage: curve for (kind, stage), curve in metrics.items() if kind == "validation"},
+        validation_sets=validation_sets,
         recipe_text=recipe_text,
         recipe=recipe,
         manifest=manifest,

@@ -56,7 +56,7 @@ def is_whole(task: ShardTask, vocabulary_hash: str) -> bool:
 
 def identity(source: Source) -> dict[str, Any]:
     """Fields of a source that determine its documents, with the package's version for the built-in corpus."""
-    identity = source.published().model_dump(exclude={"weight", "bad_lines"}, exclude_defaults=True)
+    identity = source.published().model_dump(exclude={"weight", "bad_lines", "name"}, exclude_defaults=True)
     return identity | ({"version": __version__} if source.builtin else {})
 
 

@@ -67,6 +67,11 @@ class Store:
         return int(self.first_document[-1])
 
     @property
+    def characters(self) -> int:
+        """Number of characters of all documents, as the writer counted them; 0 if it did not."""
+        return int(read_header(self.folder).details.get("characters", 0))
+
+    @property
     def checksum(self) -> str:
         """SHA-256 over the checksums of ids and document ends in the shards' headers."""
         checksums = [read_header(shard).checksums for shard in self.shards]

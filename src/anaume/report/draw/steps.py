@@ -18,12 +18,16 @@ def borders(run: ReportInput) -> tuple[Border, ...]:
     return tuple(Border(stage, start, start + length) for stage, start, length in spans if length)
 
 
-def training_lines(run: ReportInput, field: str, role: str) -> tuple[Line, ...]:
-    """The logged values of a field and their moving mean; nothing where the run has none."""
-    faint = curve_over_stages(run, run.train, field)
+def training_lines(run: ReportInput, field: str, role: str, curves: dict[str, Curve] | None = None) -> tuple[Line, ...]:
+    """The logged values of a field and their moving mean; nothing where the run has none.
+
+    `curves`: stage → curve of the stages to draw; all by default.
+    """
+    curves = run.train if curves is None else curves
+    faint = curve_over_stages(run, curves, field)
     if not len(faint[0]):
         return ()
-    clear = curve_over_stages(run, run.train, field, smooth)
+    clear = curve_over_stages(run, curves, field, smooth)
     return Line("train", role, "faint", *faint), Line("train, smoothed", role, "clear", *clear)
 
 

@@ -37,7 +37,9 @@ def training_panels(run: ReportInput, sections: Sequence[Section]) -> list[tuple
     """
     tasks = sorted(by_rank(sections), key=lambda section: not section.steps_in_print)
     panels = [
-        (_loss(run), True),
+        (_loss(run, causal=False), True),
+        (_loss(run, causal=True), False),
+        (validation.bits_panel(run), False),
         *((panel, section.steps_in_print) for section in tasks for panel in section.steps(run)),
         (_learning_rate(run), True),
         *((panel, False) for panel in _machine(run)),
@@ -59,13 +61,22 @@ def lead(inputs: Sequence[ReportInput]) -> str:
     return text
 
 
-def _loss(run: ReportInput) -> Panel:
-    """Training and validation loss, logarithmic if it halves: it falls from 10 to 2 within the first steps."""
-    lines = (*training_lines(run, "loss", "train"), *validation.step_lines(run, "loss"))
+def _loss(run: ReportInput, causal: bool) -> Panel:
+    """Training and validation loss, logarithmic if it halves: it falls from 10 to 2 within the first steps.
+
+    The stages with the causal objective have a panel of their own, because the loss at the next token, of which only
+    the text before it is known, is no masked-LM loss.
+    """
+    curves = {stage: curve for stage, curve in run.train.items() if bool(curve["causal"].any()) == causal}
+    of_validation = validation.step_lines(run, "causal_loss" if causal else "loss")
+    lines = (*training_lines(run, "loss", "train", curves), *of_validation)
     values = np.concatenate([line.y for line in lines]) if lines else np.array([np.nan])
     log = bool(lines and 0 < 2 * np.nanmin(values) < np.nanmax(values))
-    title = "Masked-LM loss (nats, logarithmic)" if log else "Masked-LM loss (nats)"
-    return Panel("loss", title, lines, y=logarithmic(Axis(), lines) if log else Axis(), size="large")
+    title = "Next-token loss of causal stages" if causal else "Masked-LM loss"
+    title += " (nats, logarithmic)" if log else " (nats)"
+    return Panel(
+        "causal-loss" if causal else "loss", title, lines, y=logarithmic(Axis(), lines) if log else Axis(), size="large"
+    )
 
 
 def _learning_rate(run: ReportInput) -> Panel:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from anaume.report.comparable import PRECISION, SEED, TEXTS, Aspect, caution, comparison, setting
-from anaume.report.draw.palette import SERIES
+from anaume.report.draw.palette import SERIES, of_series
 from anaume.report.draw.panels import Axis, Line, Panel
 from anaume.report.draw.steps import checkpoint_lines, curve_over_stages
-from anaume.report.inputs import ReportInput
+from anaume.report.inputs import EvaluatedModel, ReportInput
 from anaume.report.models import compared, heading, series_of
 from anaume.report.models_table import length_bins, metrics_table
 from anaume.report.section import Content, KeyFigure, Page, Score, Section, present, single_chart, task_columns
@@ -30,8 +30,17 @@ def overall(inputs: Sequence[ReportInput]) -> Table | None:
         "Masked-LM loss (nats) and accuracy on validation text, n masked tokens. Both depend on the tokenizer and on "
         "the number of a model's positions, because documents are cut to it."
     )
+    models = compared(inputs)
     shown = {"loss": "Loss", "accuracy": "Accuracy", "long_loss": "Loss past 1,024 tokens"}
-    return metrics_table("validation", caption, compared(inputs), TASK, ASPECTS, shown=shown)
+    shown |= {"bits_per_character": "Bits per character"} | _titles_of_sets(models)
+    return metrics_table("validation", caption, models, TASK, ASPECTS, shown=shown)
+
+
+def _titles_of_sets(models: Sequence[EvaluatedModel]) -> dict[str, str]:
+    """The metrics of single validation sets, "general: loss", with their titles."""
+    metrics = dict.fromkeys(name for model in models if TASK in model.records for name in model.records[TASK].metrics)
+    pairs = [(metric, *metric.rpartition(": ")[::2]) for metric in metrics if ": " in metric]
+    return {metric: f"{key.replace('_', ' ').capitalize()}, {name}" for metric, name, key in pairs}
 
 
 def by_length(inputs: Sequence[ReportInput]) -> Table | None:
@@ -68,11 +77,24 @@ def length_panel(inputs: Sequence[ReportInput]) -> Panel | None:
 
 
 def step_lines(run: ReportInput, field: str) -> tuple[Line, ...]:
-    """A field as measured during training, or from the checkpoints' records where no metrics were kept."""
-    x, y = curve_over_stages(run, run.validation, field)
-    if len(x):
-        return (Line("validation", "validation", "points", x, y),)
+    """A field as measured during training, a line for each validation set.
+
+    Where no metrics were kept, the line comes from the checkpoints' records.
+    """
+    lines = []
+    for number, (name, curves) in enumerate(run.validation_sets.items()):
+        x, y = curve_over_stages(run, curves, field)
+        if len(x):
+            role, marker = ("validation", "circle") if number == 0 else of_series(number + 1)
+            lines.append(Line(f"validation: {name}" if name else "validation", role, "points", x, y, marker))
+    if lines or field == "causal_loss":
+        return tuple(lines)
     return checkpoint_lines(run, TASK, ("validation", field, "validation"))
+
+
+def bits_panel(run: ReportInput) -> Panel:
+    """Bits per character, in which sets and runs with different tokenizers can be compared."""
+    return Panel("bits-per-character", "Bits per character, masked", step_lines(run, "bits_per_character"))
 
 
 def step_points(run: ReportInput, metric: str) -> list[tuple[int, float]]:
