@@ -84,14 +84,11 @@ def evaluate(
         )
         of_set = _score(encoder, plan, tokens // max(1, len(sets)))
         bins += of_set
-        prefix = f"{name}: " if name else ""
-        if name:
-            metrics |= {
-                f"{name}: {key}": value for key, value in _metrics(of_set).items() if key in ("loss", "accuracy")
-            }
-        bits = bits_per_character(of_set[:, 0].sum() / of_set[:, 2].sum(), tokens_per_character(own))
-        if bits is not None:
-            metrics[f"{prefix}bits_per_character"] = bits
+        values = {key: value for key, value in _metrics(of_set).items() if key in ("loss", "accuracy")}
+        if (bits := bits_per_character(values["loss"], tokens_per_character(own))) is not None:
+            values["bits_per_character"] = bits
+        alone = not name and len(sets) < 2
+        metrics |= {key if alone else f"{name or 'unnamed'}: {key}": value for key, value in values.items()}
     settings = {
         "length": length,
         "tokens": tokens,
