@@ -18,7 +18,7 @@ from anaume.tokenizer.extend.merges import Joiner
 from anaume.tokenizer.extend.sequences import count_sequences
 from anaume.tokenizer.load import Tokenizer, load_tokenizer
 from anaume.tokenizer.runs import find_runs
-from anaume.tokenizer.train import train_tokenizer
+from anaume.tokenizer.train import Kind, train_tokenizer
 from anaume.tokenizer.vocabulary import surfaces
 
 from .engines import AWKWARD, bpe_folder, hugging_face, put_template
@@ -89,6 +89,18 @@ def test_no_new_piece_leaves_its_run(old: Tokenizer, extended: Tokenizer) -> Non
         assert not re.search(r"\d", text)
 
 
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_a_new_piece_has_a_space_at_its_beginning_only(kind: Kind, corpus: Source, tmp_path: Path) -> None:
+    train_tokenizer([corpus], 480 if kind == "bpe" else 560, tmp_path / "old", kind=kind)
+    sentence = "The gate electrode of the semiconductor, the electrode of the gate."
+    (tmp_path / "a.txt").write_text(" ".join([sentence] * 20))
+    extend_tokenizer(str(tmp_path / "old"), [Source(path=str(tmp_path / "a.txt"))], 60, tmp_path / "new")
+    old, extended = load_tokenizer(tmp_path / "old"), load_tokenizer(tmp_path / "new")
+    new = surfaces(extended)[old.vocab_size :]
+    assert b" electrode" in new
+    assert [surface for surface in new if re.search(rb"\S +\S|\S +$", surface)] == []
+
+
 def test_the_ids_are_those_of_transformers(extended: Tokenizer, domain: Source) -> None:
     patents = json.loads(Path(domain.path).read_text().splitlines()[0])["text"]
     texts = [patents, f"\n{patents} ", *(text[:2000] for text in AWKWARD.values())]
@@ -106,11 +118,10 @@ def test_text_without_new_pieces_keeps_its_ids(old: Tokenizer, extended: Tokeniz
     assert unchanged > len(texts) / 2
 
 
+@pytest.mark.parametrize("old", ["bpe", "tokens behind the model"], indirect=True)
 def test_old_merges_come_first(old: Tokenizer, extended: Tokenizer) -> None:
     """Cut into the parts that they join, the new pieces of a BPE give the old ids, in any text."""
     model = Fast.from_file(str(old.folder / "tokenizer.json")).model
-    if "merges" not in json.loads((old.folder / "tokenizer.json").read_text())["model"]:
-        pytest.skip("only a BPE has merges")
     text = "半導体のゲート電極、明細書かかる特許 prior art 特許庁の請求"
     cut = [
         part
