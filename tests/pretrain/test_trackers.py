@@ -41,6 +41,7 @@ def test_tensorboard_counts_steps_over_all_stages_and_shows_each_once(tiny: Reci
     recipe = _with(tiny, "tensorboard")
     with Trackers(recipe, begun, MAIN, None) as trackers:
         trackers.log(_line("first", 2, 3.5))
+        trackers.log(_line("first", 2, 3.0) | {"kind": "validation", "set": "general", "bits_per_character": None})
         trackers.log(_line("second", 1, 2.5))
         trackers.log(_line("second", 2, 2.25))
     with Trackers(recipe, begun, MAIN, State("second", 1, 0, Position())) as trackers:
@@ -48,7 +49,7 @@ def test_tensorboard_counts_steps_over_all_stages_and_shows_each_once(tiny: Reci
     folder = begun.folder / "tensorboard" / "tiny"
     events = EventAccumulator(str(folder))
     events.Reload()
-    assert events.Tags()["scalars"] == ["train/loss"]
+    assert events.Tags()["scalars"] == ["train/loss", "validation/general/loss"]
     points = [(event.step, event.value) for event in events.Scalars("train/loss")]
     assert points == [(2, 3.5), (7, 2.5), (8, 2.125)]
     (settings,) = folder.glob("*/hparams.yml")
