@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
 from anaume.corpus.source import Source
 from anaume.errors import UserError
 from anaume.files.outputs import output_folder, require_own_folder
+from anaume.progress import error_console
 from anaume.tokenizer import folder as folders
 from anaume.tokenizer import unigram
 from anaume.tokenizer.adapt import write_copy
@@ -78,7 +78,7 @@ def extend_tokenizer(
     if tokenizer.engine == "transformers":
         raise UserError(f"{place}: Python code of transformers splits its words; expected Unigram or BPE")
     shares, respect = shares_of(domain, max_characters), respect_words(domain, words)
-    with output_folder(out, folders.COMMAND) as folder, Console(stderr=True).status("choosing pieces …") as status:
+    with output_folder(out, folders.COMMAND) as folder, error_console().status("choosing pieces …") as status:
         write_copy(tokenizer, folder)
         file = folder / folders.TOKENIZER
         spec = json.loads(file.read_text(encoding="utf-8"))
