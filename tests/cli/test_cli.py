@@ -56,7 +56,7 @@ def test_each_verb_has_help_with_an_example(verb: str, command_line: Command) ->
         ("pretrain absent.toml --run out", "absent.toml: cannot read the recipe (No such file or directory)"),
         ("export absent --out out", "absent: not a run directory"),
         ("eval jgle model --out out", "task 'jgle': unknown; expected jglue, or another of validation, fill-mask"),
-        ("eval retrieval model --out out", "eval retrieval: --pairs is missing"),
+        ("eval retrieval model --out out", "eval retrieval: --pairs or --collection is missing"),
         ("eval retrieval model --pairs p", "eval retrieval: --out is missing"),
         ("eval geometry model --out out", "eval geometry: --pairs is missing"),
         ("eval pseudo-perplexity model --out out", "eval pseudo-perplexity: --texts is missing"),

@@ -13,8 +13,9 @@ from typing_extensions import override
 from anaume.encoder.embed import embed
 from anaume.encoder.load import load_encoder
 from anaume.errors import UserError
-from anaume.evals import retrieval
 from anaume.evals.inputs.pairs import Pair
+from anaume.evals.retrieval import evaluate as retrieval
+from anaume.evals.retrieval.collection import from_pairs
 
 from ..support.models import sentences
 
@@ -95,7 +96,7 @@ def test_retrieval_is_ours(modernbert_folder: Path) -> None:
     opened = load_encoder(str(modernbert_folder), masked_lm=False)
     scores_at_10 = []
     for query, positive in (("", ""), ("京都", "大阪")):
-        expected = retrieval.evaluate(opened, pairs, query_prefix=query, positive_prefix=positive).metrics
+        expected = retrieval.evaluate(opened, from_pairs(pairs), query_prefix=query, positive_prefix=positive).metrics
         adapter = MtebEncoder(str(modernbert_folder), query_prefix=query, positive_prefix=positive)
         scores, *_ = run(adapter, Search())
         assert scores["recall_at_10"] == pytest.approx(expected["recall_at_10"], abs=1e-4)

@@ -13,7 +13,8 @@ from anaume.encoder.load import load_encoder
 from anaume.encoder.pooling import MEAN, pooling_of
 from anaume.errors import UserError
 from anaume.evals.inputs.pairs import Pair
-from anaume.evals.retrieval import evaluate
+from anaume.evals.retrieval.collection import from_pairs
+from anaume.evals.retrieval.evaluate import evaluate
 
 from ..support.models import sentences
 
@@ -61,7 +62,9 @@ def test_the_record_says_which_pooling(bert_folder: Path, tmp_path: Path) -> Non
     write_modules(path, "cls_token")
     encoder = load_encoder(str(path), masked_lm=False)
     pairs = [Pair(a, b) for a, b in zip(TEXTS[:6], TEXTS[6:], strict=True)]
-    own, mean = (evaluate(encoder, pairs, pooling=pooling_of(str(path), c, encoder.device)) for c in ("own", "mean"))
+    own, mean = (
+        evaluate(encoder, from_pairs(pairs), pooling=pooling_of(str(path), c, encoder.device)) for c in ("own", "mean")
+    )
     assert own.settings["pooling"] == "sentence-transformers: Pooling (cls), Normalize"
     assert (own.settings["max_length"], own.settings["query_prefix"]) == (20, "東京")
     assert mean.settings["pooling"] == MEAN

@@ -19,7 +19,7 @@ from anaume.evals.geometry import auc, different_pairs, evaluate, histogram_rows
 from anaume.evals.inputs.pairs import Pair, read_pairs
 
 from ..support.models import sentences
-from .test_retrieval import at, fake_encoder
+from .retrieval.test_evaluate import at, fake_encoder
 
 
 def test_known_by_hand() -> None:

@@ -27,7 +27,7 @@ PRELOADED = (
     "anaume.pretrain.loop",
     "anaume.report.page",
     "anaume.evals.jglue.grid",
-    "anaume.evals.retrieval",
+    "anaume.evals.retrieval.task",
     "anaume.evals.validation",
     "transformers.models.modernbert.modeling_modernbert",
     "plotly.graph_objects",

@@ -14,9 +14,9 @@ from anaume.errors import UserError
 _UNREADABLE = re.compile("[\udc80-\udcff\0]")
 
 
-@lru_cache(maxsize=1)
-def mecab() -> Any:
-    """MeCab with its dictionary.
+@lru_cache(maxsize=4)
+def mecab(place: str = "mask_unit = 'word'") -> Any:
+    """MeCab with its dictionary. `place` is the option that asks for it.
 
     Raises:
         UserError: fugashi or its dictionary is not installed.
@@ -25,9 +25,7 @@ def mecab() -> Any:
         import fugashi
         import unidic_lite  # noqa: F401 - fugashi finds the dictionary by itself
     except ImportError as error:
-        raise UserError(
-            f"mask_unit = 'word': {error.name} is not installed; expected pip install 'anaume[words]'"
-        ) from error
+        raise UserError(f"{place}: {error.name} is not installed; expected pip install 'anaume[words]'") from error
     return fugashi.Tagger()
 
 

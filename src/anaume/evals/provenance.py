@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from anaume.corpus import storage
 from anaume.corpus.readers import documents, parse_source, parts
@@ -32,6 +33,18 @@ def data_settings(path: Path | None) -> dict[str, str]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; expected JSON lines")
     return {"data": path.name, "sha256": cached_sha256(path)}
+
+
+def files_settings(name: str, files: Sequence[Path]) -> dict[str, Any]:
+    """Return the name of a data set of several files, the SHA-256 of each, and a checksum of all.
+
+    Raises:
+        UserError: one of the files does not exist.
+    """
+    if missing := next((file for file in files if not file.is_file()), None):
+        raise UserError(f"{missing}: no such file; expected it for {name}")
+    checksums = {file.name: cached_sha256(file) for file in files}
+    return {"data": name, "files": checksums, "sha256": _checksum(f"{k} {v}" for k, v in checksums.items())}
 
 
 def texts_settings(pattern: str) -> dict[str, str]:

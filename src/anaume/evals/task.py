@@ -107,7 +107,7 @@ class Task:
     `summary`          one sentence for `anaume eval --help`
     `example`          a command that works
     `options`          the class of its options
-    `needs`            options that must be given
+    `needs`            options of which one must be given
     `prepare`          "MODULE:FUNCTION" that turns a Request into an Evaluation; imported when the task is used
     `masked_lm`        whether the task needs the masked-LM head
     `own_texts`        whether a run's own validation corpus may stand in for `--texts`
@@ -131,10 +131,10 @@ class Task:
     display_options: tuple[str, ...] = ()
 
     def missing(self, options: TaskOptions, *, run: bool = False) -> str:
-        """Return the name of the first needed option that is not given, for example "pairs"; empty if there is none."""
-        optional = {"texts"} if run and self.own_texts else set()
-        absent = [name for name in self.needs if not getattr(options, name) and name not in optional]
-        return absent[0] if absent else ""
+        """Return the name of the first needed option, for example "pairs", if none is given; else an empty text."""
+        if any(getattr(options, name) for name in self.needs) or (run and self.own_texts):
+            return ""
+        return self.needs[0]
 
     def require_inputs(self, options: TaskOptions) -> None:
         """Refuse options that lack an input of the task.
@@ -142,9 +142,10 @@ class Task:
         Raises:
             UserError: names the option and what it expects.
         """
-        if name := self.missing(options):
-            expected = self.options.__dataclass_fields__[name].metadata["help"]
-            raise UserError(f"eval {self.name}: --{name} is missing; expected {expected}")
+        if self.missing(options):
+            names = " or ".join(f"--{name}" for name in self.needs)
+            helps = ", or ".join(self.options.__dataclass_fields__[name].metadata["help"] for name in self.needs)
+            raise UserError(f"eval {self.name}: {names} is missing; expected {helps}")
 
     def select(self, choices: Mapping[str, Any]) -> TaskOptions:
         """Make the task's options for `eval all` from options by name; options of other tasks are ignored."""

@@ -58,12 +58,16 @@ class PairOptions(TaskOptions):
 class RetrievalOptions(PairOptions):
     """Options of retrieval."""
 
-    unit: str | None = option(
-        None, "what the lexical baselines count: characters, bigrams, trigrams or the first MODEL's tokens"
+    collection: Path | None = option(None, "folder of a BEIR, MIRACL or MLDR set")
+    collection_split: str = option("", "split of that set; by default test, for MIRACL dev")
+    unit: str = option(
+        "",
+        "what the lexical baselines count, such as bigrams,mecab: characters, bigrams, trigrams, words (between"
+        " spaces), mecab (Japanese words) or the first MODEL's tokens; by default bigrams for BM25, else characters",
     )
     pooling: str = option("own", "own: that of the model's folder, the mean if it states none; mean: the paper's")
     query_prefix: str = option("", "text before each query; for ruri: 'クエリ: '")
-    positive_prefix: str = option("", "text before each positive; for ruri: '文章: '")
+    positive_prefix: str = option("", "text before each document; for ruri: '文章: '")
 
 
 @dataclass(frozen=True)
@@ -141,8 +145,8 @@ TASKS = {
             "Zero-shot retrieval, beside lexical baselines.",
             "anaume eval retrieval my-encoder cl-nagoya/ruri-large-v2 --pairs pairs.jsonl --out evals",
             RetrievalOptions,
-            needs=("pairs",),
-            prepare="anaume.evals.retrieval:prepare",
+            needs=("pairs", "collection"),
+            prepare="anaume.evals.retrieval.task:prepare",
             masked_lm=False,
         ),
         Task(

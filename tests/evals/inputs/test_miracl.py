@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 
 from anaume.cli import app
 from anaume.errors import UserError
-from anaume.evals import retrieval
 from anaume.evals.inputs.miracl import PairCounts, write_pairs
 from anaume.evals.inputs.pairs import read_pairs
+from anaume.evals.retrieval import evaluate as retrieval
+from anaume.evals.retrieval.collection import from_pairs
 
 NAME = "miracl-v1.0-ja"
 # Topic 3 comes first and has three positives, the first of which the corpus lacks; 1 has two, with a negative between
@@ -81,7 +82,7 @@ def test_first_two_positives_in_the_order_of_the_qrels(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("lenient")
 def test_records_say_that_titles_are_left_out(tmp_path: Path) -> None:
     write_pairs(tmp_path / "pairs.jsonl", folder=write(tmp_path / "data"))
-    result = retrieval.evaluate_lexical("jaccard", read_pairs(tmp_path / "pairs.jsonl"))
+    result = retrieval.evaluate_lexical("jaccard", from_pairs(read_pairs(tmp_path / "pairs.jsonl")))
     assert result.settings["source"].endswith("first and second positive passage, without titles")
 
 

@@ -1,6 +1,7 @@
 """Edit distance and Jaccard against plain loops."""
 
 import random
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from anaume.errors import UserError
 from anaume.evals.lexical import units as lexical
 from anaume.evals.lexical.units import Unit, edit_similarities, jaccard_similarities, units_of
+from anaume.evals.record import BASELINE_UNITS
 
 
 def random_texts(number: int, seed: int) -> list[str]:
@@ -64,5 +66,28 @@ def test_tokens(wordpiece: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPa
 def test_bad_units() -> None:
     with pytest.raises(UserError, match="unit 'tokens': no tokenizer"):
         units_of(["a"], "tokens")
-    with pytest.raises(UserError, match="'words': unknown; expected one of characters, bigrams, trigrams, tokens"):
-        units_of(["a"], "words")  # type: ignore[arg-type]
+    with pytest.raises(
+        UserError, match="'syllables': unknown; expected characters, bigrams, trigrams, words, mecab, tokens"
+    ):
+        units_of(["a"], "syllables")  # type: ignore[arg-type]
+
+
+def test_words() -> None:
+    first, second = units_of(["The sea, the SEA!", "sea of salt"], "words")
+    assert (first[0], first[1]) == (first[2], first[3])  # the, sea
+    assert len(first) == 4
+    assert second[0] == first[1]
+    assert len({*first, *second}) == 4
+
+
+def test_mecab_words() -> None:
+    pytest.importorskip("fugashi")
+    first, second, third = units_of(["東京都に住む。", "京都に、 住む\0", "。"], "mecab")
+    assert len(first) == 4  # 東京 都 に 住む
+    assert list(first[2:]) == list(second[1:])
+    assert second[0] not in first
+    assert not third
+
+
+def test_the_names_of_baselines_know_every_unit() -> None:
+    assert get_args(Unit) == BASELINE_UNITS

@@ -7,17 +7,15 @@ are left out of the texts. The Japanese training split has 3,477 topics and give
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.progress import track
 
-from anaume.corpus import storage
-from anaume.corpus.document import Unreadable
-from anaume.corpus.lines import read_lines
 from anaume.corpus.rows import optional_text_of, read_rows, text_of
 from anaume.errors import UserError
+from anaume.evals.inputs.tsv import read_fields
 from anaume.files import write_atomic
 from anaume.files.outputs import require_new_file
 from anaume.progress import error_console
@@ -66,13 +64,10 @@ def write_pairs(out: Path, language: str = "ja", split: str = "train", folder: P
         UserError: `out` exists; an unknown language or split; a file that is missing or damaged; more than 1 % of the
             positive passages not in the corpus; no topic with two of them.
     """
-    if language not in LANGUAGES:
-        raise UserError(f"MIRACL: language {language!r}: unknown; expected one of {', '.join(LANGUAGES)}")
-    if split not in SPLITS:
-        raise UserError(f"MIRACL: split {split!r}: unknown; expected one of {', '.join(SPLITS)}")
+    check_names(language, split)
     require_new_file(out)
-    files = _find_files(language, split, folder)
-    topics = [topic for topic, _ in _table(files.topics, 2)]
+    files = find_files(language, split, folder)
+    topics = [topic for _, (topic, _) in read_fields(files.topics, 2)]
     positives = _with_several_positives(topics, files.qrels)
     ids = {document for documents in positives.values() for document in documents}
     passages = read_passages(files.corpus, ids)
@@ -101,10 +96,22 @@ def write_pairs(out: Path, language: str = "ja", split: str = "train", folder: P
     return PairCounts(len(topics), len(lines), absent)
 
 
+def check_names(language: str, split: str) -> None:
+    """Check that MIRACL has the language, and that the split is published with its judgements.
+
+    Raises:
+        UserError: an unknown language or split.
+    """
+    if language not in LANGUAGES:
+        raise UserError(f"MIRACL: language {language!r}: unknown; expected one of {', '.join(LANGUAGES)}")
+    if split not in SPLITS:
+        raise UserError(f"MIRACL: split {split!r}: unknown; expected one of {', '.join(SPLITS)}")
+
+
 def _with_several_positives(topics: Sequence[str], qrels: Path) -> dict[str, list[str]]:
     """Return topic → ids of its positive passages in the order of the qrels, for topics with two or more of them."""
     positives: dict[str, dict[str, None]] = {topic: {} for topic in topics}
-    for topic, _, document, relevance in _table(qrels, 4):
+    for _, (topic, _, document, relevance) in read_fields(qrels, 4):
         if relevance == "1" and topic in positives:
             positives[topic][document] = None
     return {topic: list(documents) for topic, documents in positives.items() if len(documents) > 1}
@@ -127,7 +134,7 @@ def read_passages(files: Sequence[Path], ids: set[str]) -> dict[str, Passage]:
     return passages
 
 
-def _find_files(language: str, split: str, folder: Path | None) -> MiraclFiles:
+def find_files(language: str, split: str, folder: Path | None) -> MiraclFiles:
     """Find the inputs in a folder, or download them.
 
     Raises:
@@ -164,18 +171,3 @@ def _fetch(repository: str, patterns: list[str]) -> Path:
         raise UserError(
             f"{repository}: can't be downloaded from the Hub ({reason}); expected access, or --data with its files"
         ) from error
-
-
-def _table(path: Path, columns: int) -> Iterator[list[str]]:
-    """Yield the fields of each line, between tabs.
-
-    Raises:
-        UserError: another number of fields, or not UTF-8.
-    """
-    for line in read_lines(storage.local_file(path)):
-        if isinstance(line, Unreadable):
-            raise UserError(f"{line.place}: {line.reason}; expected {columns} fields between tabs")
-        fields = line.text.rstrip("\r\n").split("\t")
-        if len(fields) != columns:
-            raise UserError(f"{line.place}: {len(fields)} fields between tabs; expected {columns}")
-        yield fields

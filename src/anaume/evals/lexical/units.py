@@ -1,10 +1,11 @@
-"""Similarity of texts without a model: edit distance and Jaccard index over characters, n-grams or tokens.
+"""Similarity of texts without a model: edit distance and Jaccard index over characters, n-grams, words or tokens.
 
 A text becomes an array of integers, one for each unit; two lists of such arrays become a matrix of similarities in
 [0, 1]. The rule: integers are equal exactly where units are. The paper (Table 4) does not say which units its baselines
 count; our records do. BM25, which needs the whole corpus first, is in bm25.py.
 """
 
+import re
 from array import array
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias, get_args
@@ -15,36 +16,61 @@ from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 from scipy.sparse import csr_matrix
 
+from anaume.batches.words import mecab
 from anaume.errors import UserError
 
 # Quoted: arrays have no [] before Python 3.12.
 Units: TypeAlias = "array[int]"
-Unit = Literal["characters", "bigrams", "trigrams", "tokens"]
+Unit = Literal["characters", "bigrams", "trigrams", "words", "mecab", "tokens"]
 Similarities = NDArray[np.float64]
 
 GRAM = {"characters": 1, "bigrams": 2, "trigrams": 3}
 TEXTS_AT_ONCE = 16_384  # the tokenizer's results for a million texts would take much more memory than the ids
+WORD = re.compile(r"\w+")
 CODE_POINT_BITS = 21  # Unicode ends at 0x10FFFF, so three characters fit in 63 bits, and n-grams need no vocabulary
 
 
-def units_of(texts: Sequence[str], unit: Unit, tokenizer: Any = None) -> list[Units]:
-    """Return the units of each text as integers.
-
-    `bigrams` and `trigrams` are of characters and overlap; a text shorter than one n-gram is one unit. `tokens` are the
-    ids of `tokenizer`, without special tokens.
+def require_unit(unit: str, place: str) -> None:
+    """Check the name of a unit, and that MeCab is there if it is needed.
 
     Raises:
-        UserError: an unknown unit, or `tokens` without a tokenizer.
+        UserError: an unknown unit, or MeCab is not installed.
     """
+    if unit not in get_args(Unit):
+        raise UserError(f"{place}: unknown; expected {', '.join(get_args(Unit))}")
+    if unit == "mecab":
+        mecab(place)
+
+
+def units_of(texts: Sequence[str], unit: Unit, tokenizer: Any = None) -> list[Units]:
+    """Return the units of each text as integers, which can be compared with those of the same call.
+
+    `bigrams` and `trigrams` are of characters and overlap; a text shorter than one n-gram is one unit. `words` are runs
+    of letters and digits, for languages with spaces; `mecab` are the words of MeCab with its small UniDic, for
+    Japanese. Both are in lower case and without punctuation. `tokens` are the ids of `tokenizer`, without special
+    tokens.
+
+    Raises:
+        UserError: an unknown unit, `tokens` without a tokenizer, `mecab` without MeCab.
+    """
+    require_unit(unit, f"unit {unit!r}")
     if unit == "tokens":
         if tokenizer is None:
             raise UserError("unit 'tokens': no tokenizer; expected one")
         blocks = (list(texts[start : start + TEXTS_AT_ONCE]) for start in range(0, len(texts), TEXTS_AT_ONCE))
         encoded = (tokenizer(block, add_special_tokens=False, verbose=False)["input_ids"] for block in blocks)
         return [array("q", ids) for rows in encoded for ids in rows]
-    if unit not in GRAM:
-        raise UserError(f"unit {unit!r}: unknown; expected one of {', '.join(get_args(Unit))}")
+    if unit in ("words", "mecab"):
+        split = WORD.findall if unit == "words" else _mecab_words
+        numbers: dict[str, int] = {}
+        return [array("q", (numbers.setdefault(word, len(numbers)) for word in split(t.lower()))) for t in texts]
     return [_grams(text, GRAM[unit]) for text in texts]
+
+
+def _mecab_words(text: str) -> list[str]:
+    """The words of a text that hold a letter or a digit. MeCab stops reading at NUL."""
+    nodes = mecab("unit 'mecab'").parseToNodeList(text.replace("\0", " "))
+    return [node.surface for node in nodes if WORD.search(node.surface)]
 
 
 def _grams(text: str, n: int) -> Units:

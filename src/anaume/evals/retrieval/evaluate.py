@@ -1,0 +1,157 @@
+"""An encoder, or a lexical baseline, and a collection → the record of its scores."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from anaume.encoder.embed import MEAN_POOLING, embed_blocks, embed_counted, unit_length
+from anaume.encoder.load import Encoder
+from anaume.encoder.pooling import Pooling
+from anaume.errors import UserError
+from anaume.evals.lexical import bm25
+from anaume.evals.lexical.units import Similarities, Unit, Units, edit_similarities, jaccard_similarities, units_of
+from anaume.evals.record import Record
+from anaume.evals.retrieval import ranking
+from anaume.evals.retrieval.collection import Collection
+from anaume.evals.retrieval.ranking import TIES, Block, nearest, ranks, slices
+from anaume.evals.retrieval.scores import DEPTH, scores_of
+
+TASK = "retrieval"
+Lexical = Literal["edit-distance", "jaccard", "bm25"]
+# Default unit of each baseline. Search engines index Japanese by bigrams (Lucene's CJKAnalyzer).
+UNITS: dict[Lexical, Unit] = {"edit-distance": "characters", "jaccard": "characters", "bm25": "bigrams"}
+_MATRICES = {
+    "edit-distance": (edit_similarities, "1 - Levenshtein distance / longer length"),
+    "jaccard": (jaccard_similarities, "Jaccard index of sets"),
+}
+
+
+def evaluate(
+    encoder: Encoder,
+    collection: Collection,
+    *,
+    pooling: Pooling = MEAN_POOLING,
+    query_prefix: str = "",
+    positive_prefix: str = "",
+    batch_tokens: int = 8192,
+    seed: int = 0,
+) -> Record:
+    """Measure retrieval by the cosine of the embeddings.
+
+    The prefixes are for models trained with them (ruri: "クエリ: " and "文章: "); `positive_prefix` is put before every
+    document. An empty one means the prompt of `pooling`.
+    """
+    query_prefix, positive_prefix = query_prefix or pooling.query, positive_prefix or pooling.document
+    queries = embed_counted(
+        encoder, collection.queries, pooling=pooling, prompt=query_prefix, batch_tokens=batch_tokens
+    )
+    query_vectors = unit_length(queries.vectors)
+    truncated = 0
+
+    def blocks() -> Iterator[Block]:
+        nonlocal truncated
+        start = 0
+        for part in embed_blocks(
+            encoder, collection.documents, pooling=pooling, prompt=positive_prefix, batch_tokens=batch_tokens
+        ):
+            truncated += part.truncated
+            for rows in slices(0, len(part.vectors), ranking.DOCUMENTS_AT_ONCE):
+                vectors = unit_length(part.vectors[rows])
+                documents = slice(start + rows.start, start + rows.stop)
+                yield Block(documents, partial(_products, query_vectors, vectors))
+            start += len(part.vectors)
+
+    metrics = measure(collection, blocks())
+    settings = {
+        "pooling": pooling.description,
+        "similarity": "cosine",
+        "max_length": min(encoder.max_length, pooling.max_length or encoder.max_length),
+        "truncated_queries": queries.truncated,
+        "truncated_documents": truncated,
+        "query_prefix": query_prefix,
+        "positive_prefix": positive_prefix,
+    }
+    return record_of(encoder.name, collection, metrics, settings, seed)
+
+
+def evaluate_lexical(
+    kind: Lexical, collection: Collection, unit: Unit | None = None, *, tokenizer: Any = None, seed: int = 0
+) -> Record:
+    """Measure retrieval by a baseline that counts `unit`, by default that of `UNITS`.
+
+    `tokenizer` is needed for the unit "tokens".
+
+    Raises:
+        UserError: an unknown kind or unit, "tokens" without a tokenizer.
+    """
+    if kind not in UNITS:
+        raise UserError(f"lexical baseline {kind!r}: unknown; expected one of {', '.join(get_args(Lexical))}")
+    unit = unit or UNITS[kind]
+    blocks, settings = lexical_blocks(kind, collection, unit, tokenizer)
+    metrics = measure(collection, blocks)
+    settings["unit"] = unit
+    if unit == "tokens":
+        settings["tokenizer"] = str(tokenizer.name_or_path)
+    return record_of(baseline_name(kind, unit), collection, metrics, settings, seed)
+
+
+def baseline_name(kind: Lexical, unit: Unit) -> str:
+    """The name of a baseline in records; baselines of several units stand side by side."""
+    return kind if unit == UNITS[kind] else f"{kind}-{unit}"
+
+
+def lexical_blocks(
+    kind: Lexical, collection: Collection, unit: Unit, tokenizer: Any = None
+) -> tuple[Iterator[Block], dict[str, Any]]:
+    """Return the similarities of a baseline, and their description for the record.
+
+    Raises:
+        UserError: see `units_of`.
+    """
+    units = units_of([*collection.queries, *collection.documents], unit, tokenizer)
+    queries, documents = units[: len(collection.queries)], units[len(collection.queries) :]
+    if kind == "bm25":
+        of_block = partial(_bm25, bm25.index(documents), queries)
+        settings: dict[str, Any] = {"similarity": f"BM25: {bm25.FORMULA}", "k1": bm25.K1, "b": bm25.B}
+    else:
+        similarities, formula = _MATRICES[kind]
+        of_block = partial(_matrix, similarities, queries, documents)
+        settings = {"similarity": formula}
+    parts = slices(0, len(documents), ranking.DOCUMENTS_AT_ONCE)
+    return (Block(part, partial(of_block, part)) for part in parts), settings
+
+
+def _products(queries: Tensor, documents: Tensor, rows: slice) -> Tensor:
+    return queries[rows] @ documents.T
+
+
+def _bm25(index: bm25.Index, queries: Sequence[Units], part: slice, rows: slice) -> Tensor:
+    return torch.from_numpy(bm25.scores(index, queries[rows], part))
+
+
+def _matrix(
+    similarities: Callable[[Sequence[Units], Sequence[Units]], Similarities],
+    queries: Sequence[Units],
+    documents: Sequence[Units],
+    part: slice,
+    rows: slice,
+) -> Tensor:
+    return torch.from_numpy(similarities(queries[rows], documents[part]))
+
+
+def measure(collection: Collection, blocks: Iterator[Block]) -> dict[str, float]:
+    """Rank the documents of all blocks and return the scores of `scores_of`."""
+    found = nearest(blocks, collection.positives, DEPTH)
+    grades = [[positive.grade for positive in of_query] for of_query in collection.positives]
+    return scores_of(ranks(found, collection.positives), grades)
+
+
+def record_of(
+    model: str, collection: Collection, metrics: dict[str, float], settings: dict[str, Any], seed: int
+) -> Record:
+    """The record of a model's scores on a collection."""
+    common = {"corpus": len(collection.documents), "ties": TIES, **collection.settings}
+    return Record(model, TASK, metrics, len(collection.queries), settings | common, seed)

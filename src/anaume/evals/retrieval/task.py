@@ -1,0 +1,87 @@
+"""`anaume eval retrieval`: options → a collection, the measurement of a model, and lexical baselines.
+
+The rule: a collection of pairs has three baselines, a published one BM25 alone, because edit distances over a corpus
+take days.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import cast, get_args
+
+from anaume.corpus.rows import require_unicode
+from anaume.encoder.load import open_tokenizer
+from anaume.errors import UserError
+from anaume.evals.inputs.pairs import read_pairs
+from anaume.evals.lexical.units import Unit, require_unit
+from anaume.evals.record import Record
+from anaume.evals.retrieval.collection import Collection, from_pairs
+from anaume.evals.retrieval.evaluate import TASK, UNITS, Lexical, baseline_name, evaluate, evaluate_lexical
+from anaume.evals.retrieval.published import read_collection
+from anaume.evals.task import Baseline, Evaluation, Request, Subject, check_pooling
+from anaume.evals.tasks import RetrievalOptions
+
+
+def prepare(request: Request[RetrievalOptions]) -> Evaluation:
+    """Read the collection; the lexical baselines are measured beside the models.
+
+    Raises:
+        UserError: see `read_pairs` and `read_collection`; an unknown unit or pooling; pairs and a collection at once.
+    """
+    options = request.options
+    units = _units(options.unit)
+    check_pooling(options.pooling)
+    chosen = {"pooling_choice": options.pooling}
+    for name in ("query_prefix", "positive_prefix"):
+        if prefix := getattr(options, name):  # without one, the record names the prompt of the model's folder
+            chosen[name] = require_unicode(prefix, f"--{name.replace('_', '-')}")
+    collection = _read(options)
+
+    def measure(subject: Subject) -> Iterator[Record]:
+        yield evaluate(
+            subject.encoder,
+            collection,
+            pooling=subject.pooling(options.pooling),
+            query_prefix=options.query_prefix,
+            positive_prefix=options.positive_prefix,
+            seed=options.seed,
+        )
+
+    kinds = get_args(Lexical) if options.pairs else ("bm25",)
+    return Evaluation(measure, {**collection.settings, **chosen}, _baselines(request, collection, kinds, units))
+
+
+def _read(options: RetrievalOptions) -> Collection:
+    if options.pairs and options.collection:
+        raise UserError(f"--collection {options.collection}: given with --pairs; expected one of them")
+    if options.collection:
+        return read_collection(options.collection, options.collection_split)
+    assert options.pairs
+    pairs = read_pairs(options.pairs, options.query_field, options.positive_field)
+    collection = from_pairs(pairs, options.pairs)
+    return replace(collection, settings={**collection.settings, **options.other_fields})
+
+
+def _units(names: str) -> tuple[Unit, ...]:
+    units = tuple(name.strip() for name in names.split(",") if name.strip())
+    for unit in units:
+        require_unit(unit, f"--unit {unit}")
+    return cast(tuple[Unit, ...], units)
+
+
+def _baselines(
+    request: Request[RetrievalOptions], collection: Collection, kinds: tuple[Lexical, ...], units: tuple[Unit, ...]
+) -> tuple[Baseline, ...]:
+    """A baseline for each kind and unit. If they count tokens, the tokenizer is the run's or the first model's."""
+    seed = request.options.seed
+    model = str(request.run.tokenizer) if request.run else request.models[0]
+    tokenizer = open_tokenizer(model, masked_lm=False) if "tokens" in units else None
+
+    def baseline(kind: Lexical, unit: Unit) -> Baseline:
+        def measure() -> Record:
+            return evaluate_lexical(kind, collection, unit, tokenizer=tokenizer, seed=seed)
+
+        of_tokenizer = {"tokenizer": str(tokenizer.name_or_path)} if unit == "tokens" and tokenizer else {}
+        counted = {"unit": unit} | of_tokenizer
+        return Baseline(baseline_name(kind, unit), TASK, {**collection.settings, **counted}, measure)
+
+    return tuple(baseline(kind, unit) for kind in kinds for unit in units or (UNITS[kind],))
