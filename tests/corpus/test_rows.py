@@ -9,7 +9,6 @@ import pytest
 from anaume.corpus.rows import require_unicode
 from anaume.errors import UserError
 from anaume.evals.inputs.cloze import Cloze, read_cloze
-from anaume.evals.inputs.contrast_sets import read_sets
 from anaume.evals.inputs.pairs import Pair, read_pairs
 
 GOOD_PAIR = '{"query": "問", "positive": "答", "title": "題"}'
@@ -108,9 +107,6 @@ def test_fields_of_other_names(tmp_path: Path) -> None:
     file = tmp_path / "pairs.jsonl"
     file.write_text('{"question": "q", "context": "c", "query": 3}', encoding="utf-8")
     assert read_pairs(file, "question", "context") == [Pair("q", "c")]
-    assert read_sets(pairs=file, query_field="question", positive_field="context").rows == {
-        "pairs": {"anchor": ["q"], "positive": ["c"]}
-    }
     with pytest.raises(UserError, match=r":1: no `positive` \(it has question, context, query\); expected a text"):
         read_pairs(file, "question")
 

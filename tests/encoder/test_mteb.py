@@ -11,11 +11,13 @@ from sentence_transformers import SentenceTransformer
 from typing_extensions import override
 
 from anaume.encoder.embed import embed
-from anaume.encoder.load import load_encoder
+from anaume.encoder.load import load_encoder, revision_of
+from anaume.encoder.modules import open_late
 from anaume.errors import UserError
 from anaume.evals.inputs.pairs import Pair
 from anaume.evals.retrieval import evaluate as retrieval
 from anaume.evals.retrieval.collection import from_pairs
+from anaume.evals.retrieval.late import evaluate_late
 
 from ..support.models import sentences
 
@@ -25,7 +27,7 @@ from mteb.abstasks import AbsTaskRetrieval, AbsTaskSTS  # noqa: E402
 from mteb.abstasks.task_metadata import TaskMetadata  # noqa: E402
 from mteb.cache import ResultCache  # noqa: E402
 
-from anaume.encoder.mteb import MtebEncoder  # noqa: E402
+from anaume.encoder.mteb import MtebEncoder, MtebLateEncoder  # noqa: E402
 
 TEXTS = sentences(60, seed=9)
 SCORES = [(7 * i) % 20 / 4 for i in range(20)]
@@ -103,6 +105,20 @@ def test_retrieval_is_ours(modernbert_folder: Path) -> None:
         assert scores["mrr_at_10"] == pytest.approx(expected["mrr_at_10"], abs=1e-4)
         scores_at_10.append(scores["mrr_at_10"])
     assert 0 < scores_at_10[0] != scores_at_10[1] > 0
+
+
+def test_late_interaction_is_ours(modernbert_folder: Path, tmp_path: Path) -> None:
+    folder = str(tmp_path / "late")
+    network = open_late(str(modernbert_folder))
+    network.save_pretrained(folder, create_model_card=False)
+    pairs = [Pair(query, positive) for query, positive in zip(TEXTS[:30], TEXTS[30:], strict=True)]
+    expected = evaluate_late(network, load_encoder(folder, masked_lm=False), from_pairs(pairs)).metrics
+    scores, name, revision = run(MtebLateEncoder(folder), Search())
+    assert (name, revision) == ("local/late", revision_of(folder))
+    for metric in ("ndcg_at_10", "recall_at_10", "mrr_at_10"):
+        assert scores[metric] == pytest.approx(expected[metric], abs=1e-4)
+    with pytest.raises(UserError, match="has a vector for each token"):
+        MtebEncoder(folder)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # mteb's own

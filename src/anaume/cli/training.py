@@ -3,13 +3,31 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from anaume.api import verbs
 from anaume.cli.arguments import Changes, Out, RecipeFile, RunFolder, check_folder
 from anaume.model.place import check_place
+
+# Options of `contrast`.
+NegativeField = Annotated[
+    str, typer.Option(help="field of the pairs' lines that holds a wrong answer, or a list; lines may lack it")
+]
+Mine = Annotated[
+    Literal["bm25", "model"] | None,
+    typer.Option(help="look for further wrong answers among the positives of other queries"),
+]
+Dimensions = Annotated[
+    str, typer.Option(help="such as 64,128: prefixes of the embedding that shall be usable alone (Matryoshka)")
+]
+MicroBatch = Annotated[
+    int, typer.Option(min=1, help="rows in memory at once; a larger batch has the same gradient, and takes longer")
+]
+Temperature = Annotated[
+    float | None, typer.Option(min=1e-3, help="divisor of the similarities; by default 0.05, with --late 1")
+]
 
 
 def pretrain(
@@ -76,23 +94,50 @@ def contrast(
     pairs: Annotated[Path | None, typer.Option(help="JSON lines with query, positive, which become similar")] = None,
     query_field: Annotated[str, typer.Option(help="field of the pairs' lines that holds the query")] = "query",
     positive_field: Annotated[str, typer.Option(help="field of the pairs' lines that holds the positive")] = "positive",
+    negative_field: NegativeField = "negative",
+    mine: Mine = None,
+    negatives: Annotated[int, typer.Option(min=1, help="wrong answers of a pair at most, from the file or mined")] = 1,
+    late: Annotated[bool, typer.Option("--late", help="a vector for each token, compared by MaxSim (ColBERT)")] = False,
+    dimensions: Dimensions = "",
     epochs: Annotated[int, typer.Option(min=1)] = 3,
     learning_rate: Annotated[float, typer.Option(min=0)] = 5e-5,
     batch: Annotated[int, typer.Option(min=2, help="rows; the other rows of a batch serve as negatives")] = 64,
-    temperature: Annotated[float, typer.Option(min=1e-3, help="divisor of the cosines")] = 0.05,
+    micro_batch: MicroBatch = 64,
+    temperature: Temperature = None,
     max_length: Annotated[int, typer.Option(min=8, help="tokens; longer texts are cut")] = 512,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Train an encoder's sentence embeddings on labelled pairs. All defaults but the batch are supervised SimCSE's.
 
     Example: anaume contrast my-encoder --nli jglue --sts jglue --out my-sentence-encoder
+
+    A search model: anaume contrast my-encoder --pairs pairs.jsonl --mine bm25 --batch 512 --out my-search-encoder
     """
     check_place(model)
     from anaume.evals.inputs.contrast_sets import read_sets
-    from anaume.finetune.contrast import ContrastSettings, train_embeddings
+    from anaume.evals.inputs.pairs import read_pairs
+    from anaume.evals.retrieval.mine import with_mined
+    from anaume.files.outputs import require_own_folder
+    from anaume.finetune.contrast.sets import ContrastSettings, check_settings, parse_dimensions
+    from anaume.finetune.contrast.train import COMMAND, train_embeddings
 
-    settings = ContrastSettings(epochs, learning_rate, batch, temperature, max_length, seed)
-    print(train_embeddings(model, read_sets(nli, sts, pairs, query_field, positive_field), out, settings))
+    settings = ContrastSettings(
+        epochs,
+        learning_rate,
+        batch,
+        temperature if temperature is not None else (1.0 if late else 0.05),
+        max_length,
+        seed,
+        micro_batch,
+        parse_dimensions(dimensions),
+        late,
+    )
+    require_own_folder(out, COMMAND)
+    check_settings(settings)
+    texts = read_pairs(pairs, query_field, positive_field, negative_field) if pairs else []
+    if mine:
+        texts = with_mined(texts, mine, model, negatives)
+    print(train_embeddings(model, read_sets(nli, sts, texts, pairs, negatives), out, settings))
 
 
 def finetune(

@@ -1,4 +1,4 @@
-"""An adapter for mteb, which holds JMTEB: a folder or Hub id → a model that `mteb.evaluate` takes.
+"""Adapters for mteb, which holds JMTEB: a folder or Hub id → a model that `mteb.evaluate` takes.
 
     import mteb
     from anaume.encoder.mteb import MtebEncoder
@@ -7,11 +7,13 @@
 `SentenceTransformer("my-encoder")` works there too and gives equal scores. But mteb gives all
 models in local folders one name, so it would return the cached results of one model for another. This class names the
 model and its weights, adds prefixes, and embeds without padding. The rule: embeddings are those of `encoder.embed`.
+`MtebLateEncoder` does as much for late-interaction models, whose embeddings are sentence-transformers' own.
 """
 
 from typing import Unpack
 
 from mteb.abstasks.task_metadata import TaskMetadata
+from mteb.models import MultiVectorWrapper
 from mteb.models.abs_encoder import AbsEncoder
 from mteb.models.model_meta import ModelMeta, ScoringFunction
 from mteb.types import Array, BatchedInput, EncodeKwargs, PromptType
@@ -19,7 +21,8 @@ from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from anaume.encoder.embed import embed
-from anaume.encoder.load import load_encoder
+from anaume.encoder.load import load_encoder, name_of, revision_of
+from anaume.encoder.modules import open_late
 from anaume.encoder.pooling import pooling_of
 
 
@@ -77,3 +80,18 @@ class MtebEncoder(AbsEncoder):
         texts = [text for batch in inputs for text in batch["text"]]
         vectors = embed(self.encoder, texts, pooling=self.pooling, prompt=prefix, batch_tokens=self.batch_tokens)
         return vectors.numpy()
+
+
+class MtebLateEncoder(MultiVectorWrapper):
+    """A late-interaction model of mteb, whose token vectors are compared by MaxSim.
+
+    Raises:
+        UserError: the model can't be opened.
+    """
+
+    def __init__(self, model_name: str) -> None:
+        super().__init__(open_late(model_name))
+        name = name_of(model_name)
+        self.mteb_model_meta = self.mteb_model_meta.model_copy(
+            update={"name": name if "/" in name else f"local/{name}", "revision": revision_of(model_name)}
+        )

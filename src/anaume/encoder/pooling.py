@@ -14,6 +14,7 @@ from sentence_transformers.util import import_from_string
 from torch import Tensor, nn
 from transformers.utils.hub import cached_file
 
+from anaume.encoder.modules import LATE
 from anaume.errors import UserError
 from anaume.model.opening import opening
 from anaume.remote_code import remote_code_allowed
@@ -60,7 +61,8 @@ def pooling_of(path_or_id: str, choice: str, device: torch.device) -> Pooling:
     """Read the modules of a folder or Hub id; those of sentence-transformers only, so that no other code runs.
 
     Raises:
-        UserError: a file or a module can't be read, or the modules don't begin with a transformer.
+        UserError: a file or a module can't be read, the modules don't begin with a transformer, or they are those of a
+            late-interaction model.
     """
     if choice == "mean" or (modules_file := _file(path_or_id, "modules.json")) is None:
         return Pooling()
@@ -77,6 +79,11 @@ def pooling_of(path_or_id: str, choice: str, device: torch.device) -> Pooling:
             raise UserError(
                 f"{path_or_id}: modules.json: begins with {names[0]} in {rows[0]['path']!r}; expected a Transformer in"
                 " the folder itself, or --pooling mean"
+            )
+        if LATE in names:
+            raise UserError(
+                f"{path_or_id}: has a vector for each token, and none for the text; expected eval retrieval or"
+                " MtebLateEncoder, which compare them by MaxSim, or --pooling mean"
             )
         classes: list[Any] = [import_from_string(row["type"]) for row in rows[1:]]
         modules = [

@@ -43,16 +43,20 @@ def write_sentence_modules(folder: Path, hidden: int, positions: int) -> None:
     write_json(folder / "1_Pooling" / "config.json", _pooling({"embedding_dimension": hidden, "pooling_mode": "mean"}))
 
 
-def rewrite_for_older_readers(folder: Path, config: Any, max_length: int | None) -> None:
-    """Rewrite the folder of a sentence-transformers model in place: its config, tokenizer and modules.
-
-    `config` is the network's config, and `max_length` the longest input in tokens; None: the model's.
-    """
+def rewrite_network_for_older_readers(folder: Path, config: Any) -> None:
+    """Rewrite the config and the tokenizer of a folder in place; `config` is the network's."""
     if config.model_type == "modernbert":
         change_json(folder / "config.json", older_spelling(config))
     tokenizer = folder / "tokenizer_config.json"
     name = json.loads(tokenizer.read_text(encoding="utf-8")).get("tokenizer_class")
     change_json(tokenizer, {"tokenizer_class": _TOKENIZERS.get(name, name)})
+
+
+def rewrite_modules_for_older_readers(folder: Path, max_length: int | None) -> None:
+    """Rewrite the modules of a sentence-transformers folder in place.
+
+    `max_length` is the longest input in tokens; None: the model's.
+    """
     modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
     names = [module["type"].rpartition(".")[2] for module in modules]
     write_json(folder / "modules.json", [_module(i, modules[i]["path"], name) for i, name in enumerate(names)])

@@ -1,4 +1,4 @@
-"""JGLUE's JNLI and JSTS, and files of pairs → the training sets of contrastive fine-tuning.
+"""JGLUE's JNLI and JSTS, and pairs of texts → the training sets of contrastive fine-tuning.
 
 The rule: of JGLUE, only examples of the training splits are used.
 """
@@ -8,27 +8,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from anaume.errors import UserError
-from anaume.evals.inputs.pairs import read_pairs
+from anaume.evals.inputs.pairs import Pair
 from anaume.evals.jglue.read import MAX_SIMILARITY, read_task
 from anaume.evals.jglue.tasks import TASKS
 from anaume.files import sha256
-from anaume.finetune.contrast import Columns, TrainingSets
+from anaume.finetune.contrast.sets import NEGATIVE, Columns, TrainingSets
 from anaume.finetune.examples import Example
 
 
 def read_sets(
     nli: Path | None = None,
     sts: Path | None = None,
-    pairs: Path | None = None,
-    query_field: str = "query",
-    positive_field: str = "positive",
+    pairs: Sequence[Pair] = (),
+    pairs_file: Path | None = None,
+    negatives: int = 1,
 ) -> TrainingSets:
-    """Read the training split of JNLI in the JGLUE folder `nli`, that of JSTS in `sts`, and the file `pairs`.
+    """Read the training split of JNLI in the JGLUE folder `nli` and that of JSTS in `sts`, and add `pairs`.
 
-    The two fields are those of the lines of `pairs`.
+    `pairs_file` is the file of the pairs. `negatives` is the highest number of hard negatives of a row.
 
     Raises:
-        UserError: all three are None; a missing split, an empty text, a label out of range; no entailment.
+        UserError: there is nothing to train on; a missing split, an empty text, a label out of range; no entailment.
     """
     rows: dict[str, Columns] = {}
     checksums: dict[str, str] = {}
@@ -41,12 +41,38 @@ def read_sets(
             checksums |= data.sha256
             notes += data.notes
     if pairs:
-        texts = read_pairs(pairs, query_field, positive_field)
-        rows["pairs"] = {"anchor": [pair.query for pair in texts], "positive": [pair.positive for pair in texts]}
-        checksums[pairs.name] = sha256(pairs)
+        rows |= from_pairs(pairs, negatives)
+    if pairs_file:
+        checksums[pairs_file.name] = sha256(pairs_file)
     if not rows:
         raise UserError("nothing to train on; expected one or more of --nli, --sts, --pairs")
     return TrainingSets(rows, checksums, notes)
+
+
+def from_pairs(pairs: Sequence[Pair], negatives: int = 1) -> dict[str, Columns]:
+    """Return the pairs, in a set for each number of hard negatives: the rows of a batch have equal columns.
+
+    Positives of other pairs with the same query are no negatives, and are left out.
+    """
+    positives = positives_of(pairs)
+    rows: dict[str, Columns] = {}
+    for pair in pairs:
+        hard = [text for text in dict.fromkeys(pair.negatives) if text not in positives[pair.query]][:negatives]
+        name = f"pairs with {len(hard)} hard negatives" if hard else "pairs"
+        names = [NEGATIVE, *(f"{NEGATIVE}_{number}" for number in range(2, len(hard) + 1))][: len(hard)]
+        texts = {"anchor": pair.query, "positive": pair.positive, **dict(zip(names, hard, strict=True))}
+        columns = rows.setdefault(name, {column: [] for column in texts})
+        for column, text in texts.items():
+            columns[column].append(text)
+    return rows
+
+
+def positives_of(pairs: Sequence[Pair]) -> dict[str, set[str]]:
+    """Query → all its positives."""
+    positives: dict[str, set[str]] = defaultdict(set)
+    for pair in pairs:
+        positives[pair.query].add(pair.positive)
+    return positives
 
 
 def from_nli(examples: Sequence[Example], classes: Sequence[str]) -> dict[str, Columns]:

@@ -44,37 +44,46 @@ def evaluate(
     The prefixes are for models trained with them (ruri: "クエリ: " and "文章: "); `positive_prefix` is put before every
     document. An empty one means the prompt of `pooling`.
     """
-    query_prefix, positive_prefix = query_prefix or pooling.query, positive_prefix or pooling.document
-    queries = embed_counted(
-        encoder, collection.queries, pooling=pooling, prompt=query_prefix, batch_tokens=batch_tokens
-    )
-    query_vectors = unit_length(queries.vectors)
-    truncated = 0
+    blocks, settings = cosine_blocks(encoder, collection, pooling, query_prefix, positive_prefix, batch_tokens)
+    return record_of(encoder.name, collection, measure(collection, blocks), settings, seed)
 
-    def blocks() -> Iterator[Block]:
-        nonlocal truncated
-        start = 0
-        for part in embed_blocks(
-            encoder, collection.documents, pooling=pooling, prompt=positive_prefix, batch_tokens=batch_tokens
-        ):
-            truncated += part.truncated
-            for rows in slices(0, len(part.vectors), ranking.DOCUMENTS_AT_ONCE):
-                vectors = unit_length(part.vectors[rows])
-                documents = slice(start + rows.start, start + rows.stop)
-                yield Block(documents, partial(_products, query_vectors, vectors))
-            start += len(part.vectors)
 
-    metrics = measure(collection, blocks())
-    settings = {
+def cosine_blocks(
+    encoder: Encoder,
+    collection: Collection,
+    pooling: Pooling = MEAN_POOLING,
+    query_prefix: str = "",
+    positive_prefix: str = "",
+    batch_tokens: int = 8192,
+) -> tuple[Iterator[Block], dict[str, Any]]:
+    """Return the cosines of the embeddings, and their description for the record, which is whole after the last block.
+
+    Documents are embedded block by block, and are forgotten when they have been compared with all queries.
+    """
+    prompts = query_prefix or pooling.query, positive_prefix or pooling.document
+    queries = embed_counted(encoder, collection.queries, pooling=pooling, prompt=prompts[0], batch_tokens=batch_tokens)
+    settings: dict[str, Any] = {
         "pooling": pooling.description,
         "similarity": "cosine",
         "max_length": min(encoder.max_length, pooling.max_length or encoder.max_length),
         "truncated_queries": queries.truncated,
-        "truncated_documents": truncated,
-        "query_prefix": query_prefix,
-        "positive_prefix": positive_prefix,
+        "truncated_documents": 0,
+        "query_prefix": prompts[0],
+        "positive_prefix": prompts[1],
     }
-    return record_of(encoder.name, collection, metrics, settings, seed)
+    query_vectors, documents = unit_length(queries.vectors), collection.documents
+
+    def blocks() -> Iterator[Block]:
+        start = 0
+        for part in embed_blocks(encoder, documents, pooling=pooling, prompt=prompts[1], batch_tokens=batch_tokens):
+            settings["truncated_documents"] += part.truncated
+            for rows in slices(0, len(part.vectors), ranking.DOCUMENTS_AT_ONCE):
+                vectors = unit_length(part.vectors[rows])
+                block = slice(start + rows.start, start + rows.stop)
+                yield Block(block, partial(_products, query_vectors, vectors))
+            start += len(part.vectors)
+
+    return blocks(), settings
 
 
 def evaluate_lexical(

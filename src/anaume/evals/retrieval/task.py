@@ -6,16 +6,18 @@ take days.
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from anaume.corpus.rows import require_unicode
 from anaume.encoder.load import open_tokenizer
+from anaume.encoder.modules import is_late, open_late
 from anaume.errors import UserError
 from anaume.evals.inputs.pairs import read_pairs
 from anaume.evals.lexical.units import Unit, require_unit
 from anaume.evals.record import Record
 from anaume.evals.retrieval.collection import Collection, from_pairs
 from anaume.evals.retrieval.evaluate import TASK, UNITS, Lexical, baseline_name, evaluate, evaluate_lexical
+from anaume.evals.retrieval.late import evaluate_late
 from anaume.evals.retrieval.published import read_collection
 from anaume.evals.task import Baseline, Evaluation, Request, Subject, check_pooling
 from anaume.evals.tasks import RetrievalOptions
@@ -37,14 +39,13 @@ def prepare(request: Request[RetrievalOptions]) -> Evaluation:
     collection = _read(options)
 
     def measure(subject: Subject) -> Iterator[Record]:
-        yield evaluate(
-            subject.encoder,
-            collection,
-            pooling=subject.pooling(options.pooling),
-            query_prefix=options.query_prefix,
-            positive_prefix=options.positive_prefix,
-            seed=options.seed,
-        )
+        choices: dict[str, Any] = {"query_prefix": options.query_prefix, "positive_prefix": options.positive_prefix}
+        choices["seed"] = options.seed
+        if options.pooling == "own" and is_late(subject.path):
+            yield evaluate_late(open_late(subject.path), subject.encoder, collection, **choices)
+        else:
+            pooling = subject.pooling(options.pooling)
+            yield evaluate(subject.encoder, collection, pooling=pooling, **choices)
 
     kinds = get_args(Lexical) if options.pairs else ("bm25",)
     return Evaluation(measure, {**collection.settings, **chosen}, _baselines(request, collection, kinds, units))

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 from scipy.stats import spearmanr
-from sentence_transformers import SentenceTransformer
-from torch.nn.functional import normalize
+from sentence_transformers import MultiVectorEncoder, SentenceTransformer
+from torch.nn.functional import cross_entropy, normalize
 from typer.testing import CliRunner
 
 from anaume.cli import app
@@ -21,12 +21,14 @@ from anaume.encoder.embed import embed
 from anaume.encoder.load import load_encoder
 from anaume.errors import UserError
 from anaume.evals.inputs.contrast_sets import from_nli, from_sts, read_sets
+from anaume.evals.inputs.pairs import read_pairs
 from anaume.export.checkpoint import export
-from anaume.finetune.contrast import ContrastSettings, TrainingSets, train_embeddings
+from anaume.finetune.contrast.sets import ContrastSettings, TrainingSets
+from anaume.finetune.contrast.train import margin, train_embeddings
 from anaume.finetune.examples import Example
 from anaume.run import Run
 
-from ..support.models import PLACES, THINGS
+from ...support.models import PLACES, THINGS
 
 TRAINING = ContrastSettings(epochs=3, learning_rate=3e-3, batch=16, temperature=0.05, max_length=512, seed=0)
 NLI = ("contradiction", "entailment", "neutral")
@@ -160,6 +162,97 @@ def test_an_export_keeps_what_older_readers_need(straight: Run, tmp_path: Path) 
 
 
 @pytest.mark.slow
+def test_prefixes_of_the_embedding_are_trained_too(modernbert_folder: Path, tmp_path: Path) -> None:
+    """The loss of held-out pairs by the first 4 of 32 dimensions is lower if these were trained."""
+    held_out = same_place(10, seed=10_000)
+    losses = {}
+    for name, dimensions in (("whole", ()), ("prefix", (4,))):
+        training = replace(TRAINING, dimensions=dimensions)
+        out = train_embeddings(str(modernbert_folder), sets(pairs=same_place(160, seed=0)), tmp_path / name, training)
+        network = SentenceTransformer(str(out), device="cpu", truncate_dim=4)
+        anchors, positives = (normalize(network.encode(texts, convert_to_tensor=True)) for texts in held_out.values())
+        assert anchors.shape == (10, 4)
+        losses[name] = cross_entropy(anchors @ positives.T / TRAINING.temperature, torch.arange(10)).item()
+    assert losses["prefix"] < 0.8 * losses["whole"]
+    assert json.loads((tmp_path / "prefix" / "contrastive.json").read_text(encoding="utf-8"))["dimensions"] == [4]
+
+
+@pytest.mark.slow
+def test_late_interaction(modernbert_folder: Path, tmp_path: Path) -> None:
+    """Held-out pairs: MaxSim separates them better after the training, in a folder that the library opens."""
+    training = replace(TRAINING, late=True, temperature=1.0, batch=32, micro_batch=8)
+    rows = same_place(160, seed=0)
+    rows["negative"] = rows["positive"][1:] + rows["positive"][:1]
+    out = train_embeddings(str(modernbert_folder), sets(pairs=rows), tmp_path / "late", training)
+    record = json.loads((out / "contrastive.json").read_text(encoding="utf-8"))
+    assert record["margin"]["of"] == "MaxSim"
+    assert record["margin"]["after"] > record["margin"]["before"] + 1
+    opened = MultiVectorEncoder(str(out), device="cpu")
+    vectors = opened.encode_document(rows["anchor"][:2])
+    assert vectors[0].shape[1] == 128
+    lengths = vectors[0].norm(dim=1)
+    torch.testing.assert_close(lengths, torch.ones_like(lengths))
+    held_out = same_place(20, seed=10_000)
+    assert record["margin"]["after"] == pytest.approx(margin(opened, {"pairs": rows}), rel=1e-3)
+    assert margin(opened, {"pairs": held_out}) > 1
+
+
+@pytest.mark.slow
+def test_the_verb_mines_negatives(modernbert_folder: Path, tmp_path: Path) -> None:
+    pairs, out = tmp_path / "pairs.jsonl", tmp_path / "out"
+    rows = [{"query": f"{place}は首都である。", "positive": f"{place}は都市である。"} for place in PLACES[:6]]
+    rows[0]["negative"] = f"{PLACES[9]}は工場である。"
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    words = [str(modernbert_folder), "--pairs", str(pairs), "--mine", "bm25", "--negatives", "2", "--epochs", "1"]
+    words += ["--batch", "4", "--micro-batch", "2", "--dimensions", "8,16", "--out", str(out)]
+    assert CliRunner().invoke(app, ["contrast", *words]).stdout == f"{out}\n"
+    record = json.loads((out / "contrastive.json").read_text(encoding="utf-8"))
+    assert record["rows"] == {"pairs with 2 hard negatives": 6}
+    assert (record["dimensions"], record["micro_batch"]) == ([8, 16], 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--dimensions 8,x", "--dimensions '8,x': not numbers; expected some such as 64,128"),
+        ("--dimensions 8 --late", "--dimensions: given with --late, whose vectors are whole; expected one of them"),
+        ("--dimensions 64", "--dimensions 64: the embedding has 32; expected numbers from 1 to 32"),
+        ("--dimensions 0", "--dimensions 0: the embedding has 32; expected numbers from 1 to 32"),
+    ],
+)
+def test_mistakes_of_the_command_line(words: str, message: str, modernbert_folder: Path, tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.jsonl"
+    rows = [{"query": f"{place}は首都である。", "positive": f"{place}は都市である。"} for place in PLACES[:4]]
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    given = [str(modernbert_folder), "--pairs", str(pairs), "--out", str(tmp_path / "out"), *words.split()]
+    result = CliRunner().invoke(app, ["contrast", *given])
+    assert isinstance(result.exception, UserError)
+    assert str(result.exception) == message
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_folder_is_checked_before_the_data(tmp_path: Path, modernbert_folder: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").touch()
+    words = ["contrast", str(modernbert_folder), "--pairs", str(tmp_path / "absent"), "--out", str(tmp_path / "out")]
+    assert "not empty (it holds mine.txt)" in str(CliRunner().invoke(app, words).exception)
+
+
+def test_negatives_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.jsonl"
+    rows: list[dict[str, Any]] = [{"negative": "x"}, {"negative": ["x", "y"]}, {"negative": None}, {"negative": []}, {}]
+    pair = {"query": "q", "positive": "p"}
+    file.write_text("".join(json.dumps(pair | row) + "\n" for row in rows), encoding="utf-8")
+    read = read_pairs(file, negative_field="negative")
+    assert [pair.negatives for pair in read] == [("x",), ("x", "y"), (), (), ()]
+    assert all(pair.negatives == () for pair in read_pairs(file))
+    for value, message in ((3, r":1: `negative` is a number, not a string"), (["x", " "], r":1: `negative` is ' '")):
+        file.write_text(json.dumps(pair | {"negative": value}), encoding="utf-8")
+        with pytest.raises(UserError, match=message):
+            read_pairs(file, negative_field="negative")
+
+
+@pytest.mark.slow
 def test_the_verb(modernbert_folder: Path, tmp_path: Path) -> None:
     pairs, out = tmp_path / "pairs.jsonl", tmp_path / "out"
     rows = [{"query": f"{place}は首都である。", "positive": f"{place}は都市である。"} for place in PLACES[:4]]
@@ -184,8 +277,8 @@ def write_jglue(
 
 
 def test_reading_jglue(shared_data: Path) -> None:
-    jglue = shared_data / "jglue"
-    read = read_sets(nli=jglue, sts=jglue, pairs=shared_data / "retrieval" / "wikipedia_pairs.jsonl")
+    jglue, file = shared_data / "jglue", shared_data / "retrieval" / "wikipedia_pairs.jsonl"
+    read = read_sets(jglue, jglue, read_pairs(file), file)
     counts = {name: {len(column) for column in columns.values()} for name, columns in read.rows.items()}
     assert counts == {"nli": {509}, "nli with contradictions": {1}, "sts": {12451}, "pairs": {210}}
     assert "jsts-v1.3/train-v1.3.json" in read.sha256
@@ -234,6 +327,11 @@ def test_mistakes(modernbert_folder: Path, tmp_path: Path) -> None:
         ({"anchor": PLACES, "positive": THINGS}, {"learning_rate": math.inf}, "--learning-rate inf: not usable"),
         ({"anchor": PLACES, "positive": THINGS}, {"learning_rate": 0.0}, "--learning-rate 0: not usable"),
         ({"anchor": PLACES, "positive": THINGS}, {"temperature": math.nan}, "--temperature nan: not usable"),
+        (
+            {"sentence1": PLACES, "sentence2": THINGS, "score": [0.5] * 10},
+            {"late": True},
+            "pairs: scored rows, which late interaction can't learn; expected --nli or --pairs",
+        ),
     ],
 )
 def test_nothing_can_be_learnt(
