@@ -94,7 +94,7 @@ def _add_task(app: typer.Typer, task: Task) -> None:
 def _evaluate(task: str, models: Sequence[str], out: Path, values: Mapping[str, Any]) -> None:
     """Print the path of each record, and at the end a table of the scores on standard error, a row for each model."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from anaume.evals.record import load_record
 
@@ -109,7 +109,8 @@ def _evaluate(task: str, models: Sequence[str], out: Path, values: Mapping[str, 
     finally:  # one of several models may have been skipped
         records = [load_record(path) for path in paths]
         names = list(dict.fromkeys(name for record in records for name in record.metrics))
-        table = Table("", *names, "n")
+        headings = [Column(name, overflow="fold") for name in ("", *names, "n")]  # of a narrow terminal, whole names
+        table = Table(*headings)
         for record in records:
             scores = (record.metrics.get(name) for name in names)
             table.add_row(

@@ -30,4 +30,4 @@ def test_recall_over_the_checkpoints_stands_beside_the_baselines(whole_run: Path
     recall = panel.lines[0]
     np.testing.assert_array_equal(recall.x, [0, 9, 40, 60])
     np.testing.assert_allclose(recall.y, [0.225, 0.35, 0.6, 0.85])
-    assert panel.levels == (("Edit distance (Recall@10)", 0.289), ("Jaccard (Recall@10)", 0.031))
+    assert panel.levels == (("Edit distance 0.289", 0.289), ("Jaccard 0.031", 0.031))

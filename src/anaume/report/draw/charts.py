@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from anaume.report.curves import Values
-from anaume.report.draw.panels import Axis, Border, Panel
+from anaume.report.draw.panels import Axis, Border, Panel, level_names
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def _chart(chart: Chart) -> dict[str, Any]:
         "hover": panel.hover,
         "x": _axis(panel.x),
         "y": _axis(panel.y),
-        "levels": panel.levels,
+        "levels": [(*level, height) for level, height in zip(panel.levels, level_names(panel), strict=True)],
         "borders": [(border.stage, border.start, border.end) for border in chart.borders],
         "lines": [
             {

@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNL
 
 from anaume.formats import number, short
 from anaume.report.draw.palette import MARKERS, light
-from anaume.report.draw.panels import Axis, Border, Line, Panel
+from anaume.report.draw.panels import Axis, Border, Line, Panel, level_names
 
 INK = light("plain")
 TITLE, LEGEND = 13, 15  # characters per inch
@@ -54,10 +54,12 @@ def _share_legend(figure: Figure, characters: float) -> None:
 def _draw(axes: Axes, panel: Panel, stages: tuple[Border, ...]) -> None:
     for line in panel.lines:
         _line(axes, line)
-    for order, (name, value) in enumerate(panel.levels):
-        axes.axhline(value, color=light("baseline"), linewidth=0.8, linestyle=("--", ":", "-.")[order % 3])
+    for order, ((name, value), height) in enumerate(zip(panel.levels, level_names(panel), strict=True)):
+        axes.axhline(value, color=light("baseline"), lw=0.8, linestyle=("--", ":", "-.")[order % 3], zorder=1.8)
         place = axes.get_yaxis_transform()
-        axes.text(0.995, value, name, transform=place, ha="right", va="bottom", fontsize=6.5, color=INK)
+        text: dict[str, Any] = {"transform": place, "va": "bottom", "fontsize": 6.5, "color": INK}
+        background = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
+        axes.text(0.01, height, name, bbox=background, zorder=1.9, **text)  # above the levels, below the curves
     _mark_stages(axes, stages)
     _scale(axes, "x", panel.x)
     _scale(axes, "y", panel.y)

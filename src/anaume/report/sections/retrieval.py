@@ -35,8 +35,10 @@ def over_steps(run: ReportInput) -> tuple[Panel, ...]:
     """Recall and mean reciprocal rank over the checkpoints, with the recall of the baselines as levels."""
     lines = checkpoint_lines(run, TASK, ("Recall@10", "recall_at_10", "recall"), ("MRR@10", "mrr_at_10", "mrr"))
     recalls = [(model.label, model.metric(TASK, "recall_at_10")) for model in run.others if model.baseline]
-    levels = [(f"{name} (Recall@10)", value) for name, value in recalls if value is not None and np.isfinite(value)]
-    return (Panel("retrieval", "Zero-shot retrieval", lines, levels=tuple(levels)),)
+    known = [(name, value) for name, value in recalls if value is not None and np.isfinite(value)]
+    levels = tuple((f"{name} {value:.3f}", value) for name, value in known)
+    title = "Zero-shot retrieval (dashed: Recall@10)" if levels else "Zero-shot retrieval"
+    return (Panel("retrieval", title, lines, levels=levels),)
 
 
 SECTION = Section(

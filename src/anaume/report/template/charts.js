@@ -36,9 +36,9 @@ function level([, value], number) {
   return { type: "line", xref: "paper", x0: 0, x1: 1, y0: value, y1: value, line };
 }
 
-function levelName([name, value]) {
-  return { text: plain(name), xref: "paper", x: 1, xanchor: "right", y: value, yanchor: "bottom", showarrow: false,
-    font: { size: 11, color: css("muted") } };
+function levelName([name, , height]) {
+  return { text: plain(name), xref: "paper", x: 0.01, xanchor: "left", y: height, yanchor: "bottom", showarrow: false,
+    bgcolor: css("ground"), borderpad: 0, font: { size: 11, color: css("muted") } };
 }
 
 function stageLine([, start]) {
