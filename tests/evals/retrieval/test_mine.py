@@ -30,7 +30,7 @@ def test_bm25_by_hand() -> None:
 def test_sets_by_the_number_of_negatives() -> None:
     rows = from_pairs(with_mined(PAIRS, "bm25", "", 2), 2)
     assert rows == {
-        "pairs with 1 hard negatives": {
+        "pairs with 1 hard negative": {
             "anchor": ["海の塩"] * 2,
             "positive": ["海の塩と水", "海の塩と黒い砂"],
             "negative": ["海の魚と貝"] * 2,

@@ -58,7 +58,7 @@ def from_pairs(pairs: Sequence[Pair], negatives: int = 1) -> dict[str, Columns]:
     rows: dict[str, Columns] = {}
     for pair in pairs:
         hard = [text for text in dict.fromkeys(pair.negatives) if text not in positives[pair.query]][:negatives]
-        name = f"pairs with {len(hard)} hard negatives" if hard else "pairs"
+        name = f"pairs with {len(hard)} hard negative{'s' * (len(hard) > 1)}" if hard else "pairs"
         names = [NEGATIVE, *(f"{NEGATIVE}_{number}" for number in range(2, len(hard) + 1))][: len(hard)]
         texts = {"anchor": pair.query, "positive": pair.positive, **dict(zip(names, hard, strict=True))}
         columns = rows.setdefault(name, {column: [] for column in texts})
