@@ -178,6 +178,15 @@ def test_prefixes_of_the_embedding_are_trained_too(modernbert_folder: Path, tmp_
 
 
 @pytest.mark.slow
+def test_a_training_of_one_step_learns(modernbert_folder: Path, tmp_path: Path) -> None:
+    """A large batch may hold all rows."""
+    training = replace(TRAINING, epochs=1, batch=10)
+    out = train_embeddings(str(modernbert_folder), sets(pairs=same_place(10, seed=0)), tmp_path / "out", training)
+    measured = json.loads((out / "contrastive.json").read_text(encoding="utf-8"))["margin"]
+    assert measured["after"] > measured["before"] + 0.01
+
+
+@pytest.mark.slow
 def test_late_interaction(modernbert_folder: Path, tmp_path: Path) -> None:
     """Held-out pairs: MaxSim separates them better after the training, in a folder that the library opens."""
     training = replace(TRAINING, late=True, temperature=1.0, batch=32, micro_batch=8)

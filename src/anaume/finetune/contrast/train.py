@@ -22,7 +22,7 @@ from sentence_transformers import (
     SentenceTransformerTrainingArguments,
 )
 from sentence_transformers.sentence_transformer.training_args import BatchSamplers
-from transformers import set_seed
+from transformers import Trainer, set_seed
 
 from anaume import __version__
 from anaume.encoder.load import load_encoder
@@ -156,8 +156,15 @@ def _fit(network: Any, rows: Mapping[str, Columns], training: ContrastSettings) 
         return float(trainer.train().training_loss)
 
 
-class _Quiet:
-    """A trainer that shows its bar, writes no model card, and prints nothing to standard output."""
+class _Quiet(Trainer):
+    """A trainer that shows its bar, writes no model card, and prints nothing to standard output.
+
+    The warm-up is rounded down. Rounded up, it would be the whole of a training of one step, whose learning rate is 0.
+    """
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        self.args.warmup_steps = int(WARMUP * num_training_steps)
+        return super().create_scheduler(num_training_steps, optimizer)
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         pass
