@@ -58,7 +58,7 @@ def test_each_checkpoint_has_each_record(evaluated: Run) -> None:
                 "step": name.step,
                 "tokens": evaluated.tokens_seen(name),
             }
-    for kind in ("edit-distance", "jaccard", "bm25"):
+    for kind in ("edit-distance", "edit-distance-raw", "jaccard", "jaccard-spaces", "bm25"):
         assert load_record(evaluated.evals / kind / "retrieval.json").n == 20
 
 
@@ -120,8 +120,10 @@ def test_models_from_folders(evaluated: Run, inputs: dict[str, Any], tmp_path: P
         f"{name}-first-step-0000000/retrieval.json",
         f"{name}-second-step-0000004/retrieval.json",
         "edit-distance/retrieval.json",
+        "edit-distance-raw/retrieval.json",
         "jaccard/retrieval.json",
         "bm25/retrieval.json",
+        "jaccard-spaces/retrieval.json",
     ]
     assert (
         load_record(paths[1]).metrics == load_record(evaluated.evals / "second-step-0000004" / "retrieval.json").metrics
@@ -272,7 +274,7 @@ def test_names_of_records_are_those_of_the_run_and_of_the_weights(
     assert named[str(tmp_path / "bm25")].startswith("bm25-")
     options = RetrievalOptions(pairs=inputs["pairs"])
     paths = list(evaluate_models("retrieval", [str(tmp_path / "bm25")], options, tmp_path / "out"))
-    assert len({path.parent.name for path in paths}) == 4
+    assert len({path.parent.name for path in paths}) == 6
 
 
 def test_a_record_is_only_replaced_by_one_of_the_same_weights(evaluated: Run, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def verbs(work: Work, folder: Path) -> list[list[str]]:
         ["pretrain", recipe, *new_run],
         ["pretrain", recipe, "--run", run],
         ["tokens", inputs / "train.jsonl", "--tokenizer", model, "--out", out],
-        ["tokenizer", "train", inputs / "train.jsonl", "--vocab-size", 300, "--out", out],
+        ["tokenizer", "train", inputs / "train.jsonl", "--vocab-size", 400, "--out", out],
         ["tokenizer", "adapt", model, "--out", out],
         ["export", run, "--out", out],
         ["batch", run, "--stage", "first", "--step", 1],

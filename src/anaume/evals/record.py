@@ -36,8 +36,11 @@ OPTIONAL = {
 
 # The lexical baselines of retrieval, which have records but no network: name in the record → name on the page. A
 # baseline of another unit than its usual one has the unit in its name.
-_KINDS = {"edit-distance": "Edit distance", "jaccard": "Jaccard", "bm25": "BM25"}
-BASELINE_UNITS = ("characters", "bigrams", "trigrams", "words", "mecab", "tokens")
+_KINDS = {
+    **{"edit-distance": "Edit distance", "edit-distance-raw": "Edit distance, not normalised"},
+    **{"jaccard": "Jaccard", "bm25": "BM25"},
+}
+BASELINE_UNITS = ("characters", "bigrams", "trigrams", "words", "spaces", "mecab", "tokens")
 BASELINES = _KINDS | {f"{kind}-{unit}": name for kind, name in _KINDS.items() for unit in BASELINE_UNITS}
 DIGITS = 8  # of a revision, in the name of a model whose own name is taken
 

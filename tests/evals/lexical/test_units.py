@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from anaume.errors import UserError
 from anaume.evals.lexical import units as lexical
-from anaume.evals.lexical.units import Unit, edit_similarities, jaccard_similarities, units_of
+from anaume.evals.lexical.units import Unit, edit_similarities, jaccard_similarities, raw_edit_similarities, units_of
 from anaume.evals.record import BASELINE_UNITS
 
 
@@ -41,6 +41,8 @@ def test_similarities_are_those_of_plain_loops(unit: Unit) -> None:
     units = units_of(queries, unit), units_of(corpus, unit)
     np.testing.assert_allclose(edit_similarities(*units), edits, atol=1e-12)
     np.testing.assert_allclose(jaccard_similarities(*units), overlaps, atol=1e-12)
+    distances = [[levenshtein(a, b) for b in right] for a in left]
+    np.testing.assert_array_equal(raw_edit_similarities(*units), -np.array(distances))
     assert np.ptp(edits) > 0.3
     assert np.ptp(overlaps) > 0.2
 
@@ -63,11 +65,16 @@ def test_tokens(wordpiece: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPa
     assert edit_similarities(units[:1], units[1:])[0, 0] == pytest.approx(3 / 4)
 
 
+def test_what_stands_between_white_space() -> None:
+    rows = units_of(["東京は 首都。\n東京は", "首都。　Tokyo"], "spaces")
+    assert [list(row) for row in rows] == [[0, 1, 0], [1, 2]]
+
+
 def test_bad_units() -> None:
     with pytest.raises(UserError, match="unit 'tokens': no tokenizer"):
         units_of(["a"], "tokens")
     with pytest.raises(
-        UserError, match="'syllables': unknown; expected characters, bigrams, trigrams, words, mecab, tokens"
+        UserError, match="'syllables': unknown; expected characters, bigrams, trigrams, words, spaces, mecab, tokens"
     ):
         units_of(["a"], "syllables")  # type: ignore[arg-type]
 

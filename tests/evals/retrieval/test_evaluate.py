@@ -154,7 +154,7 @@ def test_bm25_ties_are_pessimistic_and_copies_are_right() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", ["edit-distance", "jaccard", "bm25"])
+@pytest.mark.parametrize("kind", ["edit-distance", "edit-distance-raw", "jaccard", "bm25"])
 def test_baselines_in_blocks_are_those_of_the_whole(kind: Lexical, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = sentences(120, seed=2)
     pairs = [Pair(query, positive) for query, positive in zip(texts[:60], texts[60:], strict=True)]
@@ -176,7 +176,9 @@ def test_lexical_names_its_tokenizer(modernbert_folder: Path) -> None:
 def test_bad_inputs(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no pairs"):
         from_pairs([])
-    with pytest.raises(UserError, match="'bm26': unknown; expected one of edit-distance, jaccard, bm25"):
+    with pytest.raises(
+        UserError, match="'bm26': unknown; expected one of edit-distance, edit-distance-raw, jaccard, bm25"
+    ):
         evaluate_lexical("bm26", from_pairs([Pair("a", "b")]))  # type: ignore[arg-type]
     for text in ('""', '" \\u3000"'):
         (tmp_path / "pairs.jsonl").write_text(f'{{"query": "a", "positive": {text}}}\n', encoding="utf-8")
@@ -191,10 +193,14 @@ def test_lexical_baselines_on_wikipedia_pairs(shared_data: Path) -> None:
     edit = evaluate_lexical("edit-distance", from_pairs(pairs, file)).metrics
     jaccard = evaluate_lexical("jaccard", from_pairs(pairs, file)).metrics
     bm25 = evaluate_lexical("bm25", from_pairs(pairs, file)).metrics
+    raw = evaluate_lexical("edit-distance-raw", from_pairs(pairs, file)).metrics
+    spaces = evaluate_lexical("jaccard", from_pairs(pairs, file), "spaces").metrics
     pytest.importorskip("fugashi")
     mecab = evaluate_lexical("bm25", from_pairs(pairs, file), "mecab").metrics
     names = ("recall_at_10", "mrr_at_10")
     assert [edit[name] for name in names] == pytest.approx([0.419, 0.279], abs=1e-3)
     assert [jaccard[name] for name in names] == pytest.approx([0.681, 0.437], abs=1e-3)
+    assert [raw[name] for name in names] == pytest.approx([0.271, 0.192], abs=1e-3)
+    assert [spaces[name] for name in names] == pytest.approx([0.005, 0.001], abs=1e-3)
     assert [bm25[name] for name in names] == pytest.approx([0.843, 0.694], abs=1e-3)
     assert [mecab[name] for name in names] == pytest.approx([0.857, 0.692], abs=1e-3)

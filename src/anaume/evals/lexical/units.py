@@ -1,13 +1,13 @@
 """Similarity of texts without a model: edit distance and Jaccard index over characters, n-grams, words or tokens.
 
-A text becomes an array of integers, one for each unit; two lists of such arrays become a matrix of similarities in
-[0, 1]. The rule: integers are equal exactly where units are. The paper (Table 4) does not say which units its baselines
-count; our records do. BM25, which needs the whole corpus first, is in bm25.py.
+A text becomes an array of integers, one for each unit; two lists of such arrays become a matrix of similarities. The
+rule: integers are equal exactly where units are. The paper (Table 4) does not say which units its baselines count; our
+records do. BM25, which needs the whole corpus first, is in bm25.py.
 """
 
 import re
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -21,7 +21,7 @@ from anaume.errors import UserError
 
 # Quoted: arrays have no [] before Python 3.12.
 Units: TypeAlias = "array[int]"
-Unit = Literal["characters", "bigrams", "trigrams", "words", "mecab", "tokens"]
+Unit = Literal["characters", "bigrams", "trigrams", "words", "spaces", "mecab", "tokens"]
 Similarities = NDArray[np.float64]
 
 GRAM = {"characters": 1, "bigrams": 2, "trigrams": 3}
@@ -47,7 +47,8 @@ def units_of(texts: Sequence[str], unit: Unit, tokenizer: Any = None) -> list[Un
 
     `bigrams` and `trigrams` are of characters and overlap; a text shorter than one n-gram is one unit. `words` are runs
     of letters and digits, for languages with spaces; `mecab` are the words of MeCab with its small UniDic, for
-    Japanese. Both are in lower case and without punctuation. `tokens` are the ids of `tokenizer`, without special
+    Japanese. Both are in lower case and without punctuation. `spaces` are what stands between white space, as it is:
+    in Japanese mostly whole paragraphs. `tokens` are the ids of `tokenizer`, without special
     tokens.
 
     Raises:
@@ -60,17 +61,24 @@ def units_of(texts: Sequence[str], unit: Unit, tokenizer: Any = None) -> list[Un
         blocks = (list(texts[start : start + TEXTS_AT_ONCE]) for start in range(0, len(texts), TEXTS_AT_ONCE))
         encoded = (tokenizer(block, add_special_tokens=False, verbose=False)["input_ids"] for block in blocks)
         return [array("q", ids) for rows in encoded for ids in rows]
-    if unit in ("words", "mecab"):
-        split = WORD.findall if unit == "words" else _mecab_words
+    if unit in WORDS:
         numbers: dict[str, int] = {}
-        return [array("q", (numbers.setdefault(word, len(numbers)) for word in split(t.lower()))) for t in texts]
+        return [array("q", (numbers.setdefault(word, len(numbers)) for word in WORDS[unit](t))) for t in texts]
     return [_grams(text, GRAM[unit]) for text in texts]
 
 
 def _mecab_words(text: str) -> list[str]:
     """The words of a text that hold a letter or a digit. MeCab stops reading at NUL."""
-    nodes = mecab("unit 'mecab'").parseToNodeList(text.replace("\0", " "))
+    nodes = mecab("unit 'mecab'").parseToNodeList(text.lower().replace("\0", " "))
     return [node.surface for node in nodes if WORD.search(node.surface)]
+
+
+# Unit → the words of a text.
+WORDS: dict[str, Callable[[str], list[str]]] = {
+    "words": lambda text: WORD.findall(text.lower()),
+    "mecab": _mecab_words,
+    "spaces": str.split,
+}
 
 
 def _grams(text: str, n: int) -> Units:
@@ -86,6 +94,13 @@ def _grams(text: str, n: int) -> Units:
 def edit_similarities(queries: Sequence[Units], corpus: Sequence[Units]) -> Similarities:
     """Return 1 − Levenshtein distance / length of the longer text: (queries, corpus). Uses all cores."""
     return process.cdist(queries, corpus, scorer=Levenshtein.normalized_similarity, dtype=np.float64, workers=-1)
+
+
+def raw_edit_similarities(queries: Sequence[Units], corpus: Sequence[Units]) -> Similarities:
+    """Return −Levenshtein distance, which prefers short texts: (queries, corpus). Uses all cores."""
+    distances = process.cdist(queries, corpus, scorer=Levenshtein.distance, dtype=np.float64, workers=-1)
+    similarities: Similarities = -distances
+    return similarities
 
 
 def jaccard_similarities(queries: Sequence[Units], corpus: Sequence[Units]) -> Similarities:

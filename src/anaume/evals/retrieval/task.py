@@ -1,10 +1,10 @@
 """`anaume eval retrieval`: options → a collection, the measurement of a model, and lexical baselines.
 
-The rule: a collection of pairs has three baselines, a published one BM25 alone, because edit distances over a corpus
-take days.
+The rule: pairs have the baselines of the paper in both readings of their units, and BM25; a published collection has
+BM25 alone, because edit distances over a corpus take days.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast, get_args
 
@@ -16,7 +16,15 @@ from anaume.evals.inputs.pairs import read_pairs
 from anaume.evals.lexical.units import Unit, require_unit
 from anaume.evals.record import Record
 from anaume.evals.retrieval.collection import Collection, from_pairs
-from anaume.evals.retrieval.evaluate import TASK, UNITS, Lexical, baseline_name, evaluate, evaluate_lexical
+from anaume.evals.retrieval.evaluate import (
+    PAPERS_LIKELY,
+    TASK,
+    UNITS,
+    Lexical,
+    baseline_name,
+    evaluate,
+    evaluate_lexical,
+)
 from anaume.evals.retrieval.late import evaluate_late
 from anaume.evals.retrieval.published import read_collection
 from anaume.evals.task import Baseline, Evaluation, Request, Subject, check_pooling
@@ -47,8 +55,11 @@ def prepare(request: Request[RetrievalOptions]) -> Evaluation:
             pooling = subject.pooling(options.pooling)
             yield evaluate(subject.encoder, collection, pooling=pooling, **choices)
 
-    kinds = get_args(Lexical) if options.pairs else ("bm25",)
-    return Evaluation(measure, {**collection.settings, **chosen}, _baselines(request, collection, kinds, units))
+    kinds: tuple[Lexical, ...] = get_args(Lexical) if options.pairs else ("bm25",)
+    counted = [(kind, unit) for kind in kinds for unit in units or (UNITS[kind],)]
+    if options.pairs and not units:
+        counted = list(dict.fromkeys([*counted, *PAPERS_LIKELY]))
+    return Evaluation(measure, {**collection.settings, **chosen}, _baselines(request, collection, counted))
 
 
 def _read(options: RetrievalOptions) -> Collection:
@@ -70,19 +81,19 @@ def _units(names: str) -> tuple[Unit, ...]:
 
 
 def _baselines(
-    request: Request[RetrievalOptions], collection: Collection, kinds: tuple[Lexical, ...], units: tuple[Unit, ...]
+    request: Request[RetrievalOptions], collection: Collection, counted: Sequence[tuple[Lexical, Unit]]
 ) -> tuple[Baseline, ...]:
-    """A baseline for each kind and unit. If they count tokens, the tokenizer is the run's or the first model's."""
+    """A baseline for each kind and its unit. If they count tokens, the tokenizer is the run's or the first model's."""
     seed = request.options.seed
     model = str(request.run.tokenizer) if request.run else request.models[0]
-    tokenizer = open_tokenizer(model, masked_lm=False) if "tokens" in units else None
+    tokenizer = open_tokenizer(model, masked_lm=False) if "tokens" in [unit for _, unit in counted] else None
 
     def baseline(kind: Lexical, unit: Unit) -> Baseline:
         def measure() -> Record:
             return evaluate_lexical(kind, collection, unit, tokenizer=tokenizer, seed=seed)
 
         of_tokenizer = {"tokenizer": str(tokenizer.name_or_path)} if unit == "tokens" and tokenizer else {}
-        counted = {"unit": unit} | of_tokenizer
-        return Baseline(baseline_name(kind, unit), TASK, {**collection.settings, **counted}, measure)
+        settings = {**collection.settings, "unit": unit} | of_tokenizer
+        return Baseline(baseline_name(kind, unit), TASK, settings, measure)
 
-    return tuple(baseline(kind, unit) for kind in kinds for unit in units or (UNITS[kind],))
+    return tuple(baseline(kind, unit) for kind, unit in counted)
