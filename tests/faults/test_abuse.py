@@ -48,7 +48,7 @@ def verbs(work: Work, folder: Path) -> list[list[str]]:
         ["pretrain", recipe, *new_run],
         ["pretrain", recipe, "--run", run],
         ["tokens", inputs / "train.jsonl", "--tokenizer", model, "--out", out],
-        ["tokenizer", "train", inputs / "train.jsonl", "--vocab-size", 400, "--out", out],
+        ["tokenizer", "train", inputs / "train.jsonl", "--vocab-size", 1500, "--out", out],
         ["tokenizer", "adapt", model, "--out", out],
         ["export", run, "--out", out],
         ["batch", run, "--stage", "first", "--step", 1],
@@ -79,8 +79,8 @@ def parameters(words: Sequence[str]) -> list[Any]:
 
 def hostile(parameter: Any, draw: random.Random) -> str:
     """A value that the type of a parameter hardly expects."""
-    kind = parameter.type.name
-    return draw.choice(NUMBERS if "integer" in kind or "int" in kind else FRACTIONS if "float" in kind else TEXTS)
+    values = {int: NUMBERS, float: FRACTIONS}.get(parameter.type_descriptor.annotation, TEXTS)
+    return draw.choice(values)
 
 
 def damage_file(path: Path, draw: random.Random) -> None:
