@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from anaume.errors import UserError
 from anaume.report.curves import finite, last_lines, read_metrics, smooth, thin, training_seconds
 
 
@@ -21,33 +20,36 @@ def line(step: int, loss: float, kind: str = "train") -> dict[str, object]:
 
 def test_the_later_line_of_a_step_counts_and_steps_come_in_order(tmp_path: Path) -> None:
     path = write(tmp_path, line(1, 5.0), line(2, 4.0), line(3, 9.0), line(2, 3.5), line(3, 3.0))
-    curve = read_metrics(path)["train", "s", ""]
+    curve = read_metrics(path)[0]["train", "s", ""]
     assert_array_equal(curve["step"], [1, 2, 3])
     assert_array_equal(curve["loss"], [5.0, 3.5, 3.0])
 
 
 def test_fields_that_a_line_lacks_are_nan_and_other_kinds_are_passed_over(tmp_path: Path) -> None:
     path = write(tmp_path, line(1, 5.0), line(1, 4.0, "validation"), {"kind": "note", "stage": "s", "text": "?"})
-    curves = read_metrics(path)
+    curves, _ = read_metrics(path)
     assert set(curves) == {("train", "s", ""), ("validation", "s", "")}
     assert np.isnan(curves["train", "s", ""]["mfu"]).all()
     assert "mfu" not in curves["validation", "s", ""]
 
 
 def test_a_last_line_cut_off_is_left_out(tmp_path: Path) -> None:
-    curve = read_metrics(write(tmp_path, line(1, 5.0), tail='{"kind": "train", "sta'))["train", "s", ""]
-    assert_array_equal(curve["step"], [1])
+    curves, problems = read_metrics(write(tmp_path, line(1, 5.0), tail='{"kind": "train", "sta'))
+    assert_array_equal(curves["train", "s", ""]["step"], [1])
+    assert problems == []
 
 
 @pytest.mark.parametrize(
     "bad", ["not json", "[1]", '{"kind": "train", "stage": "s", "loss": 1}', '{"kind": "train", "step": 1}',
             '{"kind": "train", "stage": "s", "step": 1, "loss": "low"}']
 )  # fmt: skip
-def test_a_damaged_line_is_named(tmp_path: Path, bad: str) -> None:
+def test_a_damaged_line_is_named_and_left_out(tmp_path: Path, bad: str) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text(json.dumps(line(1, 5.0)) + "\n" + bad + "\n" + json.dumps(line(2, 5.0)) + "\n")
-    with pytest.raises(UserError, match=r"metrics\.jsonl:2: .*: not a metrics line; expected"):
-        read_metrics(path)
+    curves, problems = read_metrics(path)
+    assert_array_equal(curves["train", "s", ""]["step"], [1, 2])
+    assert [problem.startswith(f"{path}:2: ") for problem in problems] == [True]
+    assert "not a metrics line; expected" in problems[0]
 
 
 def test_the_last_training_line_of_each_stage_is_kept_whole(tmp_path: Path) -> None:
@@ -101,6 +103,6 @@ def test_training_time_is_tokens_over_speed(tmp_path: Path) -> None:
         {"kind": "train", "stage": "a", "step": 20, "tokens": 3000, "tokens_per_second": 200},
         {"kind": "train", "stage": "b", "step": 10, "tokens": 4000, "tokens_per_second": 50},
     ]
-    curves = read_metrics(write(tmp_path, *lines))
+    curves, _ = read_metrics(write(tmp_path, *lines))
     assert training_seconds(list(curves.values())) == 10 + 10 + 20
     assert training_seconds([]) == 0

@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anaume.errors import UserError
-
 Values = NDArray[np.float64]
 Curve = dict[str, Values]
 
@@ -34,10 +32,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
     ),
     "validation": ("step", "loss", "accuracy", "tokens", "bits_per_character", "causal_loss"),
 }
+NAMED = 3  # damaged lines; a file of another kind has many
 POINTS = 2000  # of one curve; a chart of 1,400 pixels shows no more
 
 
-def read_metrics(path: Path) -> dict[tuple[str, str, str], Curve]:
+def read_metrics(path: Path) -> tuple[dict[tuple[str, str, str], Curve], list[str]]:
     """Read metrics.jsonl as (kind, stage, validation set) → curve, in the order in which they first appear.
 
     The set is "" for lines of training and for a validation without a name.
@@ -45,9 +44,10 @@ def read_metrics(path: Path) -> dict[tuple[str, str, str], Curve]:
     A resumed run may have written two lines for one step; the later one counts. A last line that was cut off
     and lines of other kinds are skipped.
 
-    Raises:
-        UserError: a line before the last one is not an object with kind, stage, step and numbers.
+    The second result names the first damaged lines, which are left out: those before the last one that are no object
+    with kind, stage, step and numbers.
     """
+    problems: list[str] = []
     columns: dict[tuple[str, str, str], list[array[float]]] = {}
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, start=1):
@@ -55,18 +55,20 @@ def read_metrics(path: Path) -> dict[tuple[str, str, str], Curve]:
             continue
         try:
             kind, stage, name, values = _parse(line)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            if not b"".join(lines[number:]).strip():
-                break  # the last line was cut off or damaged while the run wrote it
-            raise UserError(
-                f"{path}:{number}: {line[:60].decode(errors='replace')!r}: not a metrics line; expected "
-                'an object with "kind", "stage", "step" and numbers'
-            ) from error
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            if len(problems) < NAMED and b"".join(lines[number:]).strip():
+                # A last line was cut off or damaged while the run wrote it.
+                problems.append(
+                    f"{path}:{number}: {line[:60].decode(errors='replace')!r}: not a metrics line; expected "
+                    'an object with "kind", "stage", "step" and numbers'
+                )
+            continue
         if kind in FIELDS:
             stage_columns = columns.setdefault((kind, stage, name), [array("d") for _ in FIELDS[kind]])
             for column, value in zip(stage_columns, values, strict=True):
                 column.append(value)
-    return {key: _latest(dict(zip(FIELDS[key[0]], value, strict=True))) for key, value in columns.items()}
+    curves = {key: _latest(dict(zip(FIELDS[key[0]], value, strict=True))) for key, value in columns.items()}
+    return curves, problems
 
 
 def last_lines(path: Path, stages: Sequence[str]) -> dict[str, dict[str, Any]]:

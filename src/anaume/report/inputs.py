@@ -147,7 +147,8 @@ def _read_run(run: Run) -> ReportInput:
     recipe_text, recipe = _or_left_out(left_out, ("", {}), _read_recipe, run.recipe_file)
     manifest = _or_left_out(left_out, {}, _read_optional, run.manifest_file, "a manifest", MANIFEST)
     summary = _or_left_out(left_out, {}, _read_optional, run.tokens_summary("train"), "a summary", SUMMARY)
-    metrics = _or_left_out(left_out, {}, read_metrics, run.metrics_file) if run.metrics_file.is_file() else {}
+    metrics, damaged_lines = read_metrics(run.metrics_file) if run.metrics_file.is_file() else ({}, [])
+    left_out += damaged_lines
     records, damaged = _read_records(run.evals)
     train = {stage: curve for (kind, stage, _), curve in metrics.items() if kind == "train"}
     validation_sets: dict[str, dict[str, Curve]] = {}
