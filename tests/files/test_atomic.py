@@ -60,6 +60,11 @@ def test_files_are_replaced_whole(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["file", "json"]
 
 
+def test_half_a_surrogate_pair_is_written_as_an_escape(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "page.html", "a file called \udc80")
+    assert (tmp_path / "page.html").read_bytes() == rb"a file called \udc80"
+
+
 def test_a_cached_checksum_follows_the_content(tmp_path: Path) -> None:
     file = tmp_path / "a"
     checksums = []

@@ -320,3 +320,14 @@ def test_bad_input_writes_nothing(run: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
     with pytest.raises(UserError, match="is a file; expected a folder"):
         write_report([run], run / "recipe.toml")
+
+
+def test_a_model_whose_name_is_not_unicode_has_a_page(tmp_path: Path) -> None:
+    """A folder's name need not be UTF-8, nor that of a damaged file that is named on the page."""
+    records = tmp_path / "evals"
+    save_record(Record("model \udcff", "validation", {"loss": 1.0}, 1, {"texts": "\udc80"}, 0), records)
+    (records / "damaged").mkdir()
+    (records / "damaged" / "\udcfe.json").write_text("{", encoding="utf-8")
+    page = write_report([records], tmp_path / "report").read_text(encoding="utf-8")
+    assert r"model \udcff" in page
+    assert r"\udcfe.json" in page

@@ -32,18 +32,17 @@ def sync(path: Path) -> None:
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write `content` (text as UTF-8) to `path`. A reader sees the old file or the new one, never a part of it."""
+    """Write `content` (text as UTF-8) to `path`. A reader sees the old file or the new one, never a part of it.
+
+    Half a surrogate pair becomes an escape: Python reads a byte of a file's name that is not UTF-8 as such a half.
+    """
     with file_atomic(path) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` to `path` atomically as indented JSON in UTF-8, with escapes for half surrogate pairs only.
-
-    Python reads a byte of a file's name that is not UTF-8 as half a surrogate pair.
-    """
-    content = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
-    write_atomic(path, content.encode(errors="backslashreplace"))
+    """Write `value` to `path` atomically as indented JSON in UTF-8, with escapes for half surrogate pairs only."""
+    write_atomic(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
 @contextmanager
