@@ -75,7 +75,7 @@ def test_a_change_takes_the_place_of_its_alternatives(recipe_file: Path) -> None
         ),
         ("stage.0.batch_tokens=1000", "batch_tokens = 1000: no whole number of micro-batches; expected a multiple of"),
         ("stage.0.micro_batch_tokens=512", "micro_batch_tokens = 512: too small; expected at least length = 1024"),
-        ("stage.0.keep_steps=[1500]", "no checkpoint is saved at step 1500; expected multiples of save_every = 1000"),
+        ("stage.0.keep_steps=[600000]", "step 600000 is not reached; expected from 1 to steps = 500000"),
         ("stage.0.name=a/b", 'stage.0.name = "a/b": not a valid value; expected text of the pattern'),
         ("stage=[]", "stage = []: not a valid value; expected at least 1 item"),
         ("name=", 'name = "": not a valid value; expected at least 1 character'),

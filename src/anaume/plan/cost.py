@@ -166,7 +166,8 @@ def _disk(recipe: Recipe, stages: Sequence[StagePlan]) -> Disk:
     count, stays, passes = 1, stages[0].memory["weights"], 0
     for stage, stage_plan in zip(recipe.stage, stages, strict=True):
         size = sum(part for name, part in stage_plan.memory.items() if name == "weights" or "moment" in name)
-        kept = sum(map(stage.keeps, {*range(stage.save_every, stage.steps, stage.save_every), stage.steps}))
+        saved = {*range(stage.save_every, stage.steps, stage.save_every), *stage.keep_steps, stage.steps}
+        kept = sum(map(stage.keeps, saved))
         count, stays = count + kept, stays + kept * size
         passes = max(passes, (stage.keep_last + 1) * size)  # the checkpoint being written is one more
     return Disk(count, stays, passes)

@@ -231,7 +231,7 @@ def _train_stage(training: TrainingRun, stage: Stage, state: State) -> State:
             last = state.step == stage.steps
             logs = state.step % stage.log_every == 0 or last
             validates = state.step % stage.validate_every == 0 or last
-            saves = state.step % stage.save_every == 0 or last or stopping
+            saves = stage.saves(state.step) or stopping
             if logs or validates or saves or ranks.device.type == "cpu":
                 check_finite(training.run, unchecked)
                 unchecked.clear()

@@ -45,7 +45,7 @@ class RecordsPart(SizePart):
     )
     keep_steps: list[int] = Field(
         [],
-        description="Further steps whose checkpoints are kept, multiples of `save_every`.",
+        description="Further steps at which a checkpoint is written and kept, at most `steps`.",
         json_schema_extra=FREE,
     )
     log_every: int = Field(
@@ -55,6 +55,10 @@ class RecordsPart(SizePart):
         description="Steps between two training lines of metrics.jsonl.",
         json_schema_extra=FREE,
     )
+
+    def saves(self, step: int) -> bool:
+        """Whether a checkpoint is written at this step."""
+        return step % self.save_every == 0 or step in (self.steps, *self.keep_steps)
 
     def keeps(self, step: int) -> bool:
         """Whether the checkpoint of this step stays when newer ones exist."""
@@ -71,11 +75,10 @@ class RecordsPart(SizePart):
         return self
 
     @model_validator(mode="after")
-    def _kept_steps_are_saved(self) -> Self:
-        for step in self.keep_steps:
-            if step % self.save_every:
-                raise ValueError(
-                    f"keep_steps = {self.keep_steps}: no checkpoint is saved at step {step}; expected multiples of"
-                    f" save_every = {self.save_every}"
-                )
+    def _kept_steps_are_reached(self) -> Self:
+        if outside := [step for step in self.keep_steps if not 0 < step <= self.steps]:
+            raise ValueError(
+                f"keep_steps = {self.keep_steps}: step {outside[0]} is not reached; expected from 1 to"
+                f" steps = {self.steps}"
+            )
         return self
