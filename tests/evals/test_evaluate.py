@@ -1,6 +1,7 @@
 """Every task over every checkpoint of a run, and models side by side."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,19 @@ def test_each_checkpoint_has_each_record(evaluated: Run) -> None:
         assert load_record(evaluated.evals / kind / "retrieval.json").n == 20
 
 
+def test_a_forecast_names_each_missing_task(
+    straight: Run, inputs: dict[str, Any], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(straight.folder, copy)
+    seconds = evaluate.forecast_run(copy, inputs | FEW)
+    assert seconds.keys() == {*OF_EACH_CHECKPOINT}
+    assert all(value > 0 for value in seconds.values())
+    assert not [*(copy / "evals").rglob("*.json")]
+    assert capsys.readouterr().err == ""
+    assert evaluate.forecast_run(copy, inputs | FEW, ["retrieval"]).keys() == {"retrieval"}
+
+
 def test_validation_follows_training(evaluated: Run) -> None:
     """The record of a checkpoint and the validation of the loop measure the same network: both fall alike."""
     first, *_, last = evaluated.checkpoints()
@@ -82,7 +96,9 @@ def test_only_missing_records_are_measured(
     times = {path: path.stat().st_mtime_ns for path in evaluated.evals.rglob("*.json")}
     capsys.readouterr()
     evaluate_run(evaluated.folder, inputs)
-    assert capsys.readouterr().err.splitlines() == ["first-step-0000002: fill-mask"]
+    forecast, *done = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"fill-mask: 1 of \d+ checkpoints to do, about \d+ s", forecast.partition("\n")[0])
+    assert done[-1] == "first-step-0000002: fill-mask"
     assert {path: path.stat().st_mtime_ns for path in times} == times
     assert absent.read_bytes() == before
 

@@ -4,7 +4,7 @@ The rule: a user's mistakes are reported before anything is measured, and a chec
 record of equal provenance, so that an interrupted evaluation goes on where it stopped.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from anaume.evals.tasks import TASKS
 from anaume.export.checkpoint import export, is_export_of
 from anaume.files import folder_atomic, path_lock, remove_leftovers
 from anaume.files.outputs import require_folder
+from anaume.formats import duration
 from anaume.progress import say
 from anaume.recipe import Recipe
 from anaume.run import CheckpointName, Run, run_id
@@ -111,19 +112,62 @@ def evaluate_run(folder: Path, choices: Mapping[str, Any], out: Path | None = No
 
     `choices` holds options of any task by name. A task whose inputs are not among them is left out. Validation and
     pseudo-perplexity read the run's own validation corpus unless `texts` is given; a run on the built-in corpus brings
-    its cloze questions and retrieval pairs along.
+    its cloze questions and retrieval pairs along. A forecast of the time is printed to standard error first.
 
     Raises:
         UserError: the folder is no run; see also `evaluate_models`.
     """
+    work = _prepare_run(folder, choices, out)
+    _forecast(work, tell=True)
+    for checkpoint in work.checkpoints:
+        _evaluate_checkpoint(checkpoint, work)
+    for name, evaluation in work.evaluations.items():
+        for _ in _measure_baselines(evaluation, work.options[name].seed, work.out):
+            pass
+    return work.out
+
+
+def forecast_run(folder: Path, choices: Mapping[str, Any], tasks: Collection[str] = TASKS) -> dict[str, float]:
+    """Estimate the seconds that `evaluate_run` needs for each of the tasks, by timing parts of them on one checkpoint.
+
+    Records that exist count as no time, and tasks without their inputs are left out.
+
+    Raises:
+        UserError: see `evaluate_run`.
+    """
+    return _forecast(_prepare_run(folder, choices, None, tasks), tell=False)
+
+
+@dataclass(frozen=True)
+class RunWork:
+    """The tasks that have their inputs, and the checkpoints to measure. Records go to `out`."""
+
+    evaluations: Mapping[str, Evaluation]
+    options: Mapping[str, TaskOptions]
+    checkpoints: Sequence["Checkpoint"]
+    out: Path
+
+    def missing(self, name: str) -> list[Subject]:
+        """The checkpoints without a record of a task; all of them where the task itself knows what is missing."""
+        subjects = [(c, Subject(str(c.folder), masked_lm=True)) for c in self.checkpoints]
+        return [subject for c, subject in subjects if not self.is_measured(name, c, subject)]
+
+    def is_measured(self, name: str, checkpoint: "Checkpoint", subject: Subject) -> bool:
+        """Whether a checkpoint has its record of a task."""
+        provenance, path = self.evaluations[name].provenance, folder_of(checkpoint.model, self.out) / f"{name}.json"
+        return provenance is not None and _is_measured(path, _provenance(provenance, subject), self.options[name].seed)
+
+
+def _prepare_run(folder: Path, choices: Mapping[str, Any], out: Path | None, tasks: Collection[str] = TASKS) -> RunWork:
+    """Read the inputs of the tasks and export the checkpoints."""
     run = Run(folder)
     recipe = run.recipe()
     out = out or run.evals
     require_folder(out)
     choices = {name: value for name, value in choices.items() if value is not None}
     choices |= _builtin_inputs(run, recipe, choices)
-    options = {name: task.select(choices) for name, task in TASKS.items()}
-    selected = [task for task in TASKS.values() if not task.missing(options[task.name], run=True)]
+    options = {name: TASKS[name].select(choices) for name in TASKS if name in tasks}
+    selected = [TASKS[name] for name, chosen in options.items() if not TASKS[name].missing(chosen, run=True)]
     evaluations = {
         task.name: task.make(Request((), options[task.name], out, run)) for task in selected if not task.opens_models
     }
@@ -132,12 +176,20 @@ def evaluate_run(folder: Path, choices: Mapping[str, Any], out: Path | None = No
     for task in selected:
         if task.opens_models:
             evaluations[task.name] = task.make(Request(models, options[task.name], out, run))
-    for checkpoint in checkpoints:
-        _evaluate_checkpoint(checkpoint, evaluations, options, out)
-    for name, evaluation in evaluations.items():
-        for _ in _measure_baselines(evaluation, options[name].seed, out):
-            pass
-    return out
+    return RunWork(evaluations, options, checkpoints, out)
+
+
+def _forecast(work: RunWork, *, tell: bool) -> dict[str, float]:
+    """The seconds of each task; with `tell`, a line for each and the sum. A grid prints its own lines beforehand."""
+    seconds: dict[str, float] = {}
+    for name, evaluation in work.evaluations.items():
+        missing = work.missing(name)
+        seconds[name] = evaluation.forecast(missing) if missing and evaluation.forecast else 0.0
+        if tell and missing and evaluation.provenance is not None:
+            say(f"{name}: {len(missing)} of {len(work.checkpoints)} checkpoints to do, about {duration(seconds[name])}")
+    if tell and len(seconds) > 1 and sum(seconds.values()):
+        say(f"all tasks: about {duration(sum(seconds.values()))}")
+    return seconds
 
 
 @dataclass(frozen=True)
@@ -191,19 +243,16 @@ def _named(checkpoints: list[Checkpoint], run: Run, out: Path) -> list[Checkpoin
     return named
 
 
-def _evaluate_checkpoint(
-    checkpoint: Checkpoint, evaluations: Mapping[str, Evaluation], options: Mapping[str, TaskOptions], out: Path
-) -> None:
+def _evaluate_checkpoint(checkpoint: Checkpoint, work: RunWork) -> None:
     subject = Subject(str(checkpoint.folder), masked_lm=True)
-    remove_leftovers(out / checkpoint.name.model)
-    for name, evaluation in evaluations.items():
+    remove_leftovers(work.out / checkpoint.name.model)
+    for name, evaluation in work.evaluations.items():
+        if work.is_measured(name, checkpoint, subject):
+            continue
         if evaluation.provenance is not None:
-            provenance = _provenance(evaluation.provenance, subject)
-            if _is_measured(folder_of(checkpoint.model, out) / f"{name}.json", provenance, options[name].seed):
-                continue
             say(f"{checkpoint.model}: {name}")
         for record in _measure(evaluation, subject):
-            save_record(checkpoint.place(record), out)
+            save_record(checkpoint.place(record), work.out)
 
 
 def _measure(evaluation: Evaluation, subject: Subject) -> Iterator[Record]:

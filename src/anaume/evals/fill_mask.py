@@ -14,6 +14,7 @@ import heapq
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from anaume.evals.inputs.cloze import PLACEHOLDER, Cloze
 from anaume.evals.inputs.cloze import read_cloze as read_cloze
 from anaume.evals.provenance import data_settings
 from anaume.evals.record import Record
-from anaume.evals.task import Evaluation, Request, Subject
+from anaume.evals.task import Evaluation, Request, Subject, estimate
 from anaume.evals.tasks import FillMaskOptions
 from anaume.progress import bar
 from anaume.tokenizer.unigram import SPACE
@@ -285,7 +286,10 @@ def prepare(request: Request[FillMaskOptions]) -> Evaluation:
     def measure(subject: Subject) -> Iterator[Record]:
         yield evaluate(subject.encoder, cloze, data=path, seed=options.seed)
 
-    return Evaluation(measure, data_settings(path))
+    def forecast(subjects: Sequence[Subject]) -> float:
+        return len(subjects) * estimate(partial(evaluate, subjects[0].encoder), cloze)
+
+    return Evaluation(measure, data_settings(path), forecast=forecast)
 
 
 def display(models: Sequence[str], options: FillMaskOptions) -> None:

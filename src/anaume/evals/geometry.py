@@ -7,6 +7,8 @@ mean-pooled, scaled to length 1 and compared in float64.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from anaume.evals.inputs.pairs import Pair, read_pairs
 from anaume.evals.inputs.reservoir import Reservoir
 from anaume.evals.provenance import data_settings, texts_of, texts_settings
 from anaume.evals.record import Record
-from anaume.evals.task import Evaluation, Request, Subject, check_pooling
+from anaume.evals.task import Evaluation, Request, Subject, check_pooling, estimate
 from anaume.evals.tasks import GeometryOptions
 
 RANDOM_PAIRS = 2_000  # the paper's number
@@ -265,6 +267,14 @@ def prepare(request: Request[GeometryOptions]) -> Evaluation:
         )
         yield replace(record, settings=record.settings | options.other_fields)
 
+    def forecast(subjects: Sequence[Subject]) -> float:
+        encoder = subjects[0].encoder
+        seconds = estimate(partial(evaluate, encoder, random_pairs=options.random_pairs), pairs)
+        if options.texts:
+            drawn = list(islice(texts_of(options.texts), 2 * options.random_pairs))
+            seconds += estimate(partial(embed_counted, encoder), drawn)
+        return len(subjects) * seconds
+
     texts = texts_settings(options.texts) if options.texts else {"texts": OTHER_PAIRS}
     chosen = {"random_pairs": options.random_pairs, "pooling_choice": options.pooling, "overlap": OVERLAP}
-    return Evaluation(measure, data_settings(path) | options.other_fields | texts | chosen)
+    return Evaluation(measure, data_settings(path) | options.other_fields | texts | chosen, forecast=forecast)

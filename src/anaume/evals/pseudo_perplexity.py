@@ -8,6 +8,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -26,7 +27,7 @@ from anaume.errors import UserError
 from anaume.evals.inputs.reservoir import Reservoir
 from anaume.evals.provenance import OWN_TEXTS, corpus_settings, texts_of
 from anaume.evals.record import Record
-from anaume.evals.task import Evaluation, Request, Subject
+from anaume.evals.task import Evaluation, Request, Subject, estimate
 from anaume.evals.tasks import PseudoPerplexityOptions
 from anaume.model.masked_copies import masked_states, supports
 from anaume.progress import bar
@@ -229,5 +230,18 @@ def prepare(request: Request[PseudoPerplexityOptions]) -> Evaluation:
             seed=options.seed,
         )
 
+    def forecast(subjects: Sequence[Subject]) -> float:
+        """A document of median length stands for all documents of its bin."""
+        encoder = subjects[0].encoder
+        drawn = sample(encoder, documents(subjects[0]), options.documents, options.seed).documents
+        bins = bins_of(np.array([len(document.ids) for document in drawn]))
+        seconds = 0.0
+        for bin in np.unique(bins):
+            of_bin = sorted((drawn[i] for i in np.flatnonzero(bins == bin)), key=lambda document: len(document.ids))
+            median = of_bin[len(of_bin) // 2]
+            once = partial(evaluate, encoder, texts="", positions=options.positions)
+            seconds += len(of_bin) * estimate(once, [median])
+        return len(subjects) * seconds
+
     amounts = {"documents": options.documents, "positions": options.positions}
-    return Evaluation(measure, corpus_settings(options.texts, run) | amounts)
+    return Evaluation(measure, corpus_settings(options.texts, run) | amounts, forecast=forecast)

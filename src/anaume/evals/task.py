@@ -3,7 +3,8 @@
 This module imports neither torch nor transformers, so that the command line can list tasks and options at once.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from importlib import import_module
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 # Number format of every task that evaluates an opened encoder, on every device; see `encoder.load.load_encoder`.
 PRECISION = "float32"
 POOLINGS = ("own", "mean")
+# Items of a task's input that are timed for a forecast.
+SAMPLE = 32
 
 
 def option(default: Any, help: str, *, minimum: int | None = None) -> Any:
@@ -36,6 +39,7 @@ class TaskOptions:
 
 
 Options = TypeVar("Options", bound=TaskOptions)
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -92,11 +96,13 @@ class Evaluation:
     `provenance`  settings that identify the inputs by checksums. Two records of equal provenance, weights and seed hold
                   equal numbers, so the second is not measured. None: the task itself skips what it has measured before.
     `baselines`   pseudo-models to measure beside the models
+    `forecast`    estimates the seconds that measuring models takes, which differ in their weights only
     """
 
     measure: Callable[[Subject], Iterable["Record"]]
     provenance: Mapping[str, Any] | None = None
     baselines: tuple[Baseline, ...] = ()
+    forecast: Callable[[Sequence[Subject]], float] | None = None
 
 
 @dataclass(frozen=True)
@@ -160,6 +166,15 @@ class Task:
         """
         evaluation: Evaluation = imported(self.prepare)(request)
         return evaluation
+
+
+def estimate(work: Callable[[Sequence[Item]], object], items: Sequence[Item], sample: int = SAMPLE) -> float:
+    """Estimate the seconds that `work` takes for all `items` from its time for about `sample` of them."""
+    part = items[:: max(1, len(items) // sample)]
+    work(part[:2])  # the first call of a network is slower
+    start = time.perf_counter()
+    work(part)
+    return (time.perf_counter() - start) * len(items) / len(part)
 
 
 def check_pooling(choice: str) -> None:

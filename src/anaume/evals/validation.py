@@ -24,7 +24,7 @@ from anaume.encoder.logits import logits_at
 from anaume.encoder.states import check_numbers
 from anaume.evals.provenance import OWN_TEXTS, corpus_settings
 from anaume.evals.record import Record
-from anaume.evals.task import Evaluation, Request, Subject
+from anaume.evals.task import Evaluation, Request, Subject, estimate
 from anaume.evals.tasks import ValidationOptions
 from anaume.model.attention import packed_rows
 from anaume.model.mlm import scores, to_device
@@ -38,6 +38,8 @@ MASK_RATE = 0.3
 TOKENS = 1_048_576
 # Tokens of a padded batch: logits of 30 % of them over a vocabulary of 250,000 are a gigabyte in float32.
 PADDED_TOKENS = 4096
+# Tokens that are timed for a forecast.
+FORECAST_TOKENS = 16_384
 
 Floats = NDArray[np.float64]
 
@@ -170,7 +172,21 @@ def prepare(request: Request[ValidationOptions]) -> Evaluation:
             subject.encoder, stores, tokenizer, texts=texts, names=names, tokens=options.tokens, seed=options.seed
         )
 
-    return Evaluation(measure, corpus_settings(options.texts, request.run) | {"tokens": options.tokens})
+    def forecast(subjects: Sequence[Subject]) -> float:
+        """The time of a batch stands for that of the others."""
+        encoder, tokenizer = subjects[0].encoder, load_tokenizer(subjects[0].path)
+        stores = _stores(request, tokenizer)
+        tokens = min(options.tokens, sum(store.tokens for store in stores))
+        blocks = range(-(-tokens // FORECAST_TOKENS))
+
+        def work(part: Sequence[int]) -> None:
+            evaluate(encoder, stores, tokenizer, texts="", tokens=len(part) * FORECAST_TOKENS)
+
+        return len(subjects) * estimate(work, blocks, sample=1)
+
+    return Evaluation(
+        measure, corpus_settings(options.texts, request.run) | {"tokens": options.tokens}, forecast=forecast
+    )
 
 
 def _stores(request: Request[ValidationOptions], tokenizer: Tokenizer) -> Sequence[Store]:

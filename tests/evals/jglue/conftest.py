@@ -34,7 +34,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def fine_tune(model: Path, data: Path, out: Path, grid: Grid) -> list[Path]:
     """Run a grid with one model; the paths of its records."""
-    return [save_record(evaluate(each, grid, out), out) for each in prepare([str(model)], data, out, grid)]
+    return [save_record(evaluate(each, grid, out), out) for each in prepare([str(model)], data, out, grid)[0]]
 
 
 @pytest.fixture(scope="session")

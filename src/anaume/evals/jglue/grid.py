@@ -98,11 +98,13 @@ def chosen_grid(tasks: str, options: GridOptions) -> Grid:
     )
 
 
-def prepare(models: Sequence[str], data: Path, out: Path, grid: Grid, *, fetch: bool = False) -> list[Experiment]:
-    """Return the experiments for `evaluate`: for each model, each task. Nothing is trained yet.
+def prepare(
+    models: Sequence[str], data: Path, out: Path, grid: Grid, *, fetch: bool = False
+) -> tuple[list[Experiment], float]:
+    """Return the experiments for `evaluate`, for each model each task, and the seconds that they take by the forecast.
 
-    All models and data are checked, and a forecast of the time is printed to standard error. With `fetch`, files that
-    the folder `data` lacks are downloaded first.
+    All models and data are checked, and the forecast is printed to standard error. Nothing is trained yet. With
+    `fetch`, files that the folder `data` lacks are downloaded first.
 
     Raises:
         UserError: an unknown task, data or a model that can't be read, two models of one name.
@@ -111,12 +113,11 @@ def prepare(models: Sequence[str], data: Path, out: Path, grid: Grid, *, fetch: 
     if fetch:
         fetch_files(tasks or public_tasks(), data)
     experiments = open_experiments(models, data, tasks or tasks_in(data))
-    print_forecast(experiments, grid, out)
-    return experiments
+    return experiments, print_forecast(experiments, grid, out)
 
 
-def print_forecast(experiments: Sequence[Experiment], grid: Grid, out: Path) -> None:
-    """Print the number of missing trials and their estimated time.
+def print_forecast(experiments: Sequence[Experiment], grid: Grid, out: Path) -> float:
+    """Print the number of missing trials and their estimated time, and return the seconds of all.
 
     Models of one architecture, such as the checkpoints of a run, share a line, and only the first of them is timed.
     """
@@ -136,6 +137,7 @@ def print_forecast(experiments: Sequence[Experiment], grid: Grid, out: Path) -> 
             say(line)
     if total:
         say(f"processes: {len(devices)} ({devices[0].type}); in all about {duration(total)}")
+    return total
 
 
 def _planned_trials(experiment: Experiment, grid: Grid, out: Path) -> list[Trial]:
@@ -219,9 +221,9 @@ def prepare_task(request: Request[JglueOptions]) -> Evaluation:
     options = request.options
     assert options.data
     grid = chosen_grid(options.tasks, options)
-    experiments = prepare(request.models, options.data, request.out, grid, fetch=options.fetch)
+    experiments, seconds = prepare(request.models, options.data, request.out, grid, fetch=options.fetch)
 
     def measure(subject: Subject) -> Iterator[Record]:
         return (evaluate(item, grid, request.out) for item in experiments if item.model == subject.path)
 
-    return Evaluation(measure)
+    return Evaluation(measure, forecast=lambda _: seconds)

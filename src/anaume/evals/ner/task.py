@@ -31,12 +31,12 @@ def prepare(request: Request[NerOptions]) -> Evaluation:
     grid = chosen_grid("", options)
     task = EntityTask(options.split)
     experiments = [_settled(e) for e in open_experiments(request.models, options.entities, [task], ENTITIES)]
-    print_forecast(experiments, grid, request.out)
+    seconds = print_forecast(experiments, grid, request.out)
 
     def measure(subject: Subject) -> Iterator[Record]:
         return (evaluate(item, grid, request.out) for item in experiments if item.model == subject.path)
 
-    return Evaluation(measure)
+    return Evaluation(measure, forecast=lambda _: seconds)
 
 
 def _settled(experiment: Experiment) -> Experiment:

@@ -6,9 +6,11 @@ BM25 alone, because edit distances over a corpus take days.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast, get_args
 
 from anaume.corpus.rows import require_unicode
+from anaume.encoder.embed import embed_counted
 from anaume.encoder.load import open_tokenizer
 from anaume.encoder.modules import is_late, open_late
 from anaume.errors import UserError
@@ -27,7 +29,7 @@ from anaume.evals.retrieval.evaluate import (
 )
 from anaume.evals.retrieval.late import evaluate_late
 from anaume.evals.retrieval.published import read_collection
-from anaume.evals.task import Baseline, Evaluation, Request, Subject, check_pooling
+from anaume.evals.task import Baseline, Evaluation, Request, Subject, check_pooling, estimate
 from anaume.evals.tasks import RetrievalOptions
 
 
@@ -55,11 +57,16 @@ def prepare(request: Request[RetrievalOptions]) -> Evaluation:
             pooling = subject.pooling(options.pooling)
             yield evaluate(subject.encoder, collection, pooling=pooling, **choices)
 
+    def forecast(subjects: Sequence[Subject]) -> float:
+        embed = partial(embed_counted, subjects[0].encoder)
+        return len(subjects) * (estimate(embed, collection.queries) + estimate(embed, collection.documents))
+
     kinds: tuple[Lexical, ...] = get_args(Lexical) if options.pairs else ("bm25",)
     counted = [(kind, unit) for kind in kinds for unit in units or (UNITS[kind],)]
     if options.pairs and not units:
         counted = list(dict.fromkeys([*counted, *PAPERS_LIKELY]))
-    return Evaluation(measure, {**collection.settings, **chosen}, _baselines(request, collection, counted))
+    baselines = _baselines(request, collection, counted)
+    return Evaluation(measure, {**collection.settings, **chosen}, baselines, forecast)
 
 
 def _read(options: RetrievalOptions) -> Collection:
