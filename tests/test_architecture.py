@@ -50,7 +50,7 @@ FOUNDATION = {
     "verbs": set[str](),
 }
 # Verbs that run several rooms together.
-VERBS = {"__main__", "api", "bench", "cli", "demo", "plan", "verify"}
+VERBS = {"__main__", "api", "bench", "cli", "demo", "plan", "reproduce", "verify"}
 # Rooms right of `pretrain` that must run without it: a checkpoint or a Hugging Face folder is all they need.
 WITHOUT_PRETRAIN = {"export", "encoder", "finetune", "evals", "report"}
 HEAVY = {"torch", "transformers", "sentence_transformers", "datasets"}

@@ -28,7 +28,7 @@ def _steps(run: Run) -> list[tuple[str, int]]:
 
 @pytest.mark.slow
 def test_old_checkpoints_are_pruned_by_the_rules(tiny: Recipe, tmp_path: Path) -> None:
-    """Kept: step 0, every fourth step, the listed steps, though no other is saved there, the last step, the two newest."""
+    """Kept: step 0, every fourth step, the listed steps, the last step of each stage, and the two newest of the run."""
     rule = {"save_every": 2, "keep_every": 4, "keep_steps": [1], "keep_last": 2, "steps": 6}
     stages = [stage.model_copy(update=rule) for stage in tiny.stage]
     run = pretrain(tiny.model_copy(update={"stage": stages}), tmp_path / "run")

@@ -1,0 +1,106 @@
+"""How large the miniature is: hours → steps of the training, and a share of the hours → amounts of the evaluations.
+
+The rule: the proportions of the recipe stay, whatever the hours. Steps follow from the forecast of `anaume plan`, and
+amounts from the forecast of `anaume eval all`.
+"""
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from anaume import recipe as recipes
+from anaume.errors import UserError
+from anaume.plan import cost
+from anaume.plan.budget import CPU_MFU
+from anaume.recipe import Recipe
+
+# Shares of the hours. The evaluations take at most as long as the training; the rest is for tokenising, validation,
+# checkpoints and forecasts.
+TRAINING = EVALUATIONS = 0.45
+# The least steps of a stage, so that it has a warm-up and moments to look at.
+FEWEST_STEPS = 4
+
+Amounts = dict[str, Any]
+# Amounts of each task, from the least to the most, the most being the paper's where it states them.
+VALIDATION: tuple[Amounts, ...] = tuple({"tokens": 1 << power} for power in (14, 15, 16, 17, 18, 19, 20))
+PSEUDO_PERPLEXITY: tuple[Amounts, ...] = tuple(
+    {"documents": documents, "positions": positions}
+    for documents, positions in ((5, 5), (10, 10), (20, 20), (50, 20), (50, 50), (100, 50), (200, 100), (500, 100))
+)
+# Grids, and how many passes over the training splits each of them takes. High rates suit small networks.
+GRIDS: tuple[tuple[Amounts, int], ...] = (
+    ({"learning_rates": "3e-4", "epochs": "1", "seeds": 1}, 1),
+    ({"learning_rates": "3e-4", "epochs": "3", "seeds": 1}, 3),
+    ({"learning_rates": "3e-4", "epochs": "3", "seeds": 2}, 6),
+    ({"learning_rates": "1e-4,3e-4", "epochs": "3", "seeds": 2}, 12),
+    ({"learning_rates": "1e-4,3e-4,1e-3", "epochs": "3", "seeds": 3}, 18),
+)
+# Shares of the time of the evaluations, after the tasks whose inputs decide their amounts; JGLUE has the rest.
+VALIDATION_SHARE, PSEUDO_PERPLEXITY_SHARE = 0.1, 0.3
+
+
+def tables_of(file: Path) -> dict[str, Any]:
+    """The tables of a recipe's file, not resolved."""
+    return tomllib.loads(file.read_text(encoding="utf-8"))
+
+
+def sized(tables: dict[str, Any], hours: float) -> Recipe:
+    """The recipe with as many steps as `hours` allow on this machine's processor, which is timed for some seconds.
+
+    Raises:
+        UserError: too few hours.
+    """
+    recipe = recipes.parse(tables, "anaume reproduce")
+    planned = cost.plan(recipe, cost.vocabulary_size(recipe.tokenizer), "cpu", 1, [CPU_MFU])
+    seconds = sum(way.seconds for stage in planned.stages for way in stage.ways if way.name == stage.own_way)
+    factor = TRAINING * 3600 * hours / seconds
+    stages = [_scaled(stage, factor) for stage in tables["stage"]]
+    if min(stage["steps"] for stage in stages) < FEWEST_STEPS:
+        raise UserError(f"--hours {hours:g}: too short for {FEWEST_STEPS} steps of each stage; expected more")
+    return recipes.parse(tables | {"stage": stages}, "anaume reproduce")
+
+
+def _scaled(stage: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """The stage with `factor` times the steps, and everything that is counted in steps in proportion."""
+
+    def times(steps: int) -> int:
+        return max(1, round(steps * factor))
+
+    total = round(stage["steps"] * factor)
+    kept = sorted({times(step) for step in stage.get("keep_steps", ()) if times(step) <= total})
+    changed = {"steps": total, "warmup_steps": min(total, times(stage["warmup_steps"])), "keep_every": total}
+    return {**stage, **changed} | ({"keep_steps": kept} if kept else {})
+
+
+def choose_amounts(
+    forecast: Callable[[str, Amounts], float], fixed: Sequence[str], seconds: float
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Options for `eval all` that take about `seconds`, and the forecast of each task.
+
+    `forecast(task, amounts)` gives seconds, 0 for a task that has no inputs; `fixed` are tasks whose amounts are given
+    by their inputs. Without the option "data", JGLUE does not fit and is left out.
+    """
+    times = {task: forecast(task, {}) for task in fixed}
+    rest = max(0.0, seconds - sum(times.values()))
+    amounts: dict[str, Any] = {}
+    ladders = (
+        ("validation", VALIDATION, VALIDATION_SHARE),
+        ("pseudo-perplexity", PSEUDO_PERPLEXITY, PSEUDO_PERPLEXITY_SHARE),
+    )
+    for task, ladder, share in ladders:
+        chosen, times[task] = ladder[0], forecast(task, ladder[0])
+        for rung in ladder[1:]:
+            if (needed := forecast(task, rung)) > share * rest:
+                break
+            chosen, times[task] = rung, needed
+        amounts |= chosen
+    rest = max(0.0, seconds - sum(times.values()))
+    single = forecast("jglue", GRIDS[0][0])
+    fitting = [(grid, passes) for grid, passes in GRIDS if passes * single <= rest]
+    if single and not fitting:
+        return amounts | {"data": None}, times
+    if single:
+        grid, passes = fitting[-1]
+        amounts, times["jglue"] = amounts | grid, passes * single
+    return amounts, times
