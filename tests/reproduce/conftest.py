@@ -81,7 +81,7 @@ def made_up(tmp_path: Path) -> MakeRun:
         for stage, step in MOMENTS:
             for record in records(stage, step):
                 save_record(change(record), folder / "evals")
-        for baseline, recall in (("edit-distance", 0.3), ("jaccard-words", 0.05)):
+        for baseline, recall in (("edit-distance-raw", 0.3), ("jaccard-spaces", 0.05)):
             metrics = {"recall_at_10": recall, "mrr_at_10": recall / 2}
             save_record(change(Record(baseline, "retrieval", metrics, 2000, {"unit": "words"}, 0)), folder / "evals")
         return read_inputs([folder])[0]

@@ -119,7 +119,7 @@ def test_a_contrary_number_decides_against(
 def test_a_weak_model_is_below_edit_distance(made_up: MakeRun) -> None:
     verdict = verdicts.order_of_baselines(made_up(metric("retrieval", "stage2", 400, recall_at_10=0.1)))
     assert verdict == Verdict(NOT_REPRODUCED, verdict.evidence)
-    assert "Recall@10 0.100 (end of stage 2), edit distance over characters 0.300" in verdict.evidence
+    assert "Recall@10 0.100 (end of stage 2), edit distance, not normalised 0.300" in verdict.evidence
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,6 @@ from anaume.run import Run
 # The file of a run that holds what was chosen for it: amounts of the evaluations, their forecast, and their inputs.
 CHOSEN = "reproduce.json"
 FORM = {"hours": int | float, "inputs": dict, "amounts": dict, "seconds": dict}
-# Units of the lexical baselines: the usual one, and the one that fits the paper's value of Jaccard best.
-UNITS = "characters,words"
 FIXED = ("retrieval", "geometry", "fill-mask")
 # Held out of the text where no text for validation is given.
 VALIDATION_SHARE = 0.02
@@ -80,7 +78,7 @@ def _corpus(inputs: Inputs) -> dict[str, Any]:
 def _choices(run: Run, inputs: Inputs, hours: float) -> dict[str, Any]:
     """The options of `eval all`, which are chosen once for the same inputs and hours."""
     given = {name: getattr(inputs, name) for name in ("pairs", "cloze", "data")}
-    given = {name: path for name, path in given.items() if path is not None} | {"unit": UNITS}
+    given = {name: path for name, path in given.items() if path is not None}
     named = {name: str(value) for name, value in given.items()}
     file = run.folder / CHOSEN
     if file.is_file():

@@ -139,8 +139,8 @@ def retrieval(run: ReportInput) -> Table | None:
         elif model.baseline:
             name = model.records["retrieval"].model
             theirs = {
-                "edit-distance": paper.RETRIEVAL["Edit distance"],
-                "jaccard-words": paper.RETRIEVAL["Jaccard"],
+                "edit-distance-raw": paper.RETRIEVAL["Edit distance"],
+                "jaccard-spaces": paper.RETRIEVAL["Jaccard"],
             }.get(name, ())
         ours = [model.metric("retrieval", metric) for metric in ("recall_at_10", "mrr_at_10")]
         label = model.label if model.baseline else moment(run, model)
