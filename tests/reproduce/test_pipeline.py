@@ -8,6 +8,7 @@ import pytest
 from anaume.errors import UserError
 from anaume.evals import evaluate
 from anaume.files.objects import read_object
+from anaume.recipe import parse
 from anaume.reproduce import pipeline, sizes
 from anaume.reproduce.inputs import Inputs
 from anaume.reproduce.pipeline import reproduce
@@ -64,7 +65,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     def sized(tables: dict[str, Any], _hours: float) -> Any:
         stages = [sizes._scaled(stage, 0.2) for stage in tables["stage"]]
-        return pipeline.recipes.parse(tables | {"stage": stages}, "tiny")
+        return parse(tables | {"stage": stages}, "tiny")
 
     monkeypatch.setattr(sizes, "sized", sized)
     monkeypatch.setattr(sizes, "choose_amounts", lambda *_: (dict(AMOUNTS), {"validation": 1.0}))

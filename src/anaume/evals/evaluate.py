@@ -187,8 +187,9 @@ def _forecast(work: RunWork, *, tell: bool) -> dict[str, float]:
         seconds[name] = evaluation.forecast(missing) if missing and evaluation.forecast else 0.0
         if tell and missing and evaluation.provenance is not None:
             say(f"{name}: {len(missing)} of {len(work.checkpoints)} checkpoints to do, about {duration(seconds[name])}")
-    if tell and len(seconds) > 1 and sum(seconds.values()):
-        say(f"all tasks: about {duration(sum(seconds.values()))}")
+    total = sum(seconds.values())
+    if tell and len(seconds) > 1 and total > 0:
+        say(f"all tasks: about {duration(total)}")
     return seconds
 
 
