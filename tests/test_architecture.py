@@ -20,6 +20,7 @@ PICTURE = (
     "finetune",
     "evals",
     "report",
+    "publish",
 )
 # What every room may import: small things, the tables of a recipe, and the paths of a run directory.
 SHARED = (
@@ -52,7 +53,7 @@ FOUNDATION = {
 # Verbs that run several rooms together.
 VERBS = {"__main__", "api", "bench", "cli", "demo", "plan", "reproduce", "verify"}
 # Rooms right of `pretrain` that must run without it: a checkpoint or a Hugging Face folder is all they need.
-WITHOUT_PRETRAIN = {"export", "encoder", "finetune", "evals", "report"}
+WITHOUT_PRETRAIN = {"export", "encoder", "finetune", "evals", "report", "publish"}
 HEAVY = {"torch", "transformers", "sentence_transformers", "datasets"}
 
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -36,6 +36,11 @@ def join_words(names: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
+def one_line(text: object) -> str:
+    """A text on one line, with single spaces for all white space and line ends."""
+    return " ".join(str(text).split())
+
+
 def short(count: float) -> str:
     """A count with one decimal and a letter for the power of 1,000: 187494646 → "187.5M"; "500k" from 100,000 on."""
     for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):

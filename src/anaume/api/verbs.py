@@ -89,9 +89,10 @@ def export(
     stage: str = "",
     step: int = -1,
     average: int = 1,
+    license: str = "",
     progress: bool = False,
 ) -> Path:
-    """Write a checkpoint of a run as a folder that transformers and sentence-transformers open, and return the folder.
+    """Write a checkpoint of a run as a folder that transformers and sentence-transformers open, with its model card; return the folder.
 
     Args:
         run: A run directory.
@@ -99,20 +100,24 @@ def export(
         stage: The stage; by default the last one.
         step: The step; by default the last one.
         average: Number of checkpoints to average, of which this one is the last.
+        license: Licence of the weights as the Hub spells it, such as "apache-2.0"; empty: none is chosen yet.
         progress: Whether to print progress to standard error.
 
     Raises:
-        UserError: The folder is no run, the run has no such checkpoint, or `out` holds something else.
+        UserError: The folder is no run, the run has no such checkpoint, `out` holds something else, or the licence is
+            no identifier.
     """
+    from anaume.publish.license import check_license
     from anaume.run import Run
 
     with verb(progress, out):
+        check_license(license)
         opened_run = Run(Path(run))
         opened_run.recipe()  # a missing run is told before torch is imported
-        from anaume.export import checkpoint
+        from anaume.export.checkpoint import select_checkpoint
+        from anaume.publish.folder import publish
 
-        name = checkpoint.select_checkpoint(opened_run, stage, step)
-        return checkpoint.export(opened_run, name, Path(out), average)
+        return publish(opened_run, select_checkpoint(opened_run, stage, step), Path(out), average, license)
 
 
 def evaluate(

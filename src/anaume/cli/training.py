@@ -78,12 +78,13 @@ def export(
     stage: Annotated[str, typer.Option(help="stage; by default the last one")] = "",
     step: Annotated[int, typer.Option(help="step; by default the last one")] = -1,
     average: Annotated[int, typer.Option(min=1, help="number of checkpoints to average, this one the last")] = 1,
+    license: Annotated[str, typer.Option(help="licence of the weights as the Hub spells it, such as apache-2.0")] = "",
 ) -> None:
-    """Write a checkpoint as a folder that transformers and sentence-transformers open.
+    """Write a checkpoint as a folder that transformers and sentence-transformers open, with its model card.
 
-    Example: anaume export runs/small --out my-encoder
+    Example: anaume export runs/small --out my-encoder --license apache-2.0
     """
-    print(verbs.export(run, out, stage=stage, step=step, average=average, progress=True))
+    print(verbs.export(run, out, stage=stage, step=step, average=average, license=license, progress=True))
 
 
 def contrast(

@@ -1,7 +1,7 @@
 """A checkpoint of a run → a Hugging Face folder that `transformers` and `sentence-transformers` open."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,16 @@ COMMAND = "export"
 _PRIVATE_FILES = {"origin.json", MARK}
 
 
-def export(run: Run, name: CheckpointName, out: Path, average: int = 1) -> Path:
+# Writes further files of a network into the folder that will become an export, and returns facts for its mark.
+Addition = Callable[[ModernBertForMaskedLM, Path], Mapping[str, Any]]
+
+
+def export(run: Run, name: CheckpointName, out: Path, average: int = 1, additions: Sequence[Addition] = ()) -> Path:
     """Write one checkpoint of a run as a Hugging Face folder to `out`, and return `out`.
 
     The folder holds the model, the tokenizer and the mean-pooling modules of sentence-transformers. With `average`
     above 1 the weights are the mean of the stage's last `average` checkpoints up to this one (Izmailov and others,
-    arXiv 1803.05407).
+    arXiv 1803.05407). `additions` are called in order once the folder is complete.
 
     Raises:
         UserError: the run has no such checkpoint, or too few before it; `out` holds something else than an export.
@@ -63,6 +67,8 @@ def export(run: Run, name: CheckpointName, out: Path, average: int = 1) -> Path:
         change_json(temporary / "tokenizer_config.json", {"model_max_length": recipe.model.positions})
         write_sentence_modules(temporary, recipe.model.hidden, recipe.model.positions)
         facts["sha256"] = sha256(temporary / mlm.WEIGHTS)
+        for add in additions:
+            facts |= add(network, temporary)
     return out
 
 

@@ -112,20 +112,21 @@ def _classes(column: Column, *, missing: bool = False) -> str:
 
 def markdown(table: Table) -> str:
     """The table in GitHub's Markdown, its caption as a paragraph before it."""
-    titles = [_markdown_text(column.title) for column in table.columns]
+    titles = [markdown_text(column.title) for column in table.columns]
     rules = ["---:" if column.numeric else "---" for column in table.columns]
     rows = [[_markdown_cell(cell) for cell in row] for row in table.rows]
     lines = ["| " + " | ".join(line) + " |" for line in (titles, rules, *rows)]
-    return f"{_markdown_text(_full_caption(table))}\n\n" + "\n".join(lines) + "\n"
+    return f"{markdown_text(_full_caption(table))}\n\n" + "\n".join(lines) + "\n"
 
 
 def _markdown_cell(cell: Cell) -> str:
-    text = _markdown_text(cell.text)
+    text = markdown_text(cell.text)
     text = f"**{text}**" if cell.strong and text.strip() else text
-    return f"{text} ({_markdown_text(cell.note)})" if cell.note else text
+    return f"{text} ({markdown_text(cell.note)})" if cell.note else text
 
 
-def _markdown_text(text: str) -> str:
+def markdown_text(text: str) -> str:
+    """The text as Markdown that shows it as it is, on one line."""
     escaped = re.sub(r"([\\`*_\[\]|])", r"\\\1", text).replace("\n", " ")
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
