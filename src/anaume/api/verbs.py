@@ -90,9 +90,13 @@ def export(
     step: int = -1,
     average: int = 1,
     license: str = "",
+    onnx: bool = False,
+    int8: bool = False,
     progress: bool = False,
 ) -> Path:
-    """Write a checkpoint of a run as a folder that transformers and sentence-transformers open, with its model card; return the folder.
+    """Write a checkpoint of a run as a folder that transformers and sentence-transformers open; return the folder.
+
+    The folder holds a model card, too.
 
     Args:
         run: A run directory.
@@ -101,6 +105,8 @@ def export(
         step: The step; by default the last one.
         average: Number of checkpoints to average, of which this one is the last.
         license: Licence of the weights as the Hub spells it, such as "apache-2.0"; empty: none is chosen yet.
+        onnx: Whether to write graphs for ONNX Runtime, too; needs the extra `onnx`.
+        int8: Whether to write a graph with 8-bit products, too; implies `onnx`.
         progress: Whether to print progress to standard error.
 
     Raises:
@@ -115,9 +121,12 @@ def export(
         opened_run = Run(Path(run))
         opened_run.recipe()  # a missing run is told before torch is imported
         from anaume.export.checkpoint import select_checkpoint
+        from anaume.export.onnx import onnx_addition
         from anaume.publish.folder import publish
 
-        return publish(opened_run, select_checkpoint(opened_run, stage, step), Path(out), average, license)
+        name = select_checkpoint(opened_run, stage, step)
+        graphs = [onnx_addition(int8=int8)] if onnx or int8 else []
+        return publish(opened_run, name, Path(out), average, license, graphs)
 
 
 def evaluate(

@@ -79,12 +79,28 @@ def export(
     step: Annotated[int, typer.Option(help="step; by default the last one")] = -1,
     average: Annotated[int, typer.Option(min=1, help="number of checkpoints to average, this one the last")] = 1,
     license: Annotated[str, typer.Option(help="licence of the weights as the Hub spells it, such as apache-2.0")] = "",
+    onnx: Annotated[bool, typer.Option("--onnx", help="also write graphs for ONNX Runtime, in float32")] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="also write a graph with 8-bit products; implies --onnx")
+    ] = False,
 ) -> None:
     """Write a checkpoint as a folder that transformers and sentence-transformers open, with its model card.
 
     Example: anaume export runs/small --out my-encoder --license apache-2.0
     """
-    print(verbs.export(run, out, stage=stage, step=step, average=average, license=license, progress=True))
+    print(
+        verbs.export(
+            run,
+            out,
+            stage=stage,
+            step=step,
+            average=average,
+            license=license,
+            onnx=onnx,
+            int8=int8,
+            progress=True,
+        )
+    )
 
 
 def contrast(

@@ -4,7 +4,6 @@ The rule: a README.md that the user wrote, or changed since an export wrote it, 
 """
 
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from anaume.evals.record import Record
 from anaume.export.checkpoint import Addition, export
 from anaume.files import sha256, write_atomic
 from anaume.files.outputs import read_mark
+from anaume.progress import say
 from anaume.publish.card import card_text
 from anaume.publish.eval_results import benchmark_entries
 from anaume.publish.facts import read_facts
@@ -60,7 +60,7 @@ def _write_card(
     mark = read_mark(out)
     before = out / CARD
     if before.is_file() and sha256(before) != mark.get(_CHECKSUM):
-        print(f"{before}: kept, because you wrote or changed it; without it the card is written anew", file=sys.stderr)
+        say(f"{before}: kept, because you wrote or changed it; without it the card is written anew")
         if CARD in mark.get("files", []):
             shutil.copy2(before, folder / CARD)
         return {_CHECKSUM: mark[_CHECKSUM]} if _CHECKSUM in mark else {}
