@@ -124,8 +124,8 @@ def export(
         from anaume.export.onnx import onnx_addition
         from anaume.publish.folder import publish
 
-        name = select_checkpoint(opened_run, stage, step)
         graphs = [onnx_addition(int8=int8)] if onnx or int8 else []
+        name = select_checkpoint(opened_run, stage, step)
         return publish(opened_run, name, Path(out), average, license, graphs)
 
 
