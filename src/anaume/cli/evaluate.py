@@ -20,6 +20,7 @@ from anaume.evals.task import Task
 from anaume.evals.tasks import TASKS, owners_of
 
 ALL = "all"
+COLUMNS = 12  # metrics that fit a terminal; a record has all
 Models = Annotated[list[str], typer.Argument(metavar="MODEL…", help="folders or Hub ids")]
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN…", help="run directories")]
 
@@ -92,7 +93,7 @@ def _add_task(app: typer.Typer, task: Task) -> None:
 
 
 def _evaluate(task: str, models: Sequence[str], out: Path, values: Mapping[str, Any]) -> None:
-    """Print the path of each record, and at the end a table of the scores on standard error, a row for each model."""
+    """Print the path of each record, and at the end a table of the first scores on standard error."""
     from rich.console import Console
     from rich.table import Column, Table
 
@@ -108,7 +109,7 @@ def _evaluate(task: str, models: Sequence[str], out: Path, values: Mapping[str, 
         verbs.evaluate(task, models, out, on_record=add, progress=True, **values)
     finally:  # one of several models may have been skipped
         records = [load_record(path) for path in paths]
-        names = list(dict.fromkeys(name for record in records for name in record.metrics))
+        names = list(dict.fromkeys(name for record in records for name in record.metrics))[:COLUMNS]
         headings = [Column(name, overflow="fold") for name in ("", *names, "n")]  # of a narrow terminal, whole names
         table = Table(*headings)
         for record in records:

@@ -153,7 +153,7 @@ def evaluate(
             shown[attempt.question] = _most_probable(encoder.tokenizer, attempt.row.positions, logits, k)
         if attempt.targets is not None:
             best = ranks[attempt.variant][attempt.question]
-            rank = _rank(logits, attempt.targets)
+            rank = rank_of(logits, attempt.targets)
             ranks[attempt.variant][attempt.question] = rank if best is None else min(best, rank)
     details = [_detail(item, shown[i], ranks[""][i]) for i, item in enumerate(cloze)]
     metrics = {f"{variant}{name}": value for variant, r in ranks.items() for name, value in _metrics(r).items()}
@@ -174,7 +174,7 @@ def _attempts(encoder: Encoder, number: int, item: Cloze) -> Iterator[_Attempt]:
     for i, answer in enumerate(item.answers):
         lead, ids = answer_ids(encoder.tokenizer, left, answer)
         unspeakable = not ids or encoder.tokenizer.unk_token_id in ids
-        targets = None if unspeakable else tuple(_same_spelling(encoder.tokenizer, token) for token in ids)
+        targets = None if unspeakable else tuple(same_spelling(encoder.tokenizer, token) for token in ids)
         masks = [max(1, len(ids))]
         yield _Attempt(number, "", careful(encoder, item.text, masks, lead), targets, shown=i == 0)
         yield _Attempt(number, "naive_", naive(encoder, item.text, masks), targets, shown=False)
@@ -202,7 +202,7 @@ def _logits(encoder: Encoder, rows: Sequence[MaskedRow], batch_tokens: int) -> I
         yield index, logits[:, : len(encoder.tokenizer)]
 
 
-def _same_spelling(tokenizer: Any, token: int) -> tuple[int, ...]:
+def same_spelling(tokenizer: Any, token: int) -> tuple[int, ...]:
     """Return the ids of all pieces that equal this one except for a mark of word boundary."""
     piece: str = tokenizer.convert_ids_to_tokens(token)
     core = next((piece.removeprefix(mark) for mark in BOUNDARY_MARKS if piece.startswith(mark)), piece)
@@ -211,7 +211,8 @@ def _same_spelling(tokenizer: Any, token: int) -> tuple[int, ...]:
     return tuple(sorted({token, *known}))
 
 
-def _rank(logits: Tensor, targets: Sequence[Sequence[int]]) -> int:
+def rank_of(logits: Tensor, targets: Sequence[Sequence[int]]) -> int:
+    """Return the rank of the worst mask: `logits` are (masks, vocabulary), `targets` the right ids of each mask."""
     worst = 1
     for scores, right in zip(logits, targets, strict=True):
         ahead = scores >= scores[list(right)].max()

@@ -29,6 +29,7 @@ OPTIONAL = {
         {
             **{"answers": list, "predictions": [{"probability": NUMBER | None}]},
             **{"tokens": int, "pseudo_perplexity": NUMBER | None},
+            **{"test": str, "length": int, "depth": NUMBER, "score": NUMBER | None},
             **{"low": NUMBER, "high": NUMBER, "positive": NUMBER | None, "random": NUMBER | None},
         }
     ],

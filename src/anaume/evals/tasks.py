@@ -107,6 +107,16 @@ class NerOptions(GridOptions):
     split: str = option("auto", "where pieces end: none, scripts, kanji or characters; auto: until 99.9 % can be exact")
 
 
+@dataclass(frozen=True)
+class NeedleOptions(TaskOptions):
+    """Options of needle in a haystack."""
+
+    texts: str = option("", TEXTS)
+    documents: int = option(12, "documents of each length", minimum=2)
+    longest: int = option(8_192, "longest document in tokens", minimum=512)
+    pooling: str = option("own", "own: that of the model's folder, the mean if it states none; mean: the paper's")
+
+
 TASKS = {
     task.name: task
     for task in (
@@ -177,6 +187,15 @@ TASKS = {
             prepare="anaume.evals.ner.task:prepare",
             masked_lm=False,
             opens_models=True,
+        ),
+        Task(
+            "needle",
+            "Facts at a depth of long documents, by retrieval and by cloze.",
+            "anaume eval needle my-encoder --texts 'data/validation/*.jsonl.gz' --out evals",
+            NeedleOptions,
+            needs=("texts",),
+            prepare="anaume.evals.needle.task:prepare",
+            masked_lm=False,
         ),
     )
 }

@@ -39,6 +39,7 @@ def _chart(chart: Chart) -> dict[str, Any]:
         "x": _axis(panel.x),
         "y": _axis(panel.y),
         "levels": [(*level, height) for level, height in zip(panel.levels, level_names(panel), strict=True)],
+        "cells": None if panel.cells is None else [_values(row) for row in panel.cells],
         "borders": [(border.stage, border.start, border.end) for border in chart.borders],
         "lines": [
             {

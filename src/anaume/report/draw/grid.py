@@ -4,15 +4,19 @@ from collections.abc import Sequence
 from textwrap import fill
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from anaume.formats import number, short
+from anaume.report.curves import Values
 from anaume.report.draw.palette import MARKERS, light
 from anaume.report.draw.panels import Axis, Border, Line, Panel, level_names
 
 INK = light("plain")
+HEAT = ["#eef1f4", light("series1")]  # of a heat map's 0 and 1
 TITLE, LEGEND = 13, 15  # characters per inch
 ROW = 0.16  # height of a row of a legend, in inches
 
@@ -52,6 +56,8 @@ def _share_legend(figure: Figure, characters: float) -> None:
 
 
 def _draw(axes: Axes, panel: Panel, stages: tuple[Border, ...]) -> None:
+    if panel.cells is not None:
+        _heat_map(axes, panel.cells)
     for line in panel.lines:
         _line(axes, line)
     for order, ((name, value), height) in enumerate(zip(panel.levels, level_names(panel), strict=True)):
@@ -82,6 +88,19 @@ def _line(axes: Axes, line: Line) -> None:
             axes.stairs(line.y, line.x, color=colour, linewidth=0.7)
     for x, y, text in zip(line.x, line.y, line.labels, strict=False):
         axes.annotate(text, (x, y), (0, 4), textcoords="offset points", ha="center", fontsize=6.5, color=INK)
+
+
+def _heat_map(axes: Axes, cells: Values) -> None:
+    """Colour each cell by its value, write the value into it, and leave a gap empty."""
+    colours = LinearSegmentedColormap.from_list("heat", HEAT)
+    axes.pcolormesh(np.ma.masked_invalid(cells), cmap=colours, vmin=0, vmax=1, edgecolors="white", linewidth=0.8)
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    for (row, column), value in np.ndenumerate(cells):
+        if np.isfinite(value):
+            ink = "white" if value > 0.55 else "black"
+            axes.text(column + 0.5, row + 0.5, f"{value:.0%}", ha="center", va="center", fontsize=6.5, color=ink)
 
 
 def _scale(axes: Axes, which: str, spec: Axis) -> None:

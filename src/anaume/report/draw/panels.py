@@ -64,6 +64,8 @@ FROM_ZERO = Axis(from_zero=True)
 class Panel:
     """One pair of axes.
 
+    `cells`   a heat map instead of lines: fractions from 0 to 1, (rows, columns), with a gap where one is not finite.
+              Cell i of an axis spans i to i + 1; see `cell_axis`.
     `levels`  horizontal lines, as (name, value)
     `note`    a line under the title
     `hover`   the values that the pointer shows: all those at its x, or the nearest one
@@ -78,6 +80,7 @@ class Panel:
     note: str = ""
     hover: Literal["x", "nearest"] = "x"
     size: Literal["normal", "large", "small"] = "normal"
+    cells: Values | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,13 @@ class Border:
     stage: str
     start: int
     end: int
+
+
+def cell_axis(title: str, names: Sequence[str], *, downwards: bool = False) -> Axis:
+    """The axis of a heat map with the names of its cells; `downwards` puts the first of them on top."""
+    ticks = tuple((place + 0.5, name) for place, name in enumerate(names))
+    span = (0.0, float(len(names)))
+    return Axis(title, ticks=ticks, span=span[::-1] if downwards else span)
 
 
 def logarithmic(axis: Axis, lines: Sequence[Line]) -> Axis:

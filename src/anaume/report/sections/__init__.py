@@ -26,6 +26,7 @@ from anaume.report.sections import (
     training,
     validation,
 )
+from anaume.report.sections.long_context import needle
 from anaume.report.sections.made_of import documents, manifest, read
 
 # From top to bottom.
@@ -36,6 +37,7 @@ PAGE = (
     ner.SECTION,
     fill_mask.SECTION,
     retrieval.SECTION,
+    needle.SECTION,
     dynamics.SECTION,
     pseudo_perplexity.SECTION,
     geometry.ALIGNMENT,

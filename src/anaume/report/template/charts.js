@@ -31,6 +31,18 @@ function trace(line, chart) {
   };
 }
 
+function heatMap(chart) {
+  const names = (spec) => spec.ticks.map(([, name]) => plain(name));
+  const centres = (spec) => spec.ticks.map(([value]) => value);
+  const text = chart.cells.map((row) => row.map((value) => (value === null ? "" : `${Math.round(100 * value)} %`)));
+  const customdata = names(chart.y).map((y) => names(chart.x).map((x) => `${x}, ${y}`));
+  return {
+    type: "heatmap", x: centres(chart.x), y: centres(chart.y), z: chart.cells, zmin: 0, zmax: 1, showscale: false, xgap: 2, ygap: 2,
+    colorscale: [[0, css("rule")], [1, css("series1")]], text, texttemplate: "%{text}", customdata,
+    hovertemplate: "%{customdata}: %{text}<extra></extra>", hoverongaps: false,
+  };
+}
+
 function level([, value], number) {
   const line = { color: css("baseline"), width: 1.5, dash: ["dash", "dot", "dashdot"][number % 3] };
   return { type: "line", xref: "paper", x0: 0, x1: 1, y0: value, y1: value, line };
@@ -75,14 +87,14 @@ function layout(chart) {
     dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", // a finger scrolls the page
     uirevision: chart.id, // drawn anew, it stays zoomed
     xaxis: x,
-    yaxis: axis(chart.y),
+    yaxis: { ...axis(chart.y), ...(chart.cells ? { showgrid: false, zeroline: false } : {}) },
     shapes: [...chart.levels.map(level), ...chart.borders.slice(1).map(stageLine)],
     annotations: [...chart.levels.map(levelName), ...(chart.borders.length > 1 ? chart.borders.map(stageName) : [])],
   };
 }
 
 function draw(chart) {
-  const lines = chart.lines.map((line) => trace(line, chart));
+  const lines = chart.cells ? [heatMap(chart)] : chart.lines.map((line) => trace(line, chart));
   return Plotly.react(place(chart), lines, layout(chart), { displayModeBar: false, responsive: true });
 }
 

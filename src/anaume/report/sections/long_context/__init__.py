@@ -1,0 +1,1 @@
+"""Sections on long documents: one file per section."""
