@@ -184,3 +184,35 @@ def pairs(
         raise UserError(f"pairs {source!r}: unknown; expected miracl-ja, or another of MIRACL's languages")
     written = miracl.write_pairs(out, language, split, data)
     print(f"{out}: {written.pairs:,} pairs of {written.topics:,} topics; {written.absent} passages not in the corpus")
+
+
+def overlap(
+    corpus: Corpus,
+    against: Annotated[list[Path], typer.Option(help="file or folder of evaluation data; may be repeated")],
+    n: Annotated[int, typer.Option("--n", min=2, help="characters of a shared run")] = 13,
+    out: Annotated[Path | None, typer.Option(help="new file for the result, JSON", callback=check_new_file)] = None,
+    text_field: TextField = "text",
+    documents: TextDocuments = "files",
+    encoding: Encoding = "utf-8",
+    bad_lines: BadLines = 0.01,
+) -> None:
+    """Find the evaluation items that share a run of characters with a corpus.
+
+    Example: anaume overlap 'data/train/*.jsonl.gz' --against pairs.jsonl --against jglue --out overlap.json
+    """
+    import shutil
+
+    from anaume.corpus.readers import parse_source
+    from anaume.evals.overlap.scan import find_overlap
+    from anaume.files import write_json
+    from anaume.files.names import hidden_sibling
+
+    options = {"text_field": text_field, "documents": documents, "encoding": encoding, "bad_lines": bad_lines}
+    progress = hidden_sibling(out, "overlap") if out else None
+    result = find_overlap([parse_source(text, **options) for text in corpus], against, n, progress)
+    for row in result["files"]:
+        share = row["overlapping"] / max(1, row["items"])
+        print(f"{row['file']}: {row['overlapping']:,} of {row['items']:,} items overlap ({share:.1%})")
+    if out and progress:
+        write_json(out, result)
+        shutil.rmtree(progress, ignore_errors=True)

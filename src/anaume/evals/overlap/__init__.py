@@ -1,0 +1,1 @@
+"""Which evaluation items share a run of characters with the training text?"""
