@@ -21,6 +21,7 @@ PICTURE = (
     "evals",
     "report",
     "publish",
+    "play",
 )
 # What every room may import: small things, the tables of a recipe, and the paths of a run directory.
 SHARED = (
@@ -53,7 +54,7 @@ FOUNDATION = {
 # Verbs that run several rooms together.
 VERBS = {"__main__", "api", "bench", "cli", "demo", "plan", "reproduce", "verify"}
 # Rooms right of `pretrain` that must run without it: a checkpoint or a Hugging Face folder is all they need.
-WITHOUT_PRETRAIN = {"export", "encoder", "finetune", "evals", "report", "publish"}
+WITHOUT_PRETRAIN = {"export", "encoder", "finetune", "evals", "report", "publish", "play"}
 HEAVY = {"torch", "transformers", "sentence_transformers", "datasets"}
 
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from anaume import __version__
-from anaume.cli import costs, data, evaluate, recipes, results, training
+from anaume.cli import costs, data, evaluate, page, recipes, results, training
 from anaume.errors import Incomplete, UserError, line_of, redact
 from anaume.remote_code import allow_remote_code
 
@@ -73,6 +73,7 @@ app.command()(training.finetune)
 app.add_typer(evaluate.make_app(), name="eval")
 app.command()(results.report)
 app.command()(results.reproduce)
+app.command()(page.play)
 app.command()(costs.plan)
 app.command()(costs.bench)
 app.command()(data.verify)

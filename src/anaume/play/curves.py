@@ -1,0 +1,55 @@
+"""The tab of runs: metrics.jsonl as it is now → curves of the loss and the last numbers of each stage."""
+
+from dataclasses import dataclass
+
+from anaume.errors import UserError
+from anaume.report.curves import Curve, finite, read_metrics, thin
+from anaume.run import Run
+
+POINTS = 400
+Points = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`name`: the run's. `stage`, `step`: where it is. `train`, `validation`: (step over all stages, loss)."""
+
+    name: str
+    stage: str
+    step: int
+    loss: float
+    train: Points
+    validation: Points
+
+
+def progress(run: Run) -> Progress | None:
+    """Read how far a run is; None for a run that has not written a line yet.
+
+    Raises:
+        UserError: a damaged line.
+    """
+    if not run.metrics_file.is_file():
+        return None
+    name = run.folder.resolve().name
+    try:
+        curves = read_metrics(run.metrics_file)
+    except (UserError, OSError) as error:  # their lines name the path of the file, which a page does not tell
+        raise UserError(f"{name}: metrics.jsonl is damaged or can't be read; `anaume report` says where") from error
+    stages = list(dict.fromkeys(stage for kind, stage in curves if kind == "train"))
+    if not stages:
+        return None
+    points: dict[str, Points] = {"train": [], "validation": []}
+    before = 0.0
+    for stage in stages:
+        for kind, line in points.items():
+            line += _points(curves.get((kind, stage)), before)
+        before += float(curves["train", stage]["step"][-1])
+    last = curves["train", stages[-1]]
+    return Progress(name, stages[-1], int(last["step"][-1]), float(last["loss"][-1]), **points)
+
+
+def _points(curve: Curve | None, before: float) -> Points:
+    if curve is None:
+        return []
+    steps, losses = thin(*finite(curve["step"], curve["loss"]), POINTS)
+    return list(zip((steps + before).tolist(), losses.tolist(), strict=True))
