@@ -10,15 +10,10 @@ from anaume.errors import UserError
 from anaume.evals.fill_mask import predict
 from anaume.finetune.examples import Entity
 from anaume.play import blanks, curves, cuts, draw, limits, similarity
-from anaume.play.models import Served, open_models
+from anaume.play.models import Served
 from anaume.run import Run
 
 HOSTILE = "<script>x</script><img onerror=x>\u202eab\0${1}{{2}}"
-
-
-@pytest.fixture(scope="session")
-def served(modernbert_folder: Path, bert_folder: Path) -> Served:
-    return open_models([str(modernbert_folder), str(bert_folder)])
 
 
 def test_blanks_are_filled_as_in_the_evaluation(served: Served) -> None:
@@ -76,8 +71,11 @@ def test_curves_lay_stages_end_to_end_and_skip_a_line_that_is_being_written(tmp_
     assert curves.progress(run) is None
     rows = [("train", "a", 5, 3.0), ("validation", "a", 5, 3.5), ("train", "b", 2, 1.0)]
     lines = [json.dumps({"kind": k, "stage": s, "step": n, "loss": x}) for k, s, n, x in rows]
+    lines.append(json.dumps({"kind": "validation", "set": "law", "stage": "b", "step": 2, "loss": 2.0}))
     run.metrics_file.write_text("\n".join(lines) + '\n{"kind": "tr')
-    expected = curves.Progress("run", "b", 2, 1.0, [(5.0, 3.0), (7.0, 1.0)], [(5.0, 3.5)])
+    expected = curves.Progress(
+        "run", "b", 2, 1.0, {"training": [(5.0, 3.0), (7.0, 1.0)], "validation": [(5.0, 3.5)], "law": [(7.0, 2.0)]}
+    )
     assert curves.progress(run) == expected
     run.metrics_file.write_text("broken\n" + lines[0])
     with pytest.raises(UserError) as error:

@@ -85,6 +85,8 @@ ALIASES = {("tokens", "verify"): ["verify"]}
 # slices: with one core busy elsewhere, training a small model fell from 16,000 to 300 tokens a second (docs/log.md).
 SPIN_COUNT = "5000"
 
+_INTERRUPTED = 130  # 128 + SIGINT, the shells' custom
+
 
 def main() -> None:
     """Run the command line.
@@ -103,6 +105,8 @@ def main() -> None:
     words[:2] = ALIASES.get((words[0], words[1]), words[:2]) if len(words) > 1 else words
     try:
         status = typer.main.get_command(app).main(words, standalone_mode=False)
+        if status == _INTERRUPTED:  # what typer 0.29 makes of Ctrl-C; earlier ones raise Abort
+            raise KeyboardInterrupt
         sys.stdout.flush()
     except BrokenPipeError:
         _discard_output()
@@ -111,7 +115,7 @@ def main() -> None:
         _fail(line_of(error), status=1 if isinstance(error, Incomplete) else 2)
     except (KeyboardInterrupt, typer.Abort):
         print("anaume: stopped", file=sys.stderr)
-        sys.exit(130)  # 128 + SIGINT, the shells' custom
+        sys.exit(_INTERRUPTED)
     except Exception as error:
         # A usage error of click's. Its class belongs to the copy of click inside typer, which is not imported here.
         if not hasattr(error, "format_message"):

@@ -12,14 +12,17 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Progress:
-    """`name`: the run's. `stage`, `step`: where it is. `train`, `validation`: (step over all stages, loss)."""
+    """How far a run is: its `name`, the `stage` it is in, its `step` and `loss` there.
+
+    `losses` has "training" and the name of each validation set as keys, "validation" for one without a name; the
+    points are (step over all stages, loss).
+    """
 
     name: str
     stage: str
     step: int
     loss: float
-    train: Points
-    validation: Points
+    losses: dict[str, Points]
 
 
 def progress(run: Run) -> Progress | None:
@@ -35,21 +38,21 @@ def progress(run: Run) -> Progress | None:
         curves = read_metrics(run.metrics_file)
     except (UserError, OSError) as error:  # their lines name the path of the file, which a page does not tell
         raise UserError(f"{name}: metrics.jsonl is damaged or can't be read; `anaume report` says where") from error
-    stages = list(dict.fromkeys(stage for kind, stage in curves if kind == "train"))
+    stages = list(dict.fromkeys(stage for kind, stage, _ in curves if kind == "train"))
     if not stages:
         return None
-    points: dict[str, Points] = {"train": [], "validation": []}
+    losses: dict[str, Points] = {"training": []}
     before = 0.0
     for stage in stages:
-        for kind, line in points.items():
-            line += _points(curves.get((kind, stage)), before)
-        before += float(curves["train", stage]["step"][-1])
-    last = curves["train", stages[-1]]
-    return Progress(name, stages[-1], int(last["step"][-1]), float(last["loss"][-1]), **points)
+        for (kind, of_stage, name_of_set), curve in curves.items():
+            if of_stage == stage:
+                title = "training" if kind == "train" else name_of_set or "validation"
+                losses.setdefault(title, []).extend(_points(curve, before))
+        before += float(curves["train", stage, ""]["step"][-1])
+    last = curves["train", stages[-1], ""]
+    return Progress(name, stages[-1], int(last["step"][-1]), float(last["loss"][-1]), losses)
 
 
-def _points(curve: Curve | None, before: float) -> Points:
-    if curve is None:
-        return []
+def _points(curve: Curve, before: float) -> Points:
     steps, losses = thin(*finite(curve["step"], curve["loss"]), POINTS)
     return list(zip((steps + before).tolist(), losses.tolist(), strict=True))

@@ -10,6 +10,7 @@ from anaume.play.cuts import Cut, Token
 from anaume.play.similarity import Hit, Similarities
 
 _COLOURS = 6
+_LINES = ("#0d9488", "#ea580c", "#7c3aed", "#2563eb", "#be185d")
 # Templates of gradio's HTML component, control characters, and marks that turn the direction of the text around them.
 _SPECIAL = {ord(c): f"&#{ord(c)};" for c in "${}`"}
 _SPECIAL |= {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\t\n"} | {127: "␡"}
@@ -157,7 +158,7 @@ def curves(runs: Mapping[str, Progress | None]) -> str:
 
 
 def _curve(progress: Progress) -> str:
-    points = [*progress.train, *progress.validation] or [(0.0, 0.0)]
+    points = [point for line in progress.losses.values() for point in line] or [(0.0, 0.0)]
     (left, right), (low, high) = ((min(v), max(v)) for v in zip(*points, strict=True))
 
     def line(values: Points, colour: str) -> str:
@@ -169,10 +170,11 @@ def _curve(progress: Progress) -> str:
 
     texts = ((44, 24, "end", f"{high:.2f}"), (44, 194, "end", f"{low:.2f}"), (588, 214, "end", f"{right:,.0f} steps"))
     labels = "".join(f'<text x="{x}" y="{y}" text-anchor="{a}">{t}</text>' for x, y, a, t in texts)
+    colours = {title: _LINES[number % len(_LINES)] for number, title in enumerate(progress.losses)}
+    key = ", ".join(f'<span style="color:{colour}">{safe(title)}</span>' for title, colour in colours.items())
+    lines = "".join(line(values, colours[title]) for title, values in progress.losses.items())
     return (
-        f'<p class="an-note">{safe(progress.stage)}, step {progress.step:,}, loss {progress.loss:.3f} · '
-        '<span style="color:#0d9488">training</span>, <span style="color:#ea580c">validation</span></p>'
+        f'<p class="an-note">{safe(progress.stage)}, step {progress.step:,}, loss {progress.loss:.3f} · {key}</p>'
         '<svg viewBox="0 0 600 220" font-size="12" fill="currentColor" role="img" aria-label="loss by step">'
-        f'<path d="M48 20V190H588" fill="none" stroke="currentColor" opacity=".3"/>{labels}'
-        f"{line(progress.train, '#0d9488')}{line(progress.validation, '#ea580c')}</svg>"
+        f'<path d="M48 20V190H588" fill="none" stroke="currentColor" opacity=".3"/>{labels}{lines}</svg>'
     )

@@ -11,8 +11,10 @@ from typing import Any
 import torch
 
 from anaume.encoder.load import Encoder, check_names, load_encoder, name_of, open_tokenizer
+from anaume.encoder.modules import is_late, open_late
 from anaume.encoder.pooling import Pooling, pooling_of
 from anaume.errors import UserError
+from anaume.export.checkpoint import export
 from anaume.finetune.entities import label_names
 from anaume.finetune.examples import Head
 from anaume.finetune.items import MAX_LENGTH
@@ -33,6 +35,15 @@ class Embedder:
 
 
 @dataclass(frozen=True)
+class Late:
+    """A late-interaction model: one vector a token, so it takes part in the search alone."""
+
+    name: str
+    tokenizer: Any
+    network: Any
+
+
+@dataclass(frozen=True)
 class Tuned:
     """A fine-tuned network. `kind` of the head is "tokens", "classes", "labels" or "similarity"."""
 
@@ -48,6 +59,7 @@ class Served:
     """Everything that the page can show."""
 
     embedders: tuple[Embedder, ...] = ()
+    late: tuple[Late, ...] = ()
     tuned: tuple[Tuned, ...] = ()
     runs: tuple[Run, ...] = ()
 
@@ -60,28 +72,30 @@ class Served:
     def tokenizers(self) -> dict[str, Any]:
         """The tokenizer of every model, by the model's name."""
         encoders = {embedder.encoder.name: embedder.encoder.tokenizer for embedder in self.embedders}
-        return encoders | {tuned.name: tuned.tokenizer for tuned in self.tuned}
+        return encoders | {model.name: model.tokenizer for model in (*self.late, *self.tuned)}
 
     def of_kind(self, *kinds: str) -> list[Tuned]:
         """The fine-tuned networks whose heads are of these kinds."""
         return [tuned for tuned in self.tuned if tuned.head.kind in kinds]
 
 
-def open_models(arguments: Sequence[str]) -> Served:
+def open_models(arguments: Sequence[str], scratch: Path) -> Served:
     """Open models' folders, Hub ids and run directories.
 
-    A run brings its latest export, if it has one, and its curves.
+    A run brings its curves and its latest export; a run that was never exported brings its last checkpoint, exported to
+    a new folder in `scratch`, if it has a checkpoint already.
 
     Raises:
         UserError: a model can't be opened, or two have one name.
     """
     runs = tuple(Run(Path(argument)) for argument in arguments if is_run(argument))
-    exports = [run.export(names[-1]) for run in runs if (names := _exported(run))]
+    exports = [folder for number, run in enumerate(runs) if (folder := _export_of(run, scratch / str(number)))]
     models = [*(argument for argument in arguments if not is_run(argument)), *map(str, exports)]
     check_names(models)
     opened = [_open(model) for model in models]
     return Served(
         tuple(model for model in opened if isinstance(model, Embedder)),
+        tuple(model for model in opened if isinstance(model, Late)),
         tuple(model for model in opened if isinstance(model, Tuned)),
         runs,
     )
@@ -92,12 +106,20 @@ def is_run(argument: str) -> bool:
     return Run(Path(argument)).recipe_file.is_file()
 
 
-def _exported(run: Run) -> list[Any]:
-    return [name for name in run.checkpoints() if (run.export(name) / "config.json").is_file()]
+def _export_of(run: Run, scratch: Path) -> Path | None:
+    names = run.checkpoints()
+    exported = [run.export(name) for name in names if (run.export(name) / "config.json").is_file()]
+    if exported or not names:
+        return exported[-1] if exported else None
+    scratch.mkdir()
+    return export(run, names[-1], scratch / names[-1].model)
 
 
-def _open(model: str) -> Embedder | Tuned:
+def _open(model: str) -> Embedder | Late | Tuned:
     tokenizer = open_tokenizer(model, masked_lm=False)
+    if is_late(model):
+        tokenizer.name_or_path = name_of(model)
+        return Late(name_of(model), tokenizer, open_late(model))
     config = _config(model)
     architecture = str((config.architectures or [""])[0])
     if architecture.endswith(_HEADS):

@@ -1,5 +1,6 @@
 """Opened models and runs → the page, a tab for everything that one of them can do."""
 
+import sys
 from collections.abc import Callable
 
 import gradio as gr
@@ -18,7 +19,8 @@ ENTITIES = "夏目漱石は東京で生まれた。"
 
 def make_page(served: Served) -> gr.Blocks:
     """Lay out the page. Tabs that no model can serve are left out."""
-    with gr.Blocks(title="anaume play", analytics_enabled=False) as page:
+    page = gr.Blocks(title="anaume play", analytics_enabled=False)
+    with page:
         gr.HTML("<h1 style='font-size:22px;margin:0'>anaume</h1>")
         with gr.Tabs():
             _add_encoder_tabs(served)
@@ -43,11 +45,13 @@ def _add_encoder_tabs(served: Served) -> None:
         _tab("Fill in", lambda text: draw.fillings(blanks.fill(fillers, text)), fields)
     if tokenizers := served.tokenizers:
         _tab("Tokens", lambda text: draw.cuts(cuts.cut(tokenizers, text)), [("Text", TOKENS, 3)])
-    if embedders := served.embedders:
+    embedders, late = served.embedders, served.late
+    if embedders:
         fields = [("One text a line", LINES, 5)]
         _tab("Similarity", lambda text: draw.heat_map(similarity.compare(embedders, text)), fields)
+    if embedders or late:
         fields = [("Query", "日本の首都", 1), ("Passages, one a line or between blank lines", PASSAGES, 7)]
-        _tab("Search", lambda *texts: draw.hits(similarity.search(embedders, *texts)), fields)
+        _tab("Search", lambda *texts: draw.hits(similarity.search(embedders, *texts, late=late)), fields)
 
 
 def _tab(title: str, show: Callable[..., str], fields: list[tuple[str, str, int]]) -> None:
@@ -80,14 +84,19 @@ def _add_curves(page: gr.Blocks, served: Served) -> None:
 
 
 def answer(show: Callable[..., str]) -> Callable[..., str]:
-    """Make a function whose errors are a line on the page. An unexpected one tells nothing of this machine."""
+    """Make a function whose errors are a line on the page.
+
+    An unexpected one tells the page nothing of this machine, and the terminal only its kind: its message may hold a
+    text of the visitor.
+    """
 
     def safely(*texts: str) -> str:
         try:
             return show(*texts)
         except UserError as error:
             return draw.error(str(error))
-        except Exception:
+        except Exception as error:
+            print(f"anaume: a tab failed: {type(error).__name__}", file=sys.stderr, flush=True)
             return draw.error("This text could not be computed; please try another one.")
 
     return safely

@@ -5,6 +5,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anaume.errors import UserError
@@ -44,7 +45,7 @@ def play(models: Sequence[str], listener: socket.socket) -> None:
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder}
         from anaume.play.models import open_models
 
-        server = make_server(open_models(models), listener.getsockname()[1])
+        server = make_server(open_models(models, Path(folder)), listener.getsockname()[1])
         print(f"http://{ADDRESS}:{listener.getsockname()[1]}/  (Ctrl-C ends it)", file=sys.stderr, flush=True)
         server.run(sockets=[listener])
 

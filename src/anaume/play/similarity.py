@@ -1,4 +1,4 @@
-"""The tabs of similarities and of search: texts → cosines of the embeddings of every model, BM25 beside them."""
+"""The tabs of similarities and of search: texts → scores by every model, BM25 beside them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from anaume.encoder.embed import embed, unit_length
 from anaume.evals.lexical import bm25
 from anaume.evals.lexical.units import units_of
 from anaume.play.limits import lines_of, one_text, passages_of
-from anaume.play.models import Embedder
+from anaume.play.models import Embedder, Late
 
 FOUND = 5
 
@@ -44,8 +44,10 @@ def compare(embedders: Sequence[Embedder], text: str) -> Similarities:
     return Similarities(lines, cosines)
 
 
-def search(embedders: Sequence[Embedder], query: str, passages: str) -> dict[str, list[Hit]]:
-    """Return ranking → its best passages: each model by one vector a passage, then BM25 over bigrams.
+def search(
+    embedders: Sequence[Embedder], query: str, passages: str, *, late: Sequence[Late] = ()
+) -> dict[str, list[Hit]]:
+    """Return ranking → its best passages: models of one vector a passage, MaxSim of late models, BM25 over bigrams.
 
     Raises:
         UserError: an empty query, too many passages, a text that is too long.
@@ -53,6 +55,7 @@ def search(embedders: Sequence[Embedder], query: str, passages: str) -> dict[str
     one_text(query, "query")
     texts = passages_of(passages)
     rankings = {e.encoder.name: _cosines(e, query, texts) for e in embedders}
+    rankings |= {f"{model.name} (MaxSim)": _max_sims(model, query, texts) for model in late}
     units = units_of(texts, "bigrams")
     lexical = bm25.scores(bm25.index(units), units_of([query], "bigrams"), slice(0, len(texts)))[0]
     return {name: _best(texts, scores) for name, scores in rankings.items()} | {"BM25": _best(texts, lexical)}
@@ -63,6 +66,13 @@ def _cosines(embedder: Embedder, query: str, texts: list[str]) -> NDArray[np.flo
     question = embed(embedder.encoder, [query], pooling=pooling, prompt=pooling.query)
     corpus = embed(embedder.encoder, texts, pooling=pooling, prompt=pooling.document)
     scores: NDArray[np.float64] = (unit_length(corpus) @ unit_length(question)[0]).numpy()
+    return scores
+
+
+def _max_sims(model: Late, query: str, texts: list[str]) -> NDArray[np.float64]:
+    question = model.network.encode_query([query], show_progress_bar=False)
+    corpus = model.network.encode_document(texts, show_progress_bar=False)
+    scores: NDArray[np.float64] = model.network.similarity(question, corpus)[0].double().cpu().numpy()
     return scores
 
 
