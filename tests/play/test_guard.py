@@ -1,5 +1,6 @@
 """Who may ask the page for what, and mistakes on the command line."""
 
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -66,3 +67,15 @@ def test_a_mistake_is_one_line(
 def test_only_the_loopback_is_bound() -> None:
     with reserve(0) as listener:
         assert listener.getsockname()[0] == "127.0.0.1"
+
+
+def test_ctrl_c_is_one_line_and_status_130(
+    command_line: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, modernbert_folder: Path
+) -> None:
+    def interrupted(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)  # as uvicorn does after it has closed its connections
+
+    monkeypatch.setattr("anaume.cli.page.find_spec", lambda _: True)
+    monkeypatch.setattr("anaume.play.server.play", interrupted)
+    ended = command_line("play", modernbert_folder, "--port", 0)
+    assert (ended.status, ended.err) == (130, "anaume: stopped\n")

@@ -72,7 +72,8 @@ class Served:
     def tokenizers(self) -> dict[str, Any]:
         """The tokenizer of every model, by the model's name."""
         encoders = {embedder.encoder.name: embedder.encoder.tokenizer for embedder in self.embedders}
-        return encoders | {model.name: model.tokenizer for model in (*self.late, *self.tuned)}
+        models: list[Late | Tuned] = [*self.late, *self.tuned]
+        return encoders | {model.name: model.tokenizer for model in models}
 
     def of_kind(self, *kinds: str) -> list[Tuned]:
         """The fine-tuned networks whose heads are of these kinds."""
