@@ -78,9 +78,7 @@ def test_curves_lay_stages_end_to_end_and_skip_a_line_that_is_being_written(tmp_
     )
     assert curves.progress(run) == expected
     run.metrics_file.write_text("broken\n" + lines[0])
-    with pytest.raises(UserError) as error:
-        curves.progress(run)
-    assert str(tmp_path) not in str(error.value)
+    assert curves.progress(run) == curves.Progress("run", "a", 5, 3.0, {"training": [(5.0, 3.0)]})
 
 
 def test_hostile_texts_and_labels_are_shown_as_text() -> None:

@@ -26,18 +26,18 @@ class Progress:
 
 
 def progress(run: Run) -> Progress | None:
-    """Read how far a run is; None for a run that has not written a line yet.
+    """Read how far a run is; None for a run that has not written a line yet. Damaged lines are left out.
 
     Raises:
-        UserError: a damaged line.
+        UserError: the file can't be read.
     """
     if not run.metrics_file.is_file():
         return None
     name = run.folder.resolve().name
     try:
-        curves = read_metrics(run.metrics_file)
-    except (UserError, OSError) as error:  # their lines name the path of the file, which a page does not tell
-        raise UserError(f"{name}: metrics.jsonl is damaged or can't be read; `anaume report` says where") from error
+        curves, _ = read_metrics(run.metrics_file)
+    except OSError as error:  # its line names the path of the file, which a page does not tell
+        raise UserError(f"{name}: metrics.jsonl can't be read; `anaume report` says why") from error
     stages = list(dict.fromkeys(stage for kind, stage, _ in curves if kind == "train"))
     if not stages:
         return None
