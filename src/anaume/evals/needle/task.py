@@ -18,7 +18,6 @@ The filler is whole sentences of the given texts that name no key; facts are mad
 tokens, and a document is as long as whole sentences allow. Five facts share a document, so one pass asks all depths.
 """
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
@@ -34,6 +33,7 @@ from anaume.evals.provenance import texts_of, texts_settings
 from anaume.evals.record import Record
 from anaume.evals.task import Evaluation, Request, Subject, check_pooling
 from anaume.evals.tasks import NeedleOptions
+from anaume.progress import say
 
 SHORTEST = 512
 
@@ -120,5 +120,5 @@ def _opened(subject: Subject) -> tuple[Encoder, str]:
         return load_encoder(subject.path, masked_lm=True), ""
     except UserError as error:
         encoder = subject.encoder  # if the fault is another one, this raises it
-        print(f"anaume: needle: cloze left out: {error}", file=sys.stderr)
+        say(f"anaume: needle: cloze left out: {error}")
         return encoder, str(error)
