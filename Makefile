@@ -30,10 +30,9 @@ faults: setup
 soak: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.soak
 
-# Without a cache: ruff 0.17.6 fails to write one for the whole tree.
 check: setup
-	$(BIN)/ruff format --no-cache --check .
-	$(BIN)/ruff check --no-cache .
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
 	$(BIN)/mypy
 
 # The site, docs/_site/index.html. A broken link and every other warning is an error.

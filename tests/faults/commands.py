@@ -115,8 +115,9 @@ def run(
 
 
 def _run(words: list[str], folder: Path, environment: dict[str, str], fault: Fault | None) -> None:
-    """In the child: become the command."""
+    """In the child: become the command, in a folder of its own, where it writes what it is told to write by mistake."""
     os.setsid()
+    os.chdir(folder)
     os.environ.update(environment)
     for number, name in ((1, "out"), (2, "err")):
         descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
