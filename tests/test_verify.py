@@ -31,6 +31,7 @@ def flip(file: Path) -> None:
 
 def test_whole_folders(run: Run, command_line: Command) -> None:
     folder = export(run, run.checkpoints()[-1], run.folder.parent / "encoder")
+    shutil.copy(run.recipe_file, folder)  # as the command writes it
     finished = command_line("verify", run.folder, folder, run.tokens("train"), "--tokenizer", run.tokenizer)
     assert finished.status == 0
     of_run, of_export, of_tokens = finished.out.splitlines()

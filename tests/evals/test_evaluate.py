@@ -27,7 +27,8 @@ from anaume.export.checkpoint import export
 from anaume.run import CheckpointName, Run
 
 FEW = {"tokens": 500, "documents": 2, "positions": 2}
-OF_EACH_CHECKPOINT = [name for name, task in TASKS.items() if not task.opens_models]
+# The tiny run reads 256 tokens, and needle asks for 512.
+OF_EACH_CHECKPOINT = [name for name, task in TASKS.items() if not task.opens_models and name != "needle"]
 
 
 @pytest.fixture(scope="module")

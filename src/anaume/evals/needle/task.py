@@ -97,6 +97,9 @@ def prepare(request: Request[NeedleOptions]) -> Evaluation:
     fillers = draw_fillers(texts_of(options.texts), options.documents, options.longest, options.seed)
 
     def measure(subject: Subject) -> Iterator[Record]:
+        if request.run and (positions := request.run.recipe().model.positions) < SHORTEST:
+            say(f"anaume: needle: left out: the model reads {positions} tokens; expected {SHORTEST} or more")
+            return
         encoder, without_cloze = _opened(subject)
         yield evaluate(
             encoder,
