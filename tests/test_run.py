@@ -15,6 +15,15 @@ from anaume.tokens.shard import identity
 FACTS: dict[str, Any] = {"data": {}, "environment": {}}
 
 
+def test_an_export_with_the_recipe_of_its_run_is_no_run(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    assert not run.exists
+    run.recipe_file.write_text("name = 'a'")
+    assert run.exists
+    (tmp_path / "config.json").write_text("{}")
+    assert not run.exists
+
+
 def test_the_paths_of_a_run(tmp_path: Path) -> None:
     run, name = Run(tmp_path), CheckpointName("stage1", 1000)
     paths = (

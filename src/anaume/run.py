@@ -68,6 +68,11 @@ class Run:
         return self.folder / "metrics.jsonl"
 
     @property
+    def exists(self) -> bool:
+        """Whether the folder is a run. An export holds the recipe of its run, too, beside a model's config.json."""
+        return self.recipe_file.is_file() and not (self.folder / "config.json").exists()
+
+    @property
     def main_files(self) -> tuple[Path, ...]:
         """The files that mark a run: the report reads a folder that has at least one of them."""
         return self.recipe_file, self.manifest_file, self.metrics_file

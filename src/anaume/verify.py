@@ -50,11 +50,11 @@ def verify_folder(folder: Path, vocabulary_hash: str | None = None) -> Verificat
 def _verify(folder: Path, vocabulary_hash: str | None) -> Verification:
     if (folder / SOURCES).exists() or (folder / HEADER).exists():
         return _verify_tokens(folder, vocabulary_hash)
-    mark = read_mark(folder)
-    if mark.get("command", EXPORT if mark else "") == EXPORT:  # first: an export has the recipe of its run
-        return _verify_export(folder, vocabulary_hash)
-    if Run(folder).recipe_file.is_file():
+    if Run(folder).exists:
         return _verify_run(Run(folder), vocabulary_hash)
+    mark = read_mark(folder)
+    if mark.get("command", EXPORT if mark else "") == EXPORT:
+        return _verify_export(folder, vocabulary_hash)
     raise UserError(f"{folder}: no token store, run or export; expected a folder that anaume wrote")
 
 

@@ -22,7 +22,7 @@ def play(
     from anaume.run import Run
 
     for model in models:
-        if not Run(Path(model)).recipe_file.is_file():
+        if not Run(Path(model)).exists:
             check_place(model)
     if find_spec("gradio") is None:
         raise UserError("play: gradio is not installed; expected `pip install 'anaume[play]'`")

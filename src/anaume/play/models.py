@@ -104,7 +104,7 @@ def open_models(arguments: Sequence[str], scratch: Path) -> Served:
 
 def is_run(argument: str) -> bool:
     """Whether an argument is a run directory."""
-    return Run(Path(argument)).recipe_file.is_file()
+    return Run(Path(argument)).exists
 
 
 def _export_of(run: Run, scratch: Path) -> Path | None:

@@ -127,7 +127,7 @@ def read_inputs(paths: Sequence[Path]) -> tuple[ReportInput, ...]:
 def _read(folder: Path) -> ReportInput:
     run = Run(folder)
     run_files = run.main_files
-    if any(file.is_file() for file in run_files):
+    if run.exists or run.manifest_file.is_file() or run.metrics_file.is_file():
         return _read_run(run)
     records, left_out = _read_records(folder) if folder.is_dir() else ([], [])
     if not records:
