@@ -10,35 +10,13 @@ import pytest
 from anaume.evals.record import Record, save_record
 from anaume.report.inputs import ReportInput, read_inputs
 
-RECIPE = """name = "made up"
-seed = 3
-
+STAGE = """
 [[stage]]
-name = "stage1"
-length = 1024
-steps = 1000
+name = "{name}"
+length = {length}
+steps = {steps}
 batch_tokens = 8192
-learning_rate = 2e-3
-warmup_steps = 48
-schedule = "linear"
-optimizer = "adamw"
-adam_beta1 = 0.9
-adam_beta2 = 0.98
-adam_eps = 1e-6
-weight_decay = 1e-5
-mask_rate = 0.3
-mask_share = 0.8
-random_share = 0.1
-rope_theta = 10000.0
-documents = "split"
-packing = true
-
-[[stage]]
-name = "stage2"
-length = 8192
-steps = 400
-batch_tokens = 8192
-learning_rate = 2e-4
+learning_rate = {rate}
 warmup_steps = 48
 schedule = "linear"
 optimizer = "adamw"
@@ -53,6 +31,13 @@ rope_theta = 10000.0
 documents = "split"
 packing = true
 """
+RECIPE = "".join(
+    (
+        'name = "made up"\nseed = 3\n',
+        STAGE.format(name="stage1", length=1024, steps=1000, rate="2e-3"),
+        STAGE.format(name="stage2", length=8192, steps=400, rate="2e-4"),
+    )
+)
 # Step of stage 1, or 0 for the end of stage 2 → loss, accuracy, Recall@10, JGLUE, alignment and mean random cosine.
 MOMENTS = {
     ("stage1", 0): (9.0, 0.01, 0.05, 0.50, 0.1, 0.99),

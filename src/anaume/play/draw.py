@@ -127,17 +127,17 @@ def hits(rankings: Mapping[str, Sequence[Hit]]) -> str:
 
 def entities(models: Mapping[str, Sequence[Entity]], text: str) -> str:
     """The text with its entities marked, for each model."""
-    return _cards({name: _marked(text, found) for name, found in models.items()})
+    return _cards({name: _marked(text, predictions) for name, predictions in models.items()})
 
 
-def _marked(text: str, found: Sequence[Entity]) -> str:
-    colours = {kind: number % _COLOURS for number, kind in enumerate(sorted({entity.type for entity in found}))}
+def _marked(text: str, predictions: Sequence[Entity]) -> str:
+    colours = {kind: number % _COLOURS for number, kind in enumerate(sorted({entity.type for entity in predictions}))}
     parts, end = [], 0
-    for entity in found:
+    for entity in predictions:
         inside = f"{safe(text[entity.start : entity.end])}<small>{safe(entity.type)}</small>"
         parts.append(f'{safe(text[end : entity.start])}<mark class="an-c{colours[entity.type]}">{inside}</mark>')
         end = entity.end
-    note = "" if found else '<p class="an-note">No entities.</p>'
+    note = "" if predictions else '<p class="an-note">No entities.</p>'
     return f'{note}<div class="an-text">{"".join(parts)}{safe(text[end:])}</div>'
 
 

@@ -77,25 +77,25 @@ def _corpus(inputs: Inputs) -> dict[str, Any]:
 
 def _choices(run: Run, inputs: Inputs, hours: float) -> dict[str, Any]:
     """The options of `eval all`, which are chosen once for the same inputs and hours."""
-    given = {name: getattr(inputs, name) for name in ("pairs", "cloze", "data")}
-    given = {name: path for name, path in given.items() if path is not None}
-    named = {name: str(value) for name, value in given.items()}
+    files = {name: getattr(inputs, name) for name in ("pairs", "cloze", "data")}
+    files = {name: path for name, path in files.items() if path is not None}
+    named = {name: str(value) for name, value in files.items()}
     file = run.folder / CHOSEN
     if file.is_file():
         content = read_object(file, "what `anaume reproduce` chose", FORM)
         if (content["hours"], content["inputs"]) == (hours, named):
             amounts: dict[str, Any] = content["amounts"]
-            return given | amounts
+            return files | amounts
     say("choosing the amounts of the evaluations by a forecast")
-    amounts, seconds = sizes.choose_amounts(_forecast(run, given), FIXED, sizes.EVALUATIONS * 3600 * hours)
+    amounts, seconds = sizes.choose_amounts(_forecast(run, files), FIXED, sizes.EVALUATIONS * 3600 * hours)
     write_json(file, {"hours": hours, "inputs": named, "amounts": amounts, "seconds": seconds})
-    return given | amounts
+    return files | amounts
 
 
-def _forecast(run: Run, given: dict[str, Any]) -> Callable[[str, sizes.Amounts], float]:
+def _forecast(run: Run, files: dict[str, Any]) -> Callable[[str, sizes.Amounts], float]:
     def seconds(task: str, amounts: sizes.Amounts) -> float:
         with progress_shown(False):
-            times = forecast_run(run.folder, {**given, **amounts}, [task])
+            times = forecast_run(run.folder, {**files, **amounts}, [task])
         return sum(times.values())
 
     return seconds

@@ -41,21 +41,21 @@ def measure_cloze(
     for number, filler in enumerate(fillers):
         facts = draw_facts(kinds()[number % len(kinds())], len(DEPTHS), random)
         order = random.sample(list(zip(DEPTHS, facts, strict=True)), len(facts))
-        asked = [_asked(encoder, depth, fact) for depth, fact in order]
+        blanks = [_asked(encoder, depth, fact) for depth, fact in order]
         questions = "".join(fact.question for _, fact in order)
         tokens = costs(encoder.tokenizer, filler)
         statements = {depth: fact.statement for depth, fact in order}
         # A guess depends little on the length of the filler, so the control is measured at the shortest one.
         for test, needles, measured in (("cloze", statements, lengths), ("without_needle", {}, lengths[:1])):
             for length in measured:
-                rows.append(_row(encoder, filler, tokens, needles, questions, asked, length, place))
-                labels.append((test, length, asked))
+                rows.append(_row(encoder, filler, tokens, needles, questions, blanks, length, place))
+                labels.append((test, length, blanks))
     right: dict[tuple[str, int, float], list[bool]] = {}
     with bar(f"{encoder.name}: needle cloze", len(rows)) as advance:
         for index, logits in logits_at(encoder, [row.ids for row in rows], [row.positions for row in rows]):
-            test, length, asked = labels[index]
+            test, length, blanks = labels[index]
             vocabulary = logits[:, : len(encoder.tokenizer)]
-            for item, scores in zip(asked, vocabulary.split([item.masks for item in asked]), strict=True):
+            for item, scores in zip(blanks, vocabulary.split([item.masks for item in blanks]), strict=True):
                 correct = item.targets is not None and rank_of(scores, item.targets) == 1
                 right.setdefault((test, length, item.depth), []).append(correct)
             advance(1)
@@ -82,12 +82,12 @@ def _row(
     tokens: Sequence[int],
     needles: Mapping[float, str],
     questions: str,
-    asked: Sequence[Asked],
+    blanks: Sequence[Asked],
     length: int,
     place: str,
 ) -> MaskedRow:
     shortened = replace(encoder, max_length=length)
-    masks = [item.masks for item in asked]
+    masks = [item.masks for item in blanks]
 
     def encode(count: int) -> MaskedRow | None:
         row = careful(shortened, bury(filler[:count], tokens[:count], needles) + questions, masks)

@@ -26,9 +26,10 @@ T = TypeVar("T")
 
 
 def draw_fillers(texts: Iterable[str], count: int, longest: int, seed: int) -> list[list[str]]:
-    """Draw the sentences of `count` haystacks, enough for `longest` tokens each where the texts have so many.
+    """Draw the sentences of `count` haystacks from the texts, enough for `longest` tokens in each haystack.
 
-    Each haystack has documents of its own; it goes on with those of the next ones if they are too few.
+    A haystack takes its own share of the drawn documents first, and then those of the other haystacks. It is shorter
+    if the texts do not suffice.
     """
     documents = Reservoir[list[str]](np.random.default_rng((seed, 0)), DOCUMENTS_EACH * count)
     for text in texts:
@@ -50,8 +51,8 @@ def draw_fillers(texts: Iterable[str], count: int, longest: int, seed: int) -> l
 
 
 def _sentences(text: str) -> list[str]:
-    found = (match.group().strip() for match in SENTENCE.finditer(text))
-    return [sentence for sentence in found if not keys_pattern().search(sentence)]
+    sentences = (match.group().strip() for match in SENTENCE.finditer(text))
+    return [sentence for sentence in sentences if not keys_pattern().search(sentence)]
 
 
 def costs(tokenizer: Any, sentences: Sequence[str]) -> list[int]:
@@ -68,8 +69,8 @@ def bury(sentences: Sequence[str], tokens: Sequence[int], needles: Mapping[float
     ends = [0, *accumulate(tokens)]
     pieces = list(sentences)
     for depth in sorted(needles, reverse=True):  # from the back, so that places before it stay as they are
-        wanted = depth * ends[-1]
-        place = min(range(len(ends)), key=lambda end: abs(ends[end] - wanted))
+        target = depth * ends[-1]
+        place = min(range(len(ends)), key=lambda end: abs(ends[end] - target))
         pieces.insert(place, needles[depth])
     return "".join(pieces)
 

@@ -89,5 +89,5 @@ def _first(similarities: Tensor) -> float:
 
 def _bag_of_words(encoder: Encoder, queries: Sequence[str], texts: Sequence[str]) -> Tensor:
     """Return BM25's scores over the model's own tokens: (queries, texts)."""
-    corpus, asked = (units_of(part, "tokens", encoder.tokenizer) for part in (texts, queries))
-    return torch.from_numpy(bm25.scores(bm25.index(corpus), asked, slice(None)))
+    documents, questions = (units_of(part, "tokens", encoder.tokenizer) for part in (texts, queries))
+    return torch.from_numpy(bm25.scores(bm25.index(documents), questions, slice(None)))

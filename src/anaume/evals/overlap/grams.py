@@ -105,7 +105,7 @@ def _exact(
 ) -> tuple[Positions, Positions]:
     """Return the grams of the index that really are at `places`, and these places, rising."""
     numbers = np.searchsorted(index.hashes, hashes[places])
-    found: list[tuple[Positions, Positions]] = []
+    matches: list[tuple[Positions, Positions]] = []
     while len(places):
         alive = numbers < len(index.hashes)
         alive[alive] = index.hashes[numbers[alive]] == hashes[places[alive]]
@@ -113,11 +113,11 @@ def _exact(
         equal = np.ones(len(places), bool)
         for shift in range(index.n):
             equal &= window[places + shift] == index.codes[index.first[numbers] + shift]
-        found.append((numbers[equal], places[equal]))
+        matches.append((numbers[equal], places[equal]))
         places, numbers = places[~equal], numbers[~equal] + 1  # another gram of the same hash
     grams, kept = (
-        (np.concatenate([np.empty(0, np.int64), *parts]) for parts in zip(*found, strict=True))
-        if found
+        (np.concatenate([np.empty(0, np.int64), *parts]) for parts in zip(*matches, strict=True))
+        if matches
         else (
             np.empty(0, np.int64),
             np.empty(0, np.int64),

@@ -168,9 +168,9 @@ def _matrix(
 
 def measure(collection: Collection, blocks: Iterator[Block]) -> dict[str, float]:
     """Rank the documents of all blocks and return the scores of `scores_of`."""
-    found = nearest(blocks, collection.positives, DEPTH)
+    neighbours = nearest(blocks, collection.positives, DEPTH)
     grades = [[positive.grade for positive in of_query] for of_query in collection.positives]
-    return scores_of(ranks(found, collection.positives), grades)
+    return scores_of(ranks(neighbours, collection.positives), grades)
 
 
 def record_of(

@@ -38,9 +38,11 @@ def with_mined(pairs: Sequence[Pair], miner: Literal["bm25", "model"], model: st
     else:
         encoder = load_encoder(model, masked_lm=False)
         blocks, _ = cosine_blocks(encoder, collection, pooling_of(model, "own", encoder.device))
-    found = nearest(blocks, answers, number)
+    neighbours = nearest(blocks, answers, number)
     mined = {}
-    for query, numbers, similarities in zip(positives, found.numbers.tolist(), found.wrong.tolist(), strict=True):
+    for query, numbers, similarities in zip(
+        positives, neighbours.numbers.tolist(), neighbours.wrong.tolist(), strict=True
+    ):
         close = [n for n, s in zip(numbers, similarities, strict=True) if n >= 0 and (s > 0 or miner == "model")]
         mined[query] = [documents[n] for n in close]
     return [replace(pair, negatives=(*pair.negatives, *mined[pair.query])) for pair in pairs]

@@ -78,9 +78,9 @@ def nearest(blocks: Iterable[Block], positives: Sequence[Sequence[Positive]], de
     return Nearest(right, wrong, numbers)
 
 
-def ranks(found: Nearest, positives: Sequence[Sequence[Positive]]) -> list[NDArray[np.int64]]:
-    """Return the rank of each positive of each query, from 1; above the depth of `found`, a rank is a lower bound."""
-    similarities, wrong = found.positives.numpy(), found.wrong.numpy()
+def ranks(neighbours: Nearest, positives: Sequence[Sequence[Positive]]) -> list[NDArray[np.int64]]:
+    """Return the rank of each positive of each query, from 1; above the depth of the search it is a lower bound."""
+    similarities, wrong = neighbours.positives.numpy(), neighbours.wrong.numpy()
     ends = np.cumsum([len(of_query) for of_query in positives])
     return [
         _ranks(
