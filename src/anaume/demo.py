@@ -1,6 +1,7 @@
 """`anaume demo`: every step of the pipeline on the built-in corpus, with the settings of demo.toml beside this file."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -38,6 +39,12 @@ def demo(out: Path) -> None:
     _summarise(run, evals, page, time.monotonic() - start)
 
 
+def _cell(metrics: Mapping[str, float], name: str, form: str) -> str:
+    """A metric, and its standard error where it has one."""
+    values = [form.format(metrics[key]) for key in (name, f"{name}_error") if key in metrics]
+    return " ± ".join(values) or "–"
+
+
 def _summarise(run: Run, evals: Path, page: Path, seconds: float) -> None:
     names = run.checkpoints()
     ends = [
@@ -49,8 +56,8 @@ def _summarise(run: Run, evals: Path, page: Path, seconds: float) -> None:
     for name in shown:
         table.add_column(f"{name.stage}\nstep {name.step:,}", justify="right")
     for label, task, metric, form in FIGURES:
-        values = [load_record(evals / name.model / f"{task}.json").metrics.get(metric) for name in shown]
-        table.add_row(label, *("–" if value is None else form.format(value) for value in values))
+        metrics = [load_record(evals / name.model / f"{task}.json").metrics for name in shown]
+        table.add_row(label, *(_cell(values, metric, form) for values in metrics))
     console = Console()
     console.print(table)
     for kind in ("edit-distance", "jaccard"):

@@ -2,6 +2,8 @@
 
 import json
 import math
+import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,9 @@ def test_the_loss_is_that_of_the_plain_model(
     """Each piece by itself, without padding or packing, through transformers' own forward pass."""
     path: Path = request.getfixturevalue(folder)
     stores, tokenizer = stores_of(path, texts, tmp_path / "tokens")
-    result = evaluate(load_encoder(str(path), masked_lm=True), stores, tokenizer, texts="here", row_tokens=256, seed=3)
+    result = evaluate(
+        load_encoder(str(path), masked_lm=True), stores, tokenizer, texts="here", row_tokens=256, seed=3, masks=1
+    )
     model = AutoModelForMaskedLM.from_pretrained(path).eval()
     plan = BatchPlan(stores, (1.0,), tokenizer, seed=3, length=48, row_tokens=256, masking=Masking(0.3, 0.3))
     losses, right = [], []
@@ -70,8 +74,31 @@ def test_the_loss_is_that_of_the_plain_model(
     assert result.metrics["accuracy"] == pytest.approx(np.mean(right))
     assert result.metrics["loss [0, 1024]"] == pytest.approx(result.metrics["loss"])
     assert "long_loss" not in result.metrics
-    expected = {"length": 48, "tokens": 1_048_576, "mask_rate": 0.3, "documents": "split", "texts": "here"}
+    assert "loss_error" not in result.metrics  # one draw has no deviation
+    expected = {"length": 48, "tokens": 262_144, "masks": 1, "mask_rate": 0.3, "documents": "split", "texts": "here"}
     assert result.settings == expected
+
+
+def test_several_draws_of_masks_give_a_mean_and_its_error(modernbert_folder: Path, texts: Path, tmp_path: Path) -> None:
+    """The first draw is that of training; each other one hides other tokens of the same text."""
+    stores, tokenizer = stores_of(modernbert_folder, texts, tmp_path / "tokens")
+    plan = BatchPlan(stores, (1.0,), tokenizer, seed=3, length=48, row_tokens=256, masking=Masking(0.3, 0.3))
+    encoder = load_encoder(str(modernbert_folder), masked_lm=True)
+    draws = [validation_batches(replace(plan, draw=draw), 10**6) for draw in range(3)]
+    for batches in zip(*draws, strict=True):
+        texts_of = []
+        for batch in batches:
+            used, ids = batch.labels != IGNORE, batch.input_ids.copy()
+            ids[batch.scored[used]] = batch.labels[used]
+            texts_of.append(ids.tolist())
+        assert texts_of[0] == texts_of[1] == texts_of[2]
+        assert len({tuple(batch.scored.tolist()) for batch in batches}) == 3
+    losses = [np.concatenate([scores_of_packed_rows(encoder, batch, 48)[0] for batch in batches]) for batches in draws]
+    result = evaluate(encoder, stores, tokenizer, texts="here", row_tokens=256, seed=3, masks=3)
+    assert result.n == sum(map(len, losses))
+    assert result.metrics["loss"] == pytest.approx(np.concatenate(losses).mean(), abs=1e-4)
+    deviation = statistics.stdev(loss.mean() for loss in losses)
+    assert result.metrics["loss_error"] == pytest.approx(deviation / math.sqrt(3), rel=1e-2)
 
 
 def test_packed_and_padded_scores_are_the_same(modernbert_folder: Path, texts: Path, tmp_path: Path) -> None:

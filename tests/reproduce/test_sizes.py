@@ -70,7 +70,20 @@ def test_amounts_fill_the_time_and_no_more() -> None:
     assert sum(seconds.values()) < 200
 
 
+def test_few_rungs_are_forecast() -> None:
+    """A forecast opens a checkpoint and takes seconds, so the rungs are halved instead of climbed."""
+    asked: list[str] = []
+
+    def forecast(task: str, amounts: sizes.Amounts) -> float:
+        asked.append(task)
+        return _forecast(task, amounts)
+
+    sizes.choose_amounts(forecast, (), 1e6)
+    assert asked.count("validation") <= 3
+    assert asked.count("pseudo-perplexity") <= 4
+
+
 def test_jglue_is_left_out_where_its_smallest_grid_takes_too_long() -> None:
-    amounts, seconds = sizes.choose_amounts(_forecast, (), 20)
+    amounts, seconds = sizes.choose_amounts(_forecast, (), 15)
     assert amounts["data"] is None
     assert "jglue" not in seconds

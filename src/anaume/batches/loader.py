@@ -104,7 +104,8 @@ def _walk(plan: BatchPlan, position: Position, share: Share) -> Iterator[tuple[P
         texts = read_rows(plan, window, [row for row in rows if share.takes(number + row - start.row)])
         counts = [np.cumsum(table[start.row :], axis=0) for table in tokens_read(plan, window)]
         for offset, row in enumerate(rows):
-            random = np.random.default_rng((plan.seed, 2, start.epoch, start.window, row))
+            key = (plan.seed, 2, start.epoch, start.window, row)
+            random = np.random.default_rng((*key, plan.draw) if plan.draw else key)
             batch = _assemble(plan, texts[row], start.batches + offset, random) if row in texts else None
             tokens = (tuple((t + c[offset]).tolist()) for t, c in zip(totals, counts, strict=True))
             next_row = (*next_window, 0) if row + 1 == len(window.rows) else (start.epoch, start.window, row + 1)

@@ -39,6 +39,7 @@ class BatchPlan:
 
     `length`         slots of the longest piece
     `row_tokens`     slots of a row, that is of a micro-batch
+    `draw`           number of the draw of masks; each draw hides other tokens of the same text
     `next_token`     settings of a causal stage, which takes the place of `masking`; None for a masked stage
     `length_shares`  required shares of the tokens in each bin of `lengths.BIN_NAMES`; empty: no resampling
     """
@@ -50,6 +51,7 @@ class BatchPlan:
     length: int
     row_tokens: int
     masking: Masking = PAPER_MASKING
+    draw: int = 0
     next_token: NextToken | None = None
     documents: Literal["split", "truncate"] = "split"
     packing: bool = True

@@ -18,7 +18,8 @@ class ValidationOptions(TaskOptions):
     """Options of the validation loss."""
 
     texts: str = option("", TEXTS)
-    tokens: int = option(1_048_576, "tokens to read at most", minimum=1)
+    tokens: int = option(262_144, "tokens of text at most", minimum=1)
+    masks: int = option(4, "draws of masks; the loss is the mean over them, and has an error from two on", minimum=1)
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,13 @@ its Figure 2. The rule: the text and its masks depend on the seed and the stores
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy.stats import sem
 from transformers import ModernBertForMaskedLM
 
 from anaume.batches.batch import IGNORE, PackedBatch
@@ -35,11 +37,15 @@ from anaume.tokens.characters import bits_per_character, tokens_per_character
 from anaume.tokens.store import Store
 
 MASK_RATE = 0.3
-TOKENS = 1_048_576
+# Defaults: tokens of text, and draws of masks. One draw alone moved a loss of 1.4 by 0.03 (docs/log.md).
+TOKENS, MASKS = 262_144, 4
 # Tokens of a padded batch: logits of 30 % of them over a vocabulary of 250,000 are a gigabyte in float32.
 PADDED_TOKENS = 4096
 # Tokens that are timed for a forecast.
 FORECAST_TOKENS = 16_384
+# Metrics that each named validation set has by itself.
+OF_EACH_SET = ("loss", "accuracy", "loss_error")
+WITH_ERROR = ("loss", "accuracy", "long_loss")
 
 Floats = NDArray[np.float64]
 
@@ -52,6 +58,7 @@ def evaluate(
     texts: str,
     names: Sequence[str] = (),
     tokens: int = TOKENS,
+    masks: int = MASKS,
     length: int = 0,
     row_tokens: int = 16_384,
     seed: int = 0,
@@ -61,8 +68,11 @@ def evaluate(
     `long_loss` is the loss in pieces of more than 1,024 tokens, which stage 1 of the paper never sees whole.
 
     Each document is cut into pieces of at most `length` tokens (0: the model's positions), as in training, and at most
-    `tokens` tokens are read. The checkpoints of a run, and models of one tokenizer and one number of positions, are
-    scored on the same masks. `row_tokens` is the size of a batch, and `texts` names the corpus in the record.
+    `tokens` tokens are read. The text is scored under `masks` independent draws of masks; the metrics are those of all
+    targets together. `loss_error`, `accuracy_error` and `long_loss_error` are standard errors, from the deviation
+    between the draws: what other masks on the same text would change. The checkpoints of a run, and models of one
+    tokenizer and one number of positions, are scored on the same masks. `row_tokens` is the size of a batch, and
+    `texts` names the corpus in the record.
 
     `names`: the validation set of each store. Several sets share `tokens` equally, and each has metrics of its own,
     such as "general: loss". For `bits_per_character` see `tokens.characters`.
@@ -71,7 +81,7 @@ def evaluate(
     sets: dict[str, Sequence[Store]] = {
         name: [s for s, own in zip(stores, names, strict=True) if own == name] for name in dict.fromkeys(names)
     }
-    bins = np.zeros((len(BIN_NAMES), 3))  # sum of losses, right guesses, targets
+    draws = np.zeros((masks, len(BIN_NAMES), 3))  # sum of losses, right guesses, targets
     metrics: dict[str, float] = {}
     for name, own in (sets or {"": stores}).items():
         plan = BatchPlan(
@@ -84,9 +94,9 @@ def evaluate(
             masking=Masking(MASK_RATE, MASK_RATE),
             documents="split",
         )
-        of_set = _score(encoder, plan, tokens // max(1, len(sets)))
-        bins += of_set
-        values = {key: value for key, value in _metrics(of_set).items() if key in ("loss", "accuracy")}
+        of_set = _score(encoder, plan, tokens // max(1, len(sets)), masks)
+        draws += of_set
+        values = {key: value for key, value in _metrics(of_set).items() if key in OF_EACH_SET}
         if (bits := bits_per_character(values["loss"], tokens_per_character(own))) is not None:
             values["bits_per_character"] = bits
         alone = not name and len(sets) < 2
@@ -94,25 +104,26 @@ def evaluate(
     settings = {
         "length": length,
         "tokens": tokens,
+        "masks": masks,
         "mask_rate": MASK_RATE,
         "documents": "split",
         "texts": texts,
     }
-    return Record(encoder.name, "validation", _metrics(bins) | metrics, int(bins[:, 2].sum()), settings, seed)
+    return Record(encoder.name, "validation", _metrics(draws) | metrics, int(draws[..., 2].sum()), settings, seed)
 
 
-def _score(encoder: Encoder, plan: BatchPlan, tokens: int) -> Floats:
-    """(bins, 3) The sum of losses, the number of right guesses and that of targets, by the length of the piece."""
+def _score(encoder: Encoder, plan: BatchPlan, tokens: int, masks: int) -> Floats:
+    """(masks, bins, 3) Sum of losses, number of right guesses and of targets, by draw and length of the piece."""
     score = scores_of_packed_rows if isinstance(encoder.model, ModernBertForMaskedLM) else scores_of_padded_rows
-    bins = np.zeros((len(BIN_NAMES), 3))
-    batches = validation_batches(plan, tokens)
+    draws = np.zeros((masks, len(BIN_NAMES), 3))
+    batches = [(draw, batch) for draw in range(masks) for batch in validation_batches(replace(plan, draw=draw), tokens)]
     with bar(f"{encoder.name}: validation", len(batches)) as advance:
-        for batch in batches:
+        for draw, batch in batches:
             target_bins = bins_of(np.repeat(batch.lengths, batch.lengths)[batch.scored[batch.labels != IGNORE]])
             for column, values in enumerate((*score(encoder, batch, plan.length), np.ones(len(target_bins)))):
-                bins[:, column] += np.bincount(target_bins, weights=values, minlength=len(bins))
+                draws[draw, :, column] += np.bincount(target_bins, weights=values, minlength=len(BIN_NAMES))
             advance(1)
-    return bins
+    return draws
 
 
 def scores_of_packed_rows(encoder: Encoder, batch: PackedBatch, length: int) -> tuple[Floats, Floats]:
@@ -142,7 +153,20 @@ def scores_of_padded_rows(encoder: Encoder, batch: PackedBatch, _length: int) ->
     return losses, right
 
 
-def _metrics(bins: Floats) -> dict[str, float]:
+def _metrics(draws: Floats) -> dict[str, float]:
+    """(masks, bins, 3) → the metrics over all draws, and their standard errors if there are several."""
+    metrics = _of_bins(draws.sum(0))
+    if len(draws) > 1:
+        of_draws = [_of_bins(bins) for bins in draws]
+        for name in WITH_ERROR:
+            values = [values[name] for values in of_draws if name in values]
+            if len(values) == len(draws):
+                metrics[f"{name}_error"] = sem(values)
+    return metrics
+
+
+def _of_bins(bins: Floats) -> dict[str, float]:
+    """(bins, 3) → loss and accuracy, and the loss by length of the piece."""
     loss, right, targets = bins.sum(0)
     metrics = {"loss": loss / targets, "accuracy": right / targets}
     for name, (loss, _, targets) in zip(BIN_NAMES, bins, strict=True):
@@ -168,9 +192,8 @@ def prepare(request: Request[ValidationOptions]) -> Evaluation:
         stores = _stores(request, tokenizer)
         texts = options.texts or OWN_TEXTS
         names = [source.name for source in own_run.recipe().corpus.sources("validation")] if own_run else []
-        yield evaluate(
-            subject.encoder, stores, tokenizer, texts=texts, names=names, tokens=options.tokens, seed=options.seed
-        )
+        amounts = {"tokens": options.tokens, "masks": options.masks, "seed": options.seed}
+        yield evaluate(subject.encoder, stores, tokenizer, texts=texts, names=names, **amounts)
 
     def forecast(subjects: Sequence[Subject]) -> float:
         """The time of a batch stands for that of the others."""
@@ -180,13 +203,12 @@ def prepare(request: Request[ValidationOptions]) -> Evaluation:
         blocks = range(-(-tokens // FORECAST_TOKENS))
 
         def work(part: Sequence[int]) -> None:
-            evaluate(encoder, stores, tokenizer, texts="", tokens=len(part) * FORECAST_TOKENS)
+            evaluate(encoder, stores, tokenizer, texts="", tokens=len(part) * FORECAST_TOKENS, masks=1)
 
-        return len(subjects) * estimate(work, blocks, sample=1)
+        return len(subjects) * options.masks * estimate(work, blocks, sample=1)
 
-    return Evaluation(
-        measure, corpus_settings(options.texts, request.run) | {"tokens": options.tokens}, forecast=forecast
-    )
+    amounts = {"tokens": options.tokens, "masks": options.masks}
+    return Evaluation(measure, corpus_settings(options.texts, request.run) | amounts, forecast=forecast)
 
 
 def _stores(request: Request[ValidationOptions], tokenizer: Tokenizer) -> Sequence[Store]:

@@ -13,7 +13,7 @@ from anaume.report.section import KeyFigure, Section, by_rank
 
 @dataclass(frozen=True)
 class Fact:
-    """A key figure, with a note under it: the value at step 0, or the exact count."""
+    """A key figure, with a note under it: its error and the value at step 0, or the exact count."""
 
     title: str
     value: str
@@ -40,7 +40,8 @@ def _result(figure: KeyFigure, run: ReportInput) -> Fact:
     if not points:
         return Fact(figure.title, number(None), "not evaluated")
     (first_step, first), (_, last) = points[0], points[-1]
-    return Fact(figure.title, number(last), f"{number(first)} at step 0" if first_step == 0 else "")
+    notes = [figure.error(run), f"{number(first)} at step 0" if first_step == 0 else ""]
+    return Fact(figure.title, number(last), ", ".join(filter(None, notes)))
 
 
 def subtitle(inputs: Sequence[ReportInput]) -> str:

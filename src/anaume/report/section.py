@@ -60,10 +60,14 @@ class DynamicsColumns:
 
 @dataclass(frozen=True)
 class KeyFigure:
-    """A result at the head of the page: the last of `points`, (step, value) of a run, beside the value at step 0."""
+    """A result at the head of the page: the last of `points`, (step, value) of a run, beside the value at step 0.
+
+    `error` gives the error of the last value with what it is over, such as "± 0.011 over 4 draws of masks", or "".
+    """
 
     title: str
     points: Callable[[ReportInput], list[tuple[int, float]]]
+    error: Callable[[ReportInput], str] = lambda _: ""
 
 
 @dataclass(frozen=True)

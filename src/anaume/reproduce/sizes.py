@@ -5,7 +5,9 @@ amounts from the forecast of `anaume eval all`.
 """
 
 import tomllib
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ FEWEST_STEPS = 4
 
 Amounts = dict[str, Any]
 # Amounts of each task, from the least to the most, the most being the paper's where it states them.
-VALIDATION: tuple[Amounts, ...] = tuple({"tokens": 1 << power} for power in (14, 15, 16, 17, 18, 19, 20))
+VALIDATION: tuple[Amounts, ...] = tuple({"tokens": 1 << power} for power in (12, 13, 14, 15, 16, 17, 18))
 PSEUDO_PERPLEXITY: tuple[Amounts, ...] = tuple(
     {"documents": documents, "positions": positions}
     for documents, positions in ((5, 5), (10, 10), (20, 20), (50, 20), (50, 50), (100, 50), (200, 100), (500, 100))
@@ -89,11 +91,7 @@ def choose_amounts(
         ("pseudo-perplexity", PSEUDO_PERPLEXITY, PSEUDO_PERPLEXITY_SHARE),
     )
     for task, ladder, share in ladders:
-        chosen, times[task] = ladder[0], forecast(task, ladder[0])
-        for rung in ladder[1:]:
-            if (needed := forecast(task, rung)) > share * rest:
-                break
-            chosen, times[task] = rung, needed
+        chosen, times[task] = _highest(ladder, share * rest, partial(forecast, task))
         amounts |= chosen
     rest = max(0.0, seconds - sum(times.values()))
     single = forecast("jglue", GRIDS[0][0])
@@ -104,3 +102,13 @@ def choose_amounts(
         grid, passes = fitting[-1]
         amounts, times["jglue"] = amounts | grid, passes * single
     return amounts, times
+
+
+def _highest(ladder: Sequence[Amounts], seconds: float, forecast: Callable[[Amounts], float]) -> tuple[Amounts, float]:
+    """The highest rung that takes at most `seconds`, or else the lowest one, and its forecast.
+
+    A forecast takes seconds, so the rungs are halved; each takes longer than the one before it.
+    """
+    needed = cache(lambda place: forecast(ladder[place]))
+    place = max(0, bisect_right(range(len(ladder)), seconds, key=needed) - 1)
+    return ladder[place], needed(place)

@@ -50,6 +50,11 @@ def training_panels(run: ReportInput, sections: Sequence[Section]) -> list[tuple
 def lead(inputs: Sequence[ReportInput]) -> str:
     """How to read the charts, and what a curve leaves out."""
     text = "One axis over all stages; drag to zoom, double-click to return."
+    if any(run.validation_sets for run in inputs):
+        text += (
+            " Validation during training hides the same tokens at every step; the section Validation has the mean over"
+            " several draws of masks."
+        )
     if any(run.train for run in inputs):
         text += " Faint: every logged step; clear: a centred mean over a fiftieth of the stage."
     logged = max(logged_steps(run) for run in inputs)

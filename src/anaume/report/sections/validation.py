@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from anaume.formats import number
 from anaume.report.comparable import PRECISION, SEED, TEXTS, Aspect, caution, comparison, setting
 from anaume.report.draw.palette import SERIES, of_series
 from anaume.report.draw.panels import Axis, Line, Panel
@@ -15,7 +16,13 @@ from anaume.report.section import Content, KeyFigure, Page, Score, Section, pres
 from anaume.report.tables import Cell, Column, Table, number_cells
 
 TASK = "validation"
-ASPECTS = (TEXTS, Aspect("Tokens read at most", setting("tokens")), SEED, PRECISION)
+ASPECTS = (
+    TEXTS,
+    Aspect("Tokens read at most", setting("tokens")),
+    Aspect("Draws of masks", setting("masks")),
+    SEED,
+    PRECISION,
+)
 
 
 def content(page: Page) -> Content:
@@ -27,11 +34,13 @@ def content(page: Page) -> Content:
 def overall(inputs: Sequence[ReportInput]) -> Table | None:
     """Loss and accuracy over all pieces. No model is marked as best: each tokenizer asks different questions."""
     caption = (
-        "Masked-LM loss (nats) and accuracy on validation text, n masked tokens. Both depend on the tokenizer and on "
-        "the number of a model's positions, because documents are cut to it."
+        "Masked-LM loss (nats) and accuracy on validation text, n masked tokens of all draws of masks; ± is the "
+        "standard error over the draws. Both depend on the tokenizer and on the number of a model's positions, because "
+        "documents are cut to it."
     )
     models = compared(inputs)
-    shown = {"loss": "Loss", "accuracy": "Accuracy", "long_loss": "Loss past 1,024 tokens"}
+    shown = {"loss": "Loss", "loss_error": "± over masks", "accuracy": "Accuracy"}
+    shown |= {"long_loss": "Loss past 1,024 tokens", "long_loss_error": "± over masks"}
     shown |= {"bits_per_character": "Bits per character"} | _titles_of_sets(models)
     return metrics_table("validation", caption, models, TASK, ASPECTS, shown=shown)
 
@@ -82,10 +91,10 @@ def step_lines(run: ReportInput, field: str) -> tuple[Line, ...]:
     Where no metrics were kept, the line comes from the checkpoints' records.
     """
     lines = []
-    for number, (name, curves) in enumerate(run.validation_sets.items()):
+    for place, (name, curves) in enumerate(run.validation_sets.items()):
         x, y = curve_over_stages(run, curves, field)
         if len(x):
-            role, marker = ("validation", "circle") if number == 0 else of_series(number + 1)
+            role, marker = ("validation", "circle") if place == 0 else of_series(place + 1)
             lines.append(Line(f"validation: {name}" if name else "validation", role, "points", x, y, marker))
     if lines or field == "causal_loss":
         return tuple(lines)
@@ -108,6 +117,14 @@ def step_points(run: ReportInput, metric: str) -> list[tuple[int, float]]:
     ]
 
 
+def loss_error(run: ReportInput) -> str:
+    """The standard error of the last checkpoint's loss, with the number of draws of masks."""
+    evaluated = [model for model in run.checkpoints if TASK in model.records]
+    error = evaluated[-1].metric(TASK, "loss_error") if evaluated else None
+    masks = evaluated[-1].records[TASK].settings.get("masks") if evaluated else None
+    return "" if error is None else f"± {number(error)} over {masks} draws of masks"
+
+
 SECTION = Section(
     "validation",
     "Validation",
@@ -116,7 +133,7 @@ SECTION = Section(
     tasks=(TASK,),
     rank=1,
     key_figures=(
-        KeyFigure("Validation loss", lambda run: step_points(run, "loss")),
+        KeyFigure("Validation loss", lambda run: step_points(run, "loss"), loss_error),
         KeyFigure("Validation accuracy", lambda run: step_points(run, "accuracy")),
     ),
     overview=(Score(TASK, "loss", "Validation loss"), Score(TASK, "accuracy", "Validation accuracy")),
