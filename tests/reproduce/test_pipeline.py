@@ -9,6 +9,7 @@ from anaume.errors import UserError
 from anaume.evals import evaluate
 from anaume.files.objects import read_object
 from anaume.recipe import parse
+from anaume.recipe.scaling import scaled_stage
 from anaume.reproduce import pipeline, sizes
 from anaume.reproduce.inputs import Inputs
 from anaume.reproduce.pipeline import reproduce
@@ -64,7 +65,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.write_text(RECIPE, encoding="utf-8")
 
     def sized(tables: dict[str, Any], _hours: float) -> Any:
-        stages = [sizes._scaled(stage, 0.2) for stage in tables["stage"]]
+        stages = [scaled_stage(stage, 0.2) for stage in tables["stage"]]
         return parse(tables | {"stage": stages}, "tiny")
 
     monkeypatch.setattr(sizes, "sized", sized)

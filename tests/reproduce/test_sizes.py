@@ -5,7 +5,7 @@ import pytest
 from anaume.errors import UserError
 from anaume.plan import cost
 from anaume.plan.machine import this_cpu
-from anaume.recipe import load
+from anaume.recipe import load, load_tables
 from anaume.recipe.ready import ready_recipes
 from anaume.reproduce import sizes
 
@@ -21,7 +21,7 @@ def steady_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("steady_machine")
 def test_steps_follow_the_hours_in_the_papers_proportions() -> None:
-    short, long = (sizes.sized(sizes.tables_of(FILE), hours) for hours in (20.0, 200.0))
+    short, long = (sizes.sized(load_tables(FILE), hours) for hours in (20.0, 200.0))
     first, second = long.stage
     assert first.steps / short.stage[0].steps == pytest.approx(10, rel=0.05)
     assert second.steps / (first.steps + second.steps) == pytest.approx(200 / 700, rel=0.01)
@@ -44,7 +44,7 @@ def test_the_miniature_keeps_the_papers_settings() -> None:
 @pytest.mark.usefixtures("steady_machine")
 def test_too_few_hours_are_refused() -> None:
     with pytest.raises(UserError, match=r"--hours 1e-06: too short for 4 steps of each stage; expected more"):
-        sizes.sized(sizes.tables_of(FILE), 1e-6)
+        sizes.sized(load_tables(FILE), 1e-6)
 
 
 def _forecast(task: str, amounts: sizes.Amounts) -> float:

@@ -13,7 +13,7 @@ from anaume.recipe.compare import (
     flat,
     to_toml,
 )
-from anaume.recipe.loading import load, parse
+from anaume.recipe.loading import load, load_tables, parse
 from anaume.recipe.stage import LENGTH_BINS, Stage
 from anaume.recipe.tables import Corpus, Model, Precision, Recipe, TokenizerTable
 
@@ -32,6 +32,7 @@ __all__ = [
     "first_difference",
     "flat",
     "load",
+    "load_tables",
     "parse",
     "to_toml",
 ]

@@ -21,6 +21,15 @@ def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
     Raises:
         UserError: the file is missing or not TOML; a key is unknown; a value has the wrong type or is impossible.
     """
+    return parse(load_tables(path, changes), str(path))
+
+
+def load_tables(path: Path, changes: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a recipe's tables as they stand in the file, with `key=value` changes, without defaults and not checked.
+
+    Raises:
+        UserError: the file is missing or not TOML; a change names no key.
+    """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors write a byte order mark
     except OSError as error:
@@ -29,7 +38,7 @@ def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
         raise UserError(f"{path}: not TOML ({error}); expected a recipe in UTF-8") from error
     for change in changes:
         _apply_change(table, change)
-    return parse(table, str(path))
+    return table
 
 
 def parse(table: dict[str, Any], place: str) -> Recipe:

@@ -52,7 +52,7 @@ def reproduce(inputs: Inputs, out: Path, hours: float, seed: int | None = None, 
 
 def _recipe(run: Run, inputs: Inputs, hours: float, seed: int | None, file: Path) -> Recipe:
     """The recipe sized for the hours; that of a run which has begun keeps its stages."""
-    tables = sizes.tables_of(file)
+    tables = recipes.load_tables(file)
     if inputs.text:
         tables["corpus"] = _corpus(inputs)
     if seed is not None:

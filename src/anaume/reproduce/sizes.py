@@ -4,11 +4,9 @@ The rule: the proportions of the recipe stay, whatever the hours. Steps follow f
 amounts from the forecast of `anaume eval all`.
 """
 
-import tomllib
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 from anaume import recipe as recipes
@@ -16,6 +14,7 @@ from anaume.errors import UserError
 from anaume.plan import cost
 from anaume.plan.budget import CPU_MFU
 from anaume.recipe import Recipe
+from anaume.recipe.scaling import scaled_stage
 
 # Shares of the hours. The evaluations take at most as long as the training; the rest is for tokenising, validation,
 # checkpoints and forecasts.
@@ -42,11 +41,6 @@ GRIDS: tuple[tuple[Amounts, int], ...] = (
 VALIDATION_SHARE, PSEUDO_PERPLEXITY_SHARE = 0.1, 0.3
 
 
-def tables_of(file: Path) -> dict[str, Any]:
-    """The tables of a recipe's file, not resolved."""
-    return tomllib.loads(file.read_text(encoding="utf-8"))
-
-
 def sized(tables: dict[str, Any], hours: float) -> Recipe:
     """The recipe with as many steps as `hours` allow on this machine's processor, which is timed for some seconds.
 
@@ -57,22 +51,10 @@ def sized(tables: dict[str, Any], hours: float) -> Recipe:
     planned = cost.plan(recipe, cost.vocabulary_size(recipe.tokenizer), "cpu", 1, [CPU_MFU])
     seconds = sum(way.seconds for stage in planned.stages for way in stage.ways if way.name == stage.own_way)
     factor = TRAINING * 3600 * hours / seconds
-    stages = [_scaled(stage, factor) for stage in tables["stage"]]
+    stages = [scaled_stage(stage, factor) for stage in tables["stage"]]
     if min(stage["steps"] for stage in stages) < FEWEST_STEPS:
         raise UserError(f"--hours {hours:g}: too short for {FEWEST_STEPS} steps of each stage; expected more")
     return recipes.parse(tables | {"stage": stages}, "anaume reproduce")
-
-
-def _scaled(stage: Mapping[str, Any], factor: float) -> dict[str, Any]:
-    """The stage with `factor` times the steps, and everything that is counted in steps in proportion."""
-
-    def times(steps: int) -> int:
-        return max(1, round(steps * factor))
-
-    total = round(stage["steps"] * factor)
-    kept = sorted({times(step) for step in stage.get("keep_steps", ()) if times(step) <= total})
-    changed = {"steps": total, "warmup_steps": min(total, times(stage["warmup_steps"])), "keep_every": total}
-    return {**stage, **changed} | ({"keep_steps": kept} if kept else {})
 
 
 def choose_amounts(
