@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -82,6 +83,16 @@ def test_known_by_hand(unigram: Unigram) -> None:
     assert first["predictions"][0]["probability"] == pytest.approx(math.exp(5) / total, rel=1e-5)
     assert all(len(row["predictions"]) == 5 for row in result.details)
     assert result == evaluate(encoder, cloze, seed=4, batch_tokens=1)
+
+
+def test_clean_questions_have_metrics_of_their_own(unigram: Unigram) -> None:
+    encoder = fake_encoder(unigram("always"), {"は": {"首都": 5.0}})
+    cloze = [Cloze("東京は[MASK]である。", ("首都",)), Cloze("大阪は[MASK]である。", ("寺院",))]
+    everything = evaluate(encoder, cloze).metrics
+    metrics = evaluate(encoder, cloze, clean=np.array([False, True])).metrics
+    alone = evaluate(encoder, cloze[1:]).metrics
+    assert metrics == everything | {f"clean_{name}": value for name, value in alone.items()}
+    assert (metrics["accuracy_at_1"], metrics["clean_accuracy_at_1"]) == (0.5, 0)
 
 
 def test_answers_of_several_tokens(unigram: Unigram) -> None:

@@ -12,14 +12,16 @@ mask, the rank of a question that of its best answer: rank 1 means that every ma
 
 import heapq
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -32,6 +34,7 @@ from anaume.errors import UserError
 from anaume.evals.blanks import MaskedRow, answer_ids, careful, naive
 from anaume.evals.inputs.cloze import PLACEHOLDER, Cloze
 from anaume.evals.inputs.cloze import read_cloze as read_cloze
+from anaume.evals.overlap.clean import clean_metrics, clean_rows, clean_settings, select
 from anaume.evals.provenance import data_settings
 from anaume.evals.record import Record
 from anaume.evals.task import Evaluation, Request, Subject, estimate
@@ -131,12 +134,14 @@ def evaluate(
     *,
     k: int = 5,
     data: Path | None = None,
+    clean: NDArray[np.bool_] | None = None,
     batch_tokens: int = 8192,
     seed: int = 0,
 ) -> Record:
     """Score cloze questions: accuracy_at_1, accuracy_at_5, mrr (over the whole vocabulary), each also as naive_….
 
-    `data` is the file of the questions, which the record names. Each row of `details` holds a question's text and
+    `data` is the file of the questions, which the record names; `clean`, (questions,), marks those that also have
+    metrics of their own, clean_…. Each row of `details` holds a question's text and
     answers, the k most probable fillings (of as many masks as its first answer has tokens) and its rank. The rank is
     null if the vocabulary can't spell any answer; such a question counts as wrong.
 
@@ -156,7 +161,9 @@ def evaluate(
             rank = rank_of(logits, attempt.targets)
             ranks[attempt.variant][attempt.question] = rank if best is None else min(best, rank)
     details = [_detail(item, shown[i], ranks[""][i]) for i, item in enumerate(cloze)]
-    metrics = {f"{variant}{name}": value for variant, r in ranks.items() for name, value in _metrics(r).items()}
+    metrics = _metrics(ranks)
+    if clean is not None:
+        metrics |= clean_metrics(_metrics({variant: select(of_all, clean) for variant, of_all in ranks.items()}))
     settings = {
         "k": k,
         "variant": "no space imagined after a mask; naive_ is transformers' pipeline",
@@ -221,7 +228,12 @@ def rank_of(logits: Tensor, targets: Sequence[Sequence[int]]) -> int:
     return worst
 
 
-def _metrics(ranks: Sequence[int | None]) -> dict[str, float]:
+def _metrics(ranks: Mapping[str, Sequence[int | None]]) -> dict[str, float]:
+    """Variant → the ranks of the questions → all metrics, their names beginning with the variant."""
+    return {f"{variant}{name}": value for variant, r in ranks.items() for name, value in _accuracies(r).items()}
+
+
+def _accuracies(ranks: Sequence[int | None]) -> dict[str, float]:
     accuracies = {
         f"accuracy_at_{n}": sum(rank is not None and rank <= n for rank in ranks) / len(ranks) for n in ACCURACY_AT
     }
@@ -283,14 +295,19 @@ def prepare(request: Request[FillMaskOptions]) -> Evaluation:
     options = request.options
     assert options.cloze
     path, cloze = options.cloze, read_cloze(options.cloze)
+    settings: dict[str, Any] = {**data_settings(path)}
+    clean = None
+    if options.overlap:
+        clean = clean_rows(options.overlap, path)
+        settings |= clean_settings(options.overlap, clean)
 
     def measure(subject: Subject) -> Iterator[Record]:
-        yield evaluate(subject.encoder, cloze, data=path, seed=options.seed)
+        yield evaluate(subject.encoder, cloze, data=path, clean=clean, seed=options.seed)
 
     def forecast(subjects: Sequence[Subject]) -> float:
         return len(subjects) * estimate(partial(evaluate, subjects[0].encoder), cloze)
 
-    return Evaluation(measure, data_settings(path), forecast=forecast)
+    return Evaluation(measure, settings, forecast=forecast)
 
 
 def display(models: Sequence[str], options: FillMaskOptions) -> None:

@@ -27,6 +27,7 @@ class FillMaskOptions(TaskOptions):
     """Options of fill-mask."""
 
     cloze: Path | None = option(None, "JSON lines with text holding [MASK], answers")
+    overlap: Path | None = option(None, "result of `anaume overlap`: scores of items that the training text lacks, too")
     text: list[str] | None = option(None, "text with [MASK]: print what may stand there; may be repeated")
     top_k: int = option(5, "words to print for --text", minimum=1)
 
@@ -69,6 +70,7 @@ class RetrievalOptions(PairOptions):
     pooling: str = option("own", "own: that of the model's folder, the mean if it states none; mean: the paper's")
     query_prefix: str = option("", "text before each query; for ruri: 'クエリ: '")
     positive_prefix: str = option("", "text before each document; for ruri: '文章: '")
+    overlap: Path | None = option(None, "result of `anaume overlap`: scores of items that the training text lacks, too")
 
 
 @dataclass(frozen=True)

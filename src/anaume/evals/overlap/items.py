@@ -60,12 +60,13 @@ def read_items(path: Path) -> list[EvaluationItem]:
     if is_squad:
         return [EvaluationItem(number, texts) for number, texts in enumerate(_squad(path), 1)]
     return [
-        EvaluationItem(_line(place, number), _texts(row, place))
+        EvaluationItem(item_number(place, number), _texts(row, place))
         for number, (place, row) in enumerate(read_rows(path), 1)
     ]
 
 
-def _line(place: str, number: int) -> int:
+def item_number(place: str, number: int) -> int:
+    """The number of an item: its line where `place` names one, else its number in the file."""
     line = place.rpartition(":")[2]
     return int(line) if line.isdigit() else number
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from anaume.errors import UserError
 from anaume.evals.inputs.pairs import Pair
 from anaume.evals.provenance import data_settings
@@ -33,12 +36,14 @@ class Collection:
     `documents`   texts
     `positives`   documents that answer each query
     `settings`    for records: files with their checksums, counts, how the texts were made
+    `clean`       (queries,) whether the training text lacks a query; those that it lacks have scores of their own, too
     """
 
     queries: Sequence[str]
     documents: Sequence[str]
     positives: Sequence[Sequence[Positive]]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    clean: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)

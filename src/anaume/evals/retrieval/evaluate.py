@@ -21,6 +21,7 @@ from anaume.evals.lexical.units import (
     raw_edit_similarities,
     units_of,
 )
+from anaume.evals.overlap.clean import clean_metrics, select
 from anaume.evals.record import Record
 from anaume.evals.retrieval import ranking
 from anaume.evals.retrieval.collection import Collection
@@ -167,10 +168,15 @@ def _matrix(
 
 
 def measure(collection: Collection, blocks: Iterator[Block]) -> dict[str, float]:
-    """Rank the documents of all blocks and return the scores of `scores_of`."""
+    """Rank the documents of all blocks and return the scores of `scores_of`, those of the clean queries as clean_…."""
     neighbours = nearest(blocks, collection.positives, DEPTH)
     grades = [[positive.grade for positive in of_query] for of_query in collection.positives]
-    return scores_of(ranks(neighbours, collection.positives), grades)
+    of_queries = ranks(neighbours, collection.positives)
+    scores = scores_of(of_queries, grades)
+    if collection.clean is not None:
+        clean = (select(values, collection.clean) for values in (of_queries, grades))
+        scores |= clean_metrics(scores_of(*clean))
+    return scores
 
 
 def record_of(

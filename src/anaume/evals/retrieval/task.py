@@ -16,6 +16,7 @@ from anaume.encoder.modules import is_late, open_late
 from anaume.errors import UserError
 from anaume.evals.inputs.pairs import read_pairs
 from anaume.evals.lexical.units import Unit, require_unit
+from anaume.evals.overlap.clean import clean_rows, clean_settings
 from anaume.evals.record import Record
 from anaume.evals.retrieval.collection import Collection, from_pairs
 from anaume.evals.retrieval.evaluate import (
@@ -72,12 +73,18 @@ def prepare(request: Request[RetrievalOptions]) -> Evaluation:
 def _read(options: RetrievalOptions) -> Collection:
     if options.pairs and options.collection:
         raise UserError(f"--collection {options.collection}: given with --pairs; expected one of them")
+    if options.collection and options.overlap:
+        raise UserError(f"--overlap {options.overlap}: given with --collection; expected --pairs")
     if options.collection:
         return read_collection(options.collection, options.collection_split)
     assert options.pairs
     pairs = read_pairs(options.pairs, options.query_field, options.positive_field)
     collection = from_pairs(pairs, options.pairs)
-    return replace(collection, settings={**collection.settings, **options.other_fields})
+    settings = {**collection.settings, **options.other_fields}
+    if options.overlap is None:
+        return replace(collection, settings=settings)
+    clean = clean_rows(options.overlap, options.pairs)
+    return replace(collection, settings=settings | clean_settings(options.overlap, clean), clean=clean)
 
 
 def _units(names: str) -> tuple[Unit, ...]:

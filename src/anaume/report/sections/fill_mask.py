@@ -9,7 +9,7 @@ from anaume.report.draw.panels import Panel
 from anaume.report.draw.steps import checkpoint_lines
 from anaume.report.inputs import EvaluatedModel, ReportInput
 from anaume.report.models import compared, heading
-from anaume.report.models_table import metrics_table
+from anaume.report.models_table import TITLES, metrics_table
 from anaume.report.section import Content, KeyFigure, Page, Score, Section, present, suffixed, task_columns
 from anaume.report.tables import Cell, Column, Table, file_stem
 
@@ -17,6 +17,7 @@ TASK = "fill-mask"
 ASPECTS = (DATA, PRECISION)
 ROWS = 100  # questions in a table; a record may hold ten thousand
 NAIVE = {"naive_accuracy_at_1": "Naive acc@1", "naive_accuracy_at_5": "Naive acc@5", "naive_mrr": "Naive MRR"}
+CLEAN = {f"clean_{name}": f"{title}, not in training" for name, title in (TITLES | NAIVE).items()}
 CLOZE = {"accuracy_at_1": "Cloze acc@1", "accuracy_at_5": "Cloze acc@5", "mrr": "Cloze MRR"}
 
 
@@ -30,7 +31,7 @@ def scores(inputs: Sequence[ReportInput]) -> Table | None:
     """Shares of questions answered by the first guess and by one of the first five."""
     caption = "Fill-mask: share of questions answered by the first guess (Acc@1) or by one of the first five."
     best = "accuracy_at_1", "accuracy_at_5", "mrr"
-    return metrics_table("fill-mask", caption, compared(inputs), TASK, ASPECTS, titles=NAIVE, highest=best)
+    return metrics_table("fill-mask", caption, compared(inputs), TASK, ASPECTS, titles=NAIVE | CLEAN, highest=best)
 
 
 def predictions(entry: ReportInput, suffix: str = "") -> list[Table]:
