@@ -1,13 +1,19 @@
-"""The notebooks run from their first cell to their last, and show what they promise."""
+"""The notebooks and scripts run from beginning to end, and show what they promise."""
 
 import ast
 import json
 from pathlib import Path
+from random import Random
+from runpy import run_path
 from typing import Any
 
 import pytest
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "examples").glob("*.ipynb"))
+from anaume.corpus.readers import documents
+from anaume.corpus.source import Source
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 
 
 def _cells(notebook: Path, kind: str) -> list[str]:
@@ -48,3 +54,25 @@ def test_the_first_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     labels = next(value for value in values if isinstance(value, list))
     assert [label["label"] for label in labels] == ["prefecture", "month"]
     assert (tmp_path / "first-encoder" / "report" / "index.html").is_file()
+
+
+@pytest.mark.slow
+def test_a_cleaned_corpus_has_each_text_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of equal and nearly equal texts stays; what is short, foreign or repeats its lines is left out."""
+    random = Random(0)
+    texts = ["".join(random.choices("あいうえおかきくけこさしすせそ港町船空山川東西南北", k=300)) for _ in range(8)]
+    rows = {f"text-{number}": text for number, text in enumerate(texts)}
+    rows |= {"equal": texts[0], "spaced": f"{texts[1][:100]}\n{texts[1][100:]}", "near": texts[2][:-1] + "鳥"}
+    rows |= {"short": "短い。", "foreign": "A text about ports and ships. " * 10, "menu": "ホームへもどる\n" * 30}
+    raw, clean = tmp_path / "raw", tmp_path / "clean"
+    raw.mkdir()
+    for number in range(2):
+        lines = [json.dumps({"id": name, "text": text}) for name, text in list(rows.items())[number::2]]
+        (raw / f"{number}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    example = run_path(str(EXAMPLES / "clean_corpus.py"))
+    monkeypatch.setattr("sys.argv", ["clean_corpus.py", str(raw), str(clean)])
+    example["main"]()
+    kept = [document.text for document in documents(Source(path=str(clean / "text" / "*.jsonl.gz")))]
+    assert len(kept) == len(texts)
+    groups = [{texts[0]}, {texts[1], rows["spaced"]}, {texts[2], rows["near"]}, *({text} for text in texts[3:])]
+    assert [len(group & set(kept)) for group in groups] == [1] * len(groups)
