@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
+from transformers import AutoModel
 
 from anaume.encoder.embed import embed
 from anaume.encoder.load import load_encoder
-from anaume.encoder.pooling import MEAN, pooling_of
+from anaume.encoder.pooling import MEAN, Pooling, pooling_of
 from anaume.errors import UserError
 from anaume.evals.inputs.pairs import Pair
 from anaume.evals.retrieval.collection import from_pairs
@@ -55,6 +56,25 @@ def test_embeddings_equal_those_of_sentence_transformers(
         torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
         assert (embed(encoder, TEXTS) - expected).abs().max() > 0.01  # the mean is another model
     assert (pooling.query, pooling.document, pooling.max_length) == ("東京", "京都は", 20)
+
+
+@pytest.mark.parametrize("folder", ["modernbert_folder", "bert_folder"])
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_a_layer_is_pooled_as_transformers_counts_it(folder: str, layer: int, request: pytest.FixtureRequest) -> None:
+    path: Path = request.getfixturevalue(folder)
+    encoder = load_encoder(str(path), masked_lm=False)
+    model = AutoModel.from_pretrained(path).eval()
+    for text, vector in zip(TEXTS, embed(encoder, TEXTS, pooling=Pooling().of_layer(layer)), strict=True):
+        with torch.inference_mode():
+            outputs = model(**encoder.tokenizer(text, return_tensors="pt"), output_hidden_states=True)
+        torch.testing.assert_close(vector, outputs.hidden_states[layer][0].mean(0), atol=1e-5, rtol=1e-5)
+
+
+def test_a_layer_that_is_not_there(modernbert_folder: Path) -> None:
+    encoder = load_encoder(str(modernbert_folder), masked_lm=False)
+    layers = encoder.model.config.num_hidden_layers
+    with pytest.raises(UserError, match=rf"--layer 99: .* has {layers} layers; expected 0 to {layers}"):
+        embed(encoder, TEXTS, pooling=Pooling().of_layer(99))
 
 
 def test_the_record_says_which_pooling(bert_folder: Path, tmp_path: Path) -> None:

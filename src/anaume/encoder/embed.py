@@ -42,7 +42,7 @@ def embed_blocks(
             prompted = [prompt + text for text in texts[start : start + TEXTS_AT_ONCE]]
             tokenized = tokenize(encoder, [text.lower() for text in prompted] if pooling.lower else prompted)
             block = torch.empty(0)
-            for hidden in hidden_states(encoder, tokenized.rows, batch_tokens=batch_tokens):
+            for hidden in hidden_states(encoder, tokenized.rows, batch_tokens=batch_tokens, layer=pooling.layer):
                 with torch.inference_mode():
                     vectors = pooling(hidden.states, hidden.lengths, prompt_tokens).cpu()
                 check_numbers(encoder, vectors)

@@ -5,7 +5,7 @@ its pooling, its prompts, its normalisation and its longest input, because witho
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Pooling:
     `max_length`          longest input that the folder states; None: the model's
     `lower`               whether texts are put into lower case
     `query`, `document`   prompts put before a query and before a document
+    `layer`               layer whose states are pooled, 0 for the embeddings; None: after the last one
     """
 
     description: str = MEAN
@@ -41,6 +42,11 @@ class Pooling:
     lower: bool = False
     query: str = ""
     document: str = ""
+    layer: int | None = None
+
+    def of_layer(self, layer: int | None) -> "Pooling":
+        """This pooling over the states of a layer."""
+        return self if layer is None else replace(self, layer=layer, description=f"{self.description}; layer {layer}")
 
     def __call__(self, states: Tensor, lengths: list[int], prompt_tokens: int) -> Tensor:
         """Return (rows, dimensions) float32 vectors of (sum of lengths, hidden) states without padding."""

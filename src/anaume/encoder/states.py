@@ -49,30 +49,43 @@ def batches_by_length(lengths: Sequence[int], batch_tokens: int, *, packed: bool
         yield batch
 
 
-def hidden_states(encoder: Encoder, rows: Sequence[Sequence[int]], *, batch_tokens: int) -> Iterator[HiddenStates]:
+def hidden_states(
+    encoder: Encoder, rows: Sequence[Sequence[int]], *, batch_tokens: int, layer: int | None = None
+) -> Iterator[HiddenStates]:
     """Run the network without its head over rows of ids, in batches that begin with the longest rows.
+
+    The states are those after the last layer, or those of `layer` as transformers counts them: 0 are the embeddings.
 
     Packed and padded rows give the same numbers. Token types are not passed: models that have them then use
     zeros, which a tokenizer would also return for a single text.
+
+    Raises:
+        UserError: the network has no such layer.
     """
+    if layer is not None and layer > (layers := encoder.model.config.num_hidden_layers):
+        raise UserError(f"--layer {layer}: {encoder.name} has {layers} layers; expected 0 to {layers}")
     packed = isinstance(encoder.model.base_model, ModernBertModel)
     run = _states_of_packed_rows if packed else _states_of_padded_rows
     for indices in batches_by_length([len(row) for row in rows], batch_tokens, packed=packed):
         batch_rows = [rows[i] for i in indices]
         with torch.inference_mode():
-            states = run(encoder, batch_rows)
+            states = run(encoder, batch_rows, layer)
         yield HiddenStates(indices, [len(row) for row in batch_rows], states)
 
 
-def _states_of_packed_rows(encoder: Encoder, rows: Sequence[Sequence[int]]) -> Tensor:
+def _states_of_packed_rows(encoder: Encoder, rows: Sequence[Sequence[int]], layer: int | None) -> Tensor:
     packed = pack(rows, encoder.max_length, encoder.device)
     with packed_rows(encoder.model):
-        return packed_states(encoder.model.base_model, packed.input_ids, packed.position_ids, packed.layout)
+        return packed_states(encoder.model.base_model, packed.input_ids, packed.position_ids, packed.layout, layer)
 
 
-def _states_of_padded_rows(encoder: Encoder, rows: Sequence[Sequence[int]]) -> Tensor:
+def _states_of_padded_rows(encoder: Encoder, rows: Sequence[Sequence[int]], layer: int | None) -> Tensor:
     ids, mask = pad(encoder, rows)
-    states: Tensor = encoder.model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    if layer is None:
+        states: Tensor = encoder.model.base_model(**inputs).last_hidden_state
+    else:
+        states = encoder.model.base_model(**inputs, output_hidden_states=True).hidden_states[layer]
     return states[mask.bool()]
 
 

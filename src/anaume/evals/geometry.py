@@ -261,7 +261,7 @@ def prepare(request: Request[GeometryOptions]) -> Evaluation:
             texts_of(options.texts) if options.texts else None,
             origin=options.texts or OTHER_PAIRS,
             random_pairs=options.random_pairs,
-            pooling=subject.pooling(options.pooling),
+            pooling=subject.pooling(options.pooling, options.layer),
             data=path,
             seed=options.seed,
         )
@@ -276,5 +276,11 @@ def prepare(request: Request[GeometryOptions]) -> Evaluation:
         return len(subjects) * seconds
 
     texts = texts_settings(options.texts) if options.texts else {"texts": OTHER_PAIRS}
-    chosen = {"random_pairs": options.random_pairs, "pooling_choice": options.pooling, "overlap": OVERLAP}
+    chosen = {
+        "random_pairs": options.random_pairs,
+        "pooling_choice": options.pooling,
+        "overlap": OVERLAP,
+    }
+    if options.layer is not None:
+        chosen["layer"] = options.layer
     return Evaluation(measure, data_settings(path) | options.other_fields | texts | chosen, forecast=forecast)

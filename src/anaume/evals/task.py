@@ -71,11 +71,11 @@ class Subject:
 
         return load_encoder(self.path, masked_lm=self.masked_lm)
 
-    def pooling(self, choice: str) -> "Pooling":
-        """The pooling of the model's folder ("own"), or the paper's ("mean")."""
+    def pooling(self, choice: str, layer: int | None = None) -> "Pooling":
+        """The pooling of the model's folder ("own"), or the paper's ("mean"), of a layer or after the last one."""
         from anaume.encoder.pooling import pooling_of
 
-        return pooling_of(self.path, choice, self.encoder.device)
+        return pooling_of(self.path, choice, self.encoder.device).of_layer(layer)
 
 
 @dataclass(frozen=True)

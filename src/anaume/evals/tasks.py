@@ -68,6 +68,10 @@ class RetrievalOptions(PairOptions):
         " spaces), mecab (Japanese words) or the first MODEL's tokens; by default bigrams for BM25, else characters",
     )
     pooling: str = option("own", "own: that of the model's folder, the mean if it states none; mean: the paper's")
+    layer: int | None = option(
+        None, "layer whose states are pooled, 0 for the embeddings; by default the last", minimum=0
+    )
+    centre: bool = option(False, "whether the mean of the queries' embeddings is subtracted from all embeddings")
     query_prefix: str = option("", "text before each query; for ruri: 'クエリ: '")
     positive_prefix: str = option("", "text before each document; for ruri: '文章: '")
     overlap: Path | None = option(None, "result of `anaume overlap`: scores of items that the training text lacks, too")
@@ -79,6 +83,9 @@ class GeometryOptions(PairOptions):
 
     texts: str = option("", f"{TEXTS}; random pairs are drawn from them, by default from different pairs")
     pooling: str = option("own", "own: that of the model's folder, the mean if it states none; mean: the paper's")
+    layer: int | None = option(
+        None, "layer whose states are pooled, 0 for the embeddings; by default the last", minimum=0
+    )
     random_pairs: int = option(2_000, "random pairs", minimum=1)
 
 

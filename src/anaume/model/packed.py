@@ -31,12 +31,20 @@ def pack(rows: Sequence[Sequence[int]], max_length: int, device: torch.device) -
     return PackedRow(ids.unsqueeze(0), positions.unsqueeze(0), layout_of(lengths, max_length, device))
 
 
-def packed_states(model: Any, input_ids: Tensor, position_ids: Tensor, layout: Layout) -> Tensor:
-    """Run a ModernBertModel over a packed row and return its last hidden states, (T, hidden).
+def packed_states(
+    model: Any, input_ids: Tensor, position_ids: Tensor, layout: Layout, layer: int | None = None
+) -> Tensor:
+    """Run a ModernBertModel over a packed row and return its last hidden states, or those of a layer, (T, hidden).
+
+    `layer` counts as in transformers' `hidden_states`: 0 are the embeddings, 1 the output of the first layer.
 
     The model must use one of the attention functions of `anaume.model.attention`: transformers hands a dictionary given
     as `attention_mask` down to them unchanged.
     """
     layouts = {"full_attention": layout, "sliding_attention": layout}
-    states: Tensor = model(input_ids=input_ids, position_ids=position_ids, attention_mask=layouts).last_hidden_state[0]
+    inputs = {"input_ids": input_ids, "position_ids": position_ids, "attention_mask": layouts}
+    if layer is None:
+        states: Tensor = model(**inputs).last_hidden_state[0]
+    else:
+        states = model(**inputs, output_hidden_states=True).hidden_states[layer][0]
     return states

@@ -63,6 +63,16 @@ def test_known_by_hand() -> None:
     assert result.version == __version__
 
 
+def test_what_all_texts_share_is_subtracted() -> None:
+    """Each pair points in a direction of its own, but a component a hundred times as large hides it."""
+    pairs = from_pairs([Pair(str(i), str(i + 3)) for i in range(3)])
+    own = torch.tensor([at(angle) for angle in (0, 120, 240)])
+    lengths = torch.tensor([1.0, 1.0, 1.0, 1.0, 3.0, 3.0])[:, None]
+    vectors = torch.cat([own, own]) * lengths + torch.tensor([100.0, 0.0])
+    assert evaluate(fake_encoder(vectors), pairs).metrics["recall_at_1"] < 1
+    assert evaluate(fake_encoder(vectors), pairs, centre=True).metrics["recall_at_1"] == 1
+
+
 def test_one_embedding_for_everything_finds_nothing() -> None:
     pairs = [Pair(str(i), str(i + 30)) for i in range(30)]
     result = evaluate(fake_encoder(torch.full((60, 64), 0.3)), from_pairs(pairs))

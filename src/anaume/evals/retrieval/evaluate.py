@@ -52,15 +52,17 @@ def evaluate(
     pooling: Pooling = MEAN_POOLING,
     query_prefix: str = "",
     positive_prefix: str = "",
+    centre: bool = False,
     batch_tokens: int = 8192,
     seed: int = 0,
 ) -> Record:
     """Measure retrieval by the cosine of the embeddings.
 
     The prefixes are for models trained with them (ruri: "クエリ: " and "文章: "); `positive_prefix` is put before every
-    document. An empty one means the prompt of `pooling`.
+    document. An empty one means the prompt of `pooling`. With `centre`, the mean of the queries' embeddings is
+    subtracted from all embeddings: what all texts have in common says nothing about their difference.
     """
-    blocks, settings = cosine_blocks(encoder, collection, pooling, query_prefix, positive_prefix, batch_tokens)
+    blocks, settings = cosine_blocks(encoder, collection, pooling, query_prefix, positive_prefix, batch_tokens, centre)
     return record_of(encoder.name, collection, measure(collection, blocks), settings, seed)
 
 
@@ -71,6 +73,7 @@ def cosine_blocks(
     query_prefix: str = "",
     positive_prefix: str = "",
     batch_tokens: int = 8192,
+    centre: bool = False,
 ) -> tuple[Iterator[Block], dict[str, Any]]:
     """Return the cosines of the embeddings, and their description for the record, which is whole after the last block.
 
@@ -87,14 +90,15 @@ def cosine_blocks(
         "query_prefix": prompts[0],
         "positive_prefix": prompts[1],
     }
-    query_vectors, documents = unit_length(queries.vectors), collection.documents
+    common = queries.vectors.mean(0) if centre else 0.0
+    query_vectors, documents = unit_length(queries.vectors - common), collection.documents
 
     def blocks() -> Iterator[Block]:
         start = 0
         for part in embed_blocks(encoder, documents, pooling=pooling, prompt=prompts[1], batch_tokens=batch_tokens):
             settings["truncated_documents"] += part.truncated
             for rows in slices(0, len(part.vectors), ranking.DOCUMENTS_AT_ONCE):
-                vectors = unit_length(part.vectors[rows])
+                vectors = unit_length(part.vectors[rows] - common)
                 block = slice(start + rows.start, start + rows.stop)
                 yield Block(block, partial(_products, query_vectors, vectors))
             start += len(part.vectors)

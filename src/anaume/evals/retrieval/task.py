@@ -43,7 +43,11 @@ def prepare(request: Request[RetrievalOptions]) -> Evaluation:
     options = request.options
     units = _units(options.unit)
     check_pooling(options.pooling)
-    chosen = {"pooling_choice": options.pooling}
+    chosen: dict[str, Any] = {"pooling_choice": options.pooling}
+    if options.layer is not None:
+        chosen["layer"] = options.layer
+    if options.centre:
+        chosen["centre"] = True
     for name in ("query_prefix", "positive_prefix"):
         if prefix := getattr(options, name):  # without one, the record names the prompt of the model's folder
             chosen[name] = require_unicode(prefix, f"--{name.replace('_', '-')}")
@@ -53,10 +57,12 @@ def prepare(request: Request[RetrievalOptions]) -> Evaluation:
         choices: dict[str, Any] = {"query_prefix": options.query_prefix, "positive_prefix": options.positive_prefix}
         choices["seed"] = options.seed
         if options.pooling == "own" and is_late(subject.path):
+            if changed := {"layer", "centre"} & chosen.keys():
+                raise UserError(f"--{min(changed)}: {subject.path} compares tokens, not pooled states; expected none")
             yield evaluate_late(open_late(subject.path), subject.encoder, collection, **choices)
         else:
-            pooling = subject.pooling(options.pooling)
-            yield evaluate(subject.encoder, collection, pooling=pooling, **choices)
+            pooling = subject.pooling(options.pooling, options.layer)
+            yield evaluate(subject.encoder, collection, pooling=pooling, centre=options.centre, **choices)
 
     def forecast(subjects: Sequence[Subject]) -> float:
         embed = partial(embed_counted, subjects[0].encoder)
