@@ -1,13 +1,18 @@
 """What bad input gets, through the command line: one line with place, value and what is accepted, and no run."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tokenizers
+import typer
 from transformers import PreTrainedTokenizerFast
 
+from anaume import cli
+from anaume.api.verbs import evaluate
+from anaume.errors import UserError
 from anaume.recipe import Recipe, to_toml
 from anaume.run import Run
 
@@ -74,3 +79,27 @@ def test_a_run_of_another_recipe(recipe_file: Path, straight: Run, command_line:
     assert finished.status == 2
     assert "stage.0.steps = 7: a run keeps this key; expected 6" in finished.err
     assert straight.metrics_file.read_bytes() == before
+
+
+def _numbers(command: Any, verb: str = "anaume") -> Iterator[tuple[str, Any]]:
+    """The verb and the parameter of every number of the command line."""
+    for name, below in getattr(command, "commands", {}).items():
+        yield from _numbers(below, f"{verb} {name}")
+    for parameter in command.params:
+        if parameter.type_descriptor.annotation in (int, float):
+            yield f"{verb} {max(parameter.opts, key=len)}", parameter
+
+
+def test_every_number_has_an_upper_bound() -> None:
+    """A typing error would otherwise take days, the memory, or end in a traceback of a library."""
+    numbers = dict(_numbers(typer.main.get_command(cli.app)))
+    assert {"anaume finetune --epochs", "anaume eval pseudo-perplexity --positions"} < numbers.keys()
+    assert [name for name, parameter in numbers.items() if parameter.type_descriptor.parameter_info.max is None] == []
+
+
+def test_a_number_beyond_its_bound(command_line: Callable[..., Finished], tmp_path: Path) -> None:
+    finished = command_line("finetune", tmp_path, tmp_path, "--out", tmp_path / "out", "--epochs", 2**63)
+    assert finished.status == 2
+    assert "'--epochs': Input should be less than or equal to 10000" in finished.err
+    with pytest.raises(UserError, match="positions: 9223372036854775808: out of range; expected 1 to 10000000"):
+        evaluate("pseudo-perplexity", tmp_path, tmp_path / "out", texts="x", positions=2**63)

@@ -104,7 +104,7 @@ def _write_lines(file: Path, rows: Sequence[Mapping[str, object]]) -> None:
 
 def _lengthen(model: Path, long: Path) -> None:
     """Copy a model as one of 1,024 tokens, which `eval needle` needs: rotary positions have no weights."""
-    shutil.copytree(model, long, ignore=shutil.ignore_patterns("anaume.json"))
+    shutil.copytree(model, long, ignore=shutil.ignore_patterns("anaume.json", "modules.json", "sentence_bert*", "1_*"))
     for name, key in (("config.json", "max_position_embeddings"), ("tokenizer_config.json", "model_max_length")):
         table = json.loads((long / name).read_text("utf-8"))
         (long / name).write_text(json.dumps(table | {key: 1024}), "utf-8")

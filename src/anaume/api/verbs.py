@@ -200,7 +200,7 @@ def _checked(task: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options, with a path in place of a text or a text in place of a path as the task declares them.
 
     Raises:
-        UserError: `task`, or with "all" every task, lacks one of the options.
+        UserError: `task`, or with "all" every task, lacks one of the options, or a number is out of its range.
     """
     from dataclasses import fields
 
@@ -212,6 +212,9 @@ def _checked(task: str, options: Mapping[str, Any]) -> dict[str, Any]:
         if name not in declared:
             expected = f"with {' or '.join(owners_of(name))}" if owners_of(name) else ", ".join(sorted(declared))
             raise UserError(f"eval {task}: {name}: not an option here; expected {expected}")
+        least, most = (declared[name].metadata[key] for key in ("minimum", "maximum"))
+        if most is not None and not least <= options[name] <= most:
+            raise UserError(f"eval {task}: {name}: {options[name]}: out of range; expected {least} to {most}")
     kinds: dict[Any, type] = {Path | None: Path, str: str}
     return {
         name: kinds[declared[name].type](value)
