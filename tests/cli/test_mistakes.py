@@ -1,6 +1,7 @@
 """What bad input gets, through the command line: one line with place, value and what is accepted, and no run."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,35 @@ def test_a_run_of_another_recipe(recipe_file: Path, straight: Run, command_line:
     assert finished.status == 2
     assert "stage.0.steps = 7: a run keeps this key; expected 6" in finished.err
     assert straight.metrics_file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["tokenizer", "adapt", "{model}", "--out", "\udc80"], "--out: \\udc80: its name is not UTF-8"),
+        (["tokens", "{text}", "--tokenizer", "\udc80", "--out", "out"], "\\udc80: its name is not UTF-8"),
+        (["eval", "fill-mask", "\udc80", "--cloze", "{text}", "--out", "out"], "\\udc80: its name is not UTF-8"),
+        (["pretrain", "{recipe}", "--run", "\udc80"], "--run: \\udc80: its name is not UTF-8"),
+    ],
+    ids=["out", "tokenizer", "model", "run"],
+)
+def test_a_name_that_is_not_unicode(
+    words: list[str],
+    line: str,
+    tiny: Recipe,
+    recipe_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command_line: Callable[..., Finished],
+) -> None:
+    """The library `tokenizers` can neither open nor write such files."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny.tokenizer.load, "\udc80")
+    Path("\udc80", "config.json").write_text("{}")
+    values = {"model": tiny.tokenizer.load, "text": tiny.corpus.train[0].path, "recipe": str(recipe_file)}
+    finished = command_line(*(word.format(**values) for word in words))
+    assert finished.status == 2
+    assert f"anaume: {line}; expected a name that is" in finished.err
 
 
 def _numbers(command: Any, verb: str = "anaume") -> Iterator[tuple[str, Any]]:

@@ -17,7 +17,7 @@ from anaume import __version__
 from anaume.errors import UserError, line_of
 from anaume.files import folder_atomic, write_atomic, write_json
 from anaume.files.locks import path_lock
-from anaume.files.names import served_name
+from anaume.files.names import require_unicode, served_name
 
 MARK = "anaume.json"
 # Bytes that are written to see whether a disk is full; disks give out space in blocks of this size.
@@ -64,8 +64,10 @@ def require_own_folder(out: Path, command: str) -> None:
     """Check that `output_folder` may write `out`: it is new, empty, or written by the same command before.
 
     Raises:
-        UserError: `out` holds something else, can't be replaced as a whole, or can't be written.
+        UserError: `out` holds something else, can't be replaced as a whole, can't be written, or has a name that is not
+            UTF-8.
     """
+    require_unicode(out, "--out: ")
     expected = f"expected a new folder, an empty one, or one that `anaume {command}` wrote, which has {MARK}"
     if not out.is_dir():
         if os.path.lexists(out):

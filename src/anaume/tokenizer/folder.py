@@ -16,6 +16,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer, processors
 
 from anaume.errors import UserError
+from anaume.files.names import require_unicode
 from anaume.files.outputs import output_folder, require_own_folder
 
 TOKENIZER, CONFIG, SENTENCEPIECE = "tokenizer.json", "tokenizer_config.json", "sentencepiece.model"
@@ -137,8 +138,9 @@ def read_tokenizer_json(folder: Path) -> Tokenizer:
     """Open the folder's tokenizer.json.
 
     Raises:
-        UserError: The file is damaged, or the library does not know its kind of model.
+        UserError: The file is damaged, the library does not know its kind of model, or the name is not UTF-8.
     """
+    require_unicode(folder)
     try:
         return Tokenizer.from_file(str(folder / TOKENIZER))
     except Exception as error:  # The library raises no narrower class.
