@@ -23,6 +23,7 @@ TOKENIZER, CONFIG, SENTENCEPIECE = "tokenizer.json", "tokenizer_config.json", "s
 NAMES = "special_tokens_map.json"
 # What a tokenizer without a tokenizer.json consists of, beside its configuration.
 VOCABULARIES = ("added_tokens.json", "vocab.txt", "vocab.json", "merges.txt", "*.model")
+FILES = (TOKENIZER, CONFIG, NAMES, *VOCABULARIES)
 ROLES = ("mask", "pad", "cls", "sep")  # the special tokens that an encoder needs
 ALL_ROLES = (*ROLES, "unk", "bos", "eos")
 # The one class of transformers that does what tokenizer.json says. Others build their own normaliser and template.
