@@ -26,6 +26,7 @@ PICTURE = (
 # What every room may import: small things, the tables of a recipe, and the paths of a run directory.
 SHARED = (
     "",
+    "bounds",
     "checkpoints",
     "errors",
     "files",
@@ -40,13 +41,14 @@ SHARED = (
 # The shared modules themselves, each with what it imports.
 FOUNDATION = {
     "": {"api", "errors", "evals", "model"},  # the public names, each imported when it is first used
+    "bounds": set[str](),
     "checkpoints": {"errors", "files"},
     "errors": set[str](),
     "files": {"", "errors"},
     "formats": set[str](),
     "processes": set[str](),
     "progress": set[str](),
-    "recipe": {"errors", "corpus"},
+    "recipe": {"bounds", "errors", "corpus"},
     "remote_code": set[str](),
     "run": {"", "checkpoints", "errors", "files", "recipe"},
     "verbs": set[str](),

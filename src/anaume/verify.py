@@ -12,8 +12,7 @@ from safetensors import SafetensorError, safe_open
 from anaume.checkpoints import damage
 from anaume.errors import UserError
 from anaume.export.checkpoint import COMMAND as EXPORT
-from anaume.export.checkpoint import changed_weights
-from anaume.files.outputs import read_mark
+from anaume.files.outputs import changed_files, read_mark
 from anaume.model.mlm import WEIGHTS
 from anaume.run import Run
 from anaume.tokenizer.load import load_tokenizer
@@ -86,7 +85,7 @@ def _verify_export(folder: Path, vocabulary_hash: str | None) -> Verification:
     try:
         with safe_open(folder / WEIGHTS, "pt") as weights:
             tensors = len(weights.keys())
-        problems += [changed] if (changed := changed_weights(folder)) else []
+        problems += changed_files(folder)
     except (OSError, SafetensorError) as error:
         problems.append(f"{folder / WEIGHTS}: can't be read ({' '.join(str(error).split())})")
     try:

@@ -22,7 +22,7 @@ class LetterOptions(TaskOptions):
     """Options of the made-up task."""
 
     letters: str = option("", "letters to count")
-    times: int = option(2, "factor of the count", minimum=1)
+    times: int = option(2, "factor of the count", minimum=1, maximum=10)
 
 
 TASK = Task(

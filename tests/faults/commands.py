@@ -19,6 +19,8 @@ from typing import Any
 
 import psutil
 
+from anaume.processes import end_with_parent
+
 # What takes seconds to import. None of it starts a thread at import.
 PRELOADED = (
     "anaume.cli",
@@ -115,7 +117,11 @@ def run(
 
 
 def _run(words: list[str], folder: Path, environment: dict[str, str], fault: Fault | None) -> None:
-    """In the child: become the command, in a folder of its own, where it writes what it is told to write by mistake."""
+    """In the child: become the command, in a folder of its own, where it writes what it is told to write by mistake.
+
+    The command ends with the tests, even if they are killed.
+    """
+    end_with_parent()
     os.setsid()
     os.chdir(folder)
     os.environ.update(environment)

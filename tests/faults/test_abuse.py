@@ -1,7 +1,8 @@
 """Command lines as nobody should write them: every trial breaks a working command somewhere.
 
 A trial is a number: it chooses a verb, and one to three damages of its words, its options or its input files. The
-command ends within a minute, with a result or with one line, and never with a traceback.
+command ends within a minute, with a result or with one line, and never with a traceback. A number means another trial
+once the table of `verbs.py` has changed.
 """
 
 import random
@@ -14,6 +15,7 @@ import pytest
 import typer
 from tests.faults import commands
 from tests.faults.conftest import LONG, Work
+from tests.faults.verbs import verbs
 
 from anaume import cli
 
@@ -30,41 +32,6 @@ TEXTS = [
 ]
 NUMBERS = ["-1", "0", "1", "3", "1e3", "0x10", "１２", str(2**31), str(2**63), str(10**30), "1.5", "", "x", "+1"]
 FRACTIONS = ["-1", "0", "1e-300", "0.5", "1", "1e308", "1e999", "nan", "inf", "-inf", "x", "", "0,5", "½"]
-
-
-def verbs(work: Work, folder: Path) -> list[list[str]]:
-    """Commands that work, each on copies of its inputs that may be damaged."""
-    inputs = folder / "inputs"
-    shutil.copytree(work.tasks, inputs)
-    shutil.copytree(work.run.folder, folder / "run")
-    shutil.copytree(work.export, folder / "model")
-    shutil.copy(work.recipe_file, inputs / "recipe.toml")
-    corpus, out = Path(work.recipe.corpus.train[0].path), folder / "out"
-    shutil.copy(corpus, inputs / "train.jsonl")
-    (inputs / "labels.csv").write_text("text,label\n" + "".join(f"文{i},{'ab'[i % 2]}\n" for i in range(40)), "utf-8")
-    recipe, model, run = inputs / "recipe.toml", folder / "model", folder / "run"
-    new_run = ["--run", out, "--set", f"corpus.train.0.path={inputs / 'train.jsonl'}"]
-    words: list[list[object]] = [
-        ["pretrain", recipe, *new_run],
-        ["pretrain", recipe, "--run", run],
-        ["tokens", inputs / "train.jsonl", "--tokenizer", model, "--out", out],
-        ["tokenizer", "train", inputs / "train.jsonl", "--vocab-size", 1500, "--out", out],
-        ["tokenizer", "adapt", model, "--out", out],
-        ["export", run, "--out", out],
-        ["batch", run, "--stage", "first", "--step", 1],
-        ["report", run, "--out", out],
-        ["verify", run, model],
-        ["plan", recipe, "--gpus", 1, "--vocab-size", 560],
-        ["recipe", "new", inputs / "train.jsonl", "--hours", 1, "--device", "h100", "--out", out / "new.toml"],
-        ["eval", "fill-mask", model, "--cloze", inputs / "cloze.jsonl", "--out", out],
-        ["eval", "retrieval", model, "--pairs", inputs / "pairs.jsonl", "--out", out],
-        ["eval", "geometry", model, "--pairs", inputs / "pairs.jsonl", "--out", out],
-        ["eval", "validation", model, "--texts", inputs / "train.jsonl", "--tokens", 1000, "--out", out],
-        ["eval", "pseudo-perplexity", model, "--texts", inputs / "train.jsonl", "--documents", 2, "--out", out],
-        ["finetune", model, inputs / "labels.csv", "--out", out, "--epochs", 1],
-        ["contrast", model, "--pairs", inputs / "pairs.jsonl", "--epochs", 1, "--out", out],
-    ]
-    return [list(map(str, line)) for line in words]
 
 
 def parameters(words: Sequence[str]) -> list[Any]:
@@ -111,11 +78,11 @@ def broken(words: list[str], folder: Path, draw: random.Random) -> list[str]:
                 parameter = draw.choice(known)
                 option = max(parameter.opts, key=len)
                 words += [option, hostile(parameter, draw)] if option.startswith("-") else [hostile(parameter, draw)]
-            case 1:
+            case 1 if len(words) > start:
                 words[draw.randrange(start, len(words))] = draw.choice([*TEXTS, *NUMBERS])
             case 2 if len(words) > start + 1:
                 del words[draw.randrange(start, len(words))]
-            case 3:
+            case 3 if len(words) > start:
                 words[draw.randrange(start, len(words))] = str(draw.choice(files))
             case _:
                 named = [path for path in files if any(str(path) in word for word in words)]

@@ -10,12 +10,14 @@ import pytest
 from anaume.errors import UserError
 from anaume.files.outputs import (
     MARK,
+    changed_files,
     output_folder,
     read_mark,
     replace_files,
     require_folder,
     require_new_file,
     require_own_folder,
+    require_unchanged,
 )
 
 
@@ -120,3 +122,32 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"--run: /proc/anaume/run: .*; expected"):
             require_folder(Path("/proc/anaume/run"), "--run")
     assert [path.name for path in tmp_path.iterdir()] == ["circle"]
+
+
+def test_a_changed_file_is_told(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write(out, {"config.json": "{}", "tokenizer.json": "{}", "README.md": "card", "report/index.html": "page"})
+    (out / "mine.json").write_text("{}")
+    for name in ("README.md", "report/index.html", "mine.json"):
+        (out / name).write_text("changed")
+    assert changed_files(out) == []
+    (out / "config.json").write_text("[]")
+    assert changed_files(out) == [f"{out / 'config.json'}: changed since it was written (checksum)"]
+    require_unchanged(out, ["tokenizer*"])
+    with pytest.raises(
+        UserError, match=r"config.json: changed since .*; expected the file as it was, or no anaume.json"
+    ):
+        require_unchanged(out)
+    (out / MARK).unlink()
+    require_unchanged(out)
+
+
+def test_a_mark_from_elsewhere_reads_no_file_outside(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("x")
+    (tmp_path / "out").mkdir()
+    mark = {"command": "export", "files": ["../secret"], "checksums": {"../secret": "00"}}
+    (tmp_path / "out" / MARK).write_text(json.dumps(mark))
+    assert changed_files(tmp_path / "out") == []
+    (tmp_path / "out" / MARK).write_text(json.dumps(mark | {"checksums": ["x"]}))
+    with pytest.raises(UserError, match="damaged"):
+        read_mark(tmp_path / "out")

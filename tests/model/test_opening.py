@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from anaume.encoder.load import load_encoder, revision_of
 from anaume.errors import UserError
+from anaume.files.outputs import output_folder
 from anaume.finetune.examples import Head
 from anaume.finetune.network import build_network
 from anaume.model.opening import opening
@@ -147,6 +148,18 @@ def test_code_of_a_model_runs_where_it_is_allowed(
     assert ran.exists()
     (folder / "own.py").write_text("changed = True", encoding="utf-8")
     assert revision_of(str(folder)) != before
+
+
+def test_a_changed_file_of_a_folder_that_anaume_wrote(modernbert_folder: Path, tmp_path: Path) -> None:
+    """Weights with one flipped bit open, and give other numbers."""
+    out = tmp_path / "model"
+    with output_folder(out, "export") as folder:
+        shutil.copytree(modernbert_folder, folder, dirs_exist_ok=True)
+    load_encoder(str(out), masked_lm=True)
+    content = bytearray((out / "model.safetensors").read_bytes())
+    content[-10] ^= 1
+    (out / "model.safetensors").write_bytes(content)
+    assert "model.safetensors: changed since it was written (checksum)" in refused(out)
 
 
 def test_weights_of_another_shape_and_without_numbers(copied: Path) -> None:

@@ -65,7 +65,10 @@ def pretrain(
         UserError: The recipe, the corpus, the tokenizer or the folder can't be used, or the loss is no longer finite.
         KeyboardInterrupt: Ctrl-C ended the run; the checkpoint is written.
     """
+    from anaume.files.names import require_unicode
+
     with verb(progress, run, "--run"):
+        require_unicode(Path(run), "--run: ")
         loaded_recipe = _load(recipe, changes)
         from anaume.pretrain import loop  # brings torch, so the recipe is checked first
 
@@ -200,18 +203,24 @@ def _checked(task: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options, with a path in place of a text or a text in place of a path as the task declares them.
 
     Raises:
-        UserError: `task`, or with "all" every task, lacks one of the options.
+        UserError: `task`, or with "all" every task, lacks one of the options, or a number is out of its range.
     """
-    from dataclasses import fields
+    from dataclasses import Field, fields
 
     from anaume.evals.tasks import TASKS, owners_of
 
     tasks = TASKS.values() if task == "all" else [TASKS[task]]
-    declared = {field.name: field for row in tasks for field in fields(row.options)}
+    declared: dict[str, Field[Any]] = {}
+    for row in tasks:
+        for field in fields(row.options):  # of two tasks with an option of one name, the first declares it
+            declared.setdefault(field.name, field)
     for name in options:
         if name not in declared:
             expected = f"with {' or '.join(owners_of(name))}" if owners_of(name) else ", ".join(sorted(declared))
             raise UserError(f"eval {task}: {name}: not an option here; expected {expected}")
+        least, most = (declared[name].metadata[key] for key in ("minimum", "maximum"))
+        if most is not None and not least <= options[name] <= most:
+            raise UserError(f"eval {task}: {name}: {options[name]}: out of range; expected {least} to {most}")
     kinds: dict[Any, type] = {Path | None: Path, str: str}
     return {
         name: kinds[declared[name].type](value)

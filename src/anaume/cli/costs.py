@@ -5,15 +5,23 @@ from typing import Annotated
 
 import typer
 
+from anaume.bounds import MOST_GPUS, MOST_HOURS, MOST_ITEMS, MOST_LENGTH, MOST_PIECES, MOST_ROWS, MOST_TOKENS
 from anaume.cli.arguments import Changes, RecipeFile, check_new_file
 from anaume.errors import UserError
+
+Gpus = Annotated[
+    int | None,
+    typer.Option(min=1, max=MOST_GPUS, show_default=False, help="GPUs in all; not needed for the device cpu"),
+]
+VocabularySize = Annotated[
+    int,
+    typer.Option(min=0, max=MOST_PIECES, show_default=False, help="entries of the tokenizer, if its size is not known"),
+]
 
 
 def plan(
     recipe: RecipeFile,
-    gpus: Annotated[
-        int | None, typer.Option(min=1, show_default=False, help="GPUs in all; not needed for the device cpu")
-    ] = None,
+    gpus: Gpus = None,
     device: Annotated[
         str, typer.Option(help="kind of GPU, such as h100, a100, l40s, rtx4090; cpu measures this machine")
     ] = "h100",
@@ -24,14 +32,14 @@ def plan(
             help="reached fraction of the peak, by default 0.3 on a GPU and 0.5 on a CPU; one, or one for each stage",
         ),
     ] = "",
-    document_tokens: Annotated[float | None, typer.Option(min=1, help="mean tokens of a document (1,000)")] = None,
+    document_tokens: Annotated[
+        float | None, typer.Option(min=1, max=MOST_TOKENS, help="mean tokens of a document (1,000)")
+    ] = None,
     padding: Annotated[
         str,
         typer.Option(help="share of padding in one-document rows, in place of --document-tokens; one, or one a stage"),
     ] = "",
-    vocab_size: Annotated[
-        int, typer.Option(min=0, show_default=False, help="entries of the tokenizer, if its size is not known")
-    ] = 0,
+    vocab_size: VocabularySize = 0,
     changes: Changes = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
@@ -89,19 +97,29 @@ def bench(
     corpus: Annotated[str, typer.Option(help="a glob of files, in place of the recipe's corpus")] = "",
     tokenizer: Annotated[str, typer.Option(help="a folder or .model file, in place of the recipe's")] = "",
     stage: Annotated[str, typer.Option(help="stage of the recipe; by default the first one")] = "",
-    length: Annotated[int, typer.Option(min=0, show_default=False, help="tokens, in place of the stage's length")] = 0,
-    layers: Annotated[int, typer.Option(min=0, show_default=False, help="layers, in place of the model's")] = 0,
+    length: Annotated[
+        int, typer.Option(min=0, max=MOST_LENGTH, show_default=False, help="tokens, in place of the stage's length")
+    ] = 0,
+    layers: Annotated[
+        int, typer.Option(min=0, max=1000, show_default=False, help="layers, in place of the model's")
+    ] = 0,
     hidden: Annotated[
-        int, typer.Option(min=0, show_default=False, help="width, in place of the model's; other widths follow")
+        int,
+        typer.Option(min=0, max=65_536, show_default=False, help="width, in place of the model's; other widths follow"),
     ] = 0,
     rows: Annotated[
         int,
         typer.Option(
-            min=0, show_default=False, help="rows per batch of the stock loops; by default as many slots as anaume"
+            min=0,
+            max=MOST_ROWS,
+            show_default=False,
+            help="rows per batch of the stock loops; by default as many slots as anaume",
         ),
     ] = 0,
-    seconds: Annotated[float, typer.Option(min=0, help="seconds for each side in each round")] = 5.0,
-    rounds: Annotated[int, typer.Option(min=1, help="measurements of each side")] = 3,
+    seconds: Annotated[
+        float, typer.Option(min=0, max=3600 * MOST_HOURS, help="seconds for each side in each round")
+    ] = 5.0,
+    rounds: Annotated[int, typer.Option(min=1, max=MOST_ITEMS, help="measurements of each side")] = 3,
     changes: Changes = None,
     out: Annotated[Path | None, typer.Option(help="new file for the results, JSON", callback=check_new_file)] = None,
 ) -> None:

@@ -5,13 +5,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from anaume.bounds import MOST_LENGTH, MOST_PIECES, MOST_PROCESSES, MOST_TOKENS
 from anaume.cli.arguments import BadLines, Corpus, Encoding, Out, TextDocuments, TextField, check_new_file
 from anaume.errors import UserError
 
 
 def tokenizer_train(
     corpus: Corpus,
-    vocab_size: Annotated[int, typer.Option(help="pieces")],
+    vocab_size: Annotated[int, typer.Option(max=MOST_PIECES, help="pieces")],
     out: Out,
     kind: Annotated[
         Literal["unigram", "bpe"], typer.Option(help="Unigram with byte fallback, or byte-level BPE")
@@ -54,7 +55,7 @@ def tokenizer_adapt(
 def tokenizer_extend(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="a folder or Hub id of a model or a tokenizer")],
     corpus: Corpus,
-    add: Annotated[int, typer.Option(min=1, help="new pieces at most")],
+    add: Annotated[int, typer.Option(min=1, max=MOST_PIECES, help="new pieces at most")],
     out: Out,
     general: Annotated[
         list[str] | None,
@@ -65,7 +66,10 @@ def tokenizer_extend(
         typer.Option(help="whether pieces stay within words that spaces separate; auto decides by the text"),
     ] = "auto",
     max_characters: Annotated[
-        int, typer.Option(min=1, help="characters to read of CORPUS and of the general text, from all their parts")
+        int,
+        typer.Option(
+            min=1, max=MOST_TOKENS, help="characters to read of CORPUS and of the general text, from all their parts"
+        ),
     ] = 10_000_000,
     text_field: TextField = "text",
     documents: TextDocuments = "files",
@@ -99,7 +103,9 @@ def tokens(
     documents: TextDocuments = "files",
     encoding: Encoding = "utf-8",
     bad_lines: BadLines = 0.01,
-    workers: Annotated[int, typer.Option(min=1, help="processes, or a cluster's tasks, at a time")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, max=MOST_PROCESSES, help="processes, or a cluster's tasks, at a time")
+    ] = 1,
     executor: Annotated[Literal["local", "slurm", "ray"], typer.Option(help="where the tasks run")] = "local",
     slurm: Annotated[
         list[str] | None,
@@ -189,7 +195,7 @@ def pairs(
 def overlap(
     corpus: Corpus,
     against: Annotated[list[Path], typer.Option(help="file or folder of evaluation data; may be repeated")],
-    n: Annotated[int, typer.Option("--n", min=2, help="characters of a shared run")] = 13,
+    n: Annotated[int, typer.Option("--n", min=2, max=MOST_LENGTH, help="characters of a shared run")] = 13,
     out: Annotated[Path | None, typer.Option(help="new file for the result, JSON", callback=check_new_file)] = None,
     text_field: TextField = "text",
     documents: TextDocuments = "files",

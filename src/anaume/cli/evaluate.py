@@ -153,7 +153,8 @@ def _parameter(field: "Field[Any]", default: Any, tasks: Sequence[str] = ()) -> 
     assert default is not MISSING
     owners = f" ({', '.join(tasks)})" if tasks and len(tasks) < len(TASKS) else ""
     spelling = [f"--{field.name.replace('_', '-')}"]  # without a spelling, typer would add --no-… to a switch
-    option = typer.Option(*spelling, help=field.metadata["help"] + owners, min=field.metadata["minimum"])
+    about, least, most = (field.metadata[key] for key in ("help", "minimum", "maximum"))
+    option = typer.Option(*spelling, help=about + owners, min=least, max=most)
     return _argument(field.name, Annotated[field.type, option], default)
 
 

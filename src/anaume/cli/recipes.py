@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from anaume.bounds import MOST_GPUS, MOST_HOURS
 from anaume.cli.arguments import Corpus, TextField, check_new_file
 
 NewFile = Annotated[Path, typer.Option("--out", help="new file, RECIPE.toml", callback=check_new_file)]
@@ -13,9 +14,9 @@ NewFile = Annotated[Path, typer.Option("--out", help="new file, RECIPE.toml", ca
 def recipe_new(
     corpus: Corpus,
     out: NewFile,
-    hours: Annotated[float, typer.Option(min=0.001, help="hours that the training may take")],
+    hours: Annotated[float, typer.Option(min=0.001, max=MOST_HOURS, help="hours that the training may take")],
     device: Annotated[str, typer.Option(help="cpu for this machine, or a kind of GPU as in `anaume plan`")] = "cpu",
-    gpus: Annotated[int, typer.Option(min=1, help="number of GPUs")] = 1,
+    gpus: Annotated[int, typer.Option(min=1, max=MOST_GPUS, help="number of GPUs")] = 1,
     tokenizer: Annotated[str, typer.Option(help="a tokenizer to adapt; by default one is trained")] = "",
     init: Annotated[str, typer.Option(help="a ModernBERT to continue from, a folder or Hub id")] = "",
     text_field: TextField = "text",

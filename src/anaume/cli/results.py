@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from anaume.api import verbs
+from anaume.bounds import MOST_HOURS, MOST_SEED
 from anaume.cli.arguments import Out
 
 
@@ -14,7 +15,7 @@ def demo(out: Out = Path("demo")) -> None:
 
     Example: anaume demo --out demo
     """
-    from anaume.demo import demo
+    from anaume.demo.pipeline import demo
 
     demo(out)
 
@@ -42,8 +43,12 @@ def reproduce(
     pairs: Annotated[Path | None, typer.Option(help="JSON lines with query, positive, for retrieval")] = None,
     data: Annotated[Path | None, typer.Option(help="folder with JGLUE's and JCoLA's own files")] = None,
     cloze: Annotated[Path | None, typer.Option(help="JSON lines with text holding [MASK], answers")] = None,
-    hours: Annotated[float, typer.Option(min=0.001, help="hours that everything may take on this machine")] = 3.0,
-    seed: Annotated[int | None, typer.Option(min=0, help="seed of the training; by default the recipe's")] = None,
+    hours: Annotated[
+        float, typer.Option(min=0.001, max=MOST_HOURS, help="hours that everything may take on this machine")
+    ] = 3.0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=MOST_SEED, help="seed of the training; by default the recipe's")
+    ] = None,
     page: Annotated[
         bool, typer.Option("--page", help="write the page of the runs only, with verdicts over them")
     ] = False,

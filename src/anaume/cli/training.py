@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from anaume import bounds
 from anaume.api import verbs
 from anaume.cli.arguments import Changes, Out, RecipeFile, RunFolder, check_folder
 from anaume.model.place import check_place
@@ -23,10 +24,15 @@ Dimensions = Annotated[
     str, typer.Option(help="such as 64,128: prefixes of the embedding that shall be usable alone (Matryoshka)")
 ]
 MicroBatch = Annotated[
-    int, typer.Option(min=1, help="rows in memory at once; a larger batch has the same gradient, and takes longer")
+    int,
+    typer.Option(
+        min=1,
+        max=bounds.MOST_ROWS,
+        help="rows in memory at once; a larger batch has the same gradient, and takes longer",
+    ),
 ]
 Temperature = Annotated[
-    float | None, typer.Option(min=1e-3, help="divisor of the similarities; by default 0.05, with --late 1")
+    float | None, typer.Option(min=1e-3, max=1e3, help="divisor of the similarities; by default 0.05, with --late 1")
 ]
 
 
@@ -34,9 +40,12 @@ def pretrain(
     recipe: RecipeFile,
     run: Annotated[Path, typer.Option(help="run directory, new or to be continued", callback=check_folder)],
     changes: Changes = None,
-    workers: Annotated[int, typer.Option(min=1, help="processes that tokenise")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=bounds.MOST_PROCESSES, help="processes that tokenise")] = 1,
     loaders: Annotated[
-        int | None, typer.Option(min=0, help="processes that make batches; by default one on a GPU, none on a CPU")
+        int | None,
+        typer.Option(
+            min=0, max=bounds.MOST_PROCESSES, help="processes that make batches; by default one on a GPU, none on a CPU"
+        ),
     ] = None,
 ) -> None:
     """Train every stage of a recipe. The same command goes on where it stopped; Ctrl-C ends it with a checkpoint.
@@ -56,7 +65,7 @@ def pretrain(
 def batch(
     run: RunFolder,
     stage: Annotated[str, typer.Option(help="stage")],
-    step: Annotated[int, typer.Option(help="optimizer step, from 1")],
+    step: Annotated[int, typer.Option(max=bounds.MOST_STEPS, help="optimizer step, from 1")],
 ) -> None:
     """Show which documents an optimizer step read, for example when a loss is not finite.
 
@@ -76,8 +85,10 @@ def export(
     run: RunFolder,
     out: Out,
     stage: Annotated[str, typer.Option(help="stage; by default the last one")] = "",
-    step: Annotated[int, typer.Option(help="step; by default the last one")] = -1,
-    average: Annotated[int, typer.Option(min=1, help="number of checkpoints to average, this one the last")] = 1,
+    step: Annotated[int, typer.Option(max=bounds.MOST_STEPS, help="step; by default the last one")] = -1,
+    average: Annotated[
+        int, typer.Option(min=1, max=bounds.MOST_STEPS, help="number of checkpoints to average, this one the last")
+    ] = 1,
     license: Annotated[str, typer.Option(help="licence of the weights as the Hub spells it, such as apache-2.0")] = "",
     onnx: Annotated[bool, typer.Option("--onnx", help="also write graphs for ONNX Runtime, in float32")] = False,
     int8: Annotated[
@@ -113,16 +124,20 @@ def contrast(
     positive_field: Annotated[str, typer.Option(help="field of the pairs' lines that holds the positive")] = "positive",
     negative_field: NegativeField = "negative",
     mine: Mine = None,
-    negatives: Annotated[int, typer.Option(min=1, help="wrong answers of a pair at most, from the file or mined")] = 1,
+    negatives: Annotated[
+        int, typer.Option(min=1, max=bounds.MOST_ITEMS, help="wrong answers of a pair at most, from the file or mined")
+    ] = 1,
     late: Annotated[bool, typer.Option("--late", help="a vector for each token, compared by MaxSim (ColBERT)")] = False,
     dimensions: Dimensions = "",
-    epochs: Annotated[int, typer.Option(min=1)] = 3,
-    learning_rate: Annotated[float, typer.Option(min=0)] = 5e-5,
-    batch: Annotated[int, typer.Option(min=2, help="rows; the other rows of a batch serve as negatives")] = 64,
+    epochs: Annotated[int, typer.Option(min=1, max=bounds.MOST_EPOCHS)] = 3,
+    learning_rate: Annotated[float, typer.Option(min=0, max=bounds.MOST_LEARNING_RATE)] = 5e-5,
+    batch: Annotated[
+        int, typer.Option(min=2, max=bounds.MOST_ROWS, help="rows; the other rows of a batch serve as negatives")
+    ] = 64,
     micro_batch: MicroBatch = 64,
     temperature: Temperature = None,
-    max_length: Annotated[int, typer.Option(min=8, help="tokens; longer texts are cut")] = 512,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    max_length: Annotated[int, typer.Option(min=8, max=bounds.MOST_LENGTH, help="tokens; longer texts are cut")] = 512,
+    seed: Annotated[int, typer.Option(min=0, max=bounds.MOST_SEED)] = 0,
 ) -> None:
     """Train an encoder's sentence embeddings on labelled pairs. All defaults but the batch are supervised SimCSE's.
 
@@ -170,9 +185,9 @@ def finetune(
     split: Annotated[
         str, typer.Option(help="for entities, where pieces end: auto, none, scripts, kanji or characters")
     ] = "auto",
-    epochs: Annotated[int, typer.Option(min=1)] = 3,
+    epochs: Annotated[int, typer.Option(min=1, max=bounds.MOST_EPOCHS)] = 3,
     learning_rate: Annotated[float, typer.Option(min=0, max=1)] = 5e-5,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=bounds.MOST_SEED)] = 0,
 ) -> None:
     """Fine-tune an encoder on labelled data: classes, labels, pairs, numbers or entities, whichever the data hold.
 

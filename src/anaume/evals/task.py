@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from anaume.bounds import MOST_SEED
 from anaume.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,16 +27,16 @@ POOLINGS = ("own", "mean")
 SAMPLE = 32
 
 
-def option(default: Any, help: str, *, minimum: int | None = None) -> Any:
-    """Declare a field of a task's options; the command line takes its type, default, help and limit from here."""
-    return field(default=default, metadata={"help": help, "minimum": minimum})
+def option(default: Any, help: str, *, minimum: int | None = None, maximum: int | None = None) -> Any:
+    """Declare a field of a task's options; the command line takes its type, default, help and limits from here."""
+    return field(default=default, metadata={"help": help, "minimum": minimum, "maximum": maximum})
 
 
 @dataclass(frozen=True)
 class TaskOptions:
     """What a user may choose for a task. Each task has a subclass with its own fields."""
 
-    seed: int = option(0, "seed of all random draws", minimum=0)
+    seed: int = option(0, "seed of all random draws", minimum=0, maximum=MOST_SEED)
 
 
 Options = TypeVar("Options", bound=TaskOptions)

@@ -7,6 +7,7 @@ become options of `anaume eval TASK` and of `anaume eval all`, and its name is t
 from dataclasses import dataclass
 from pathlib import Path
 
+from anaume.bounds import MOST_EPOCHS, MOST_ITEMS, MOST_LENGTH, MOST_PROCESSES, MOST_ROWS, MOST_TOKENS
 from anaume.evals.task import Task, TaskOptions, option
 
 PAIRS = "JSON lines with query, positive"
@@ -18,8 +19,10 @@ class ValidationOptions(TaskOptions):
     """Options of the validation loss."""
 
     texts: str = option("", TEXTS)
-    tokens: int = option(262_144, "tokens of text at most", minimum=1)
-    masks: int = option(4, "draws of masks; the loss is the mean over them, and has an error from two on", minimum=1)
+    tokens: int = option(262_144, "tokens of text at most", minimum=1, maximum=MOST_TOKENS)
+    masks: int = option(
+        4, "draws of masks; the loss is the mean over them, and has an error from two on", minimum=1, maximum=MOST_ROWS
+    )
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class FillMaskOptions(TaskOptions):
     cloze: Path | None = option(None, "JSON lines with text holding [MASK], answers")
     overlap: Path | None = option(None, "result of `anaume overlap`: scores of items that the training text lacks, too")
     text: list[str] | None = option(None, "text with [MASK]: print what may stand there; may be repeated")
-    top_k: int = option(5, "words to print for --text", minimum=1)
+    top_k: int = option(5, "words to print for --text", minimum=1, maximum=MOST_ITEMS)
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ class PseudoPerplexityOptions(TaskOptions):
     """Options of pseudo-perplexity; the defaults are the paper's (Figure 2)."""
 
     texts: str = option("", TEXTS)
-    documents: int = option(500, "documents in each length bin", minimum=1)
-    positions: int = option(100, "masked tokens in each document", minimum=1)
+    documents: int = option(500, "documents in each length bin", minimum=1, maximum=MOST_ITEMS)
+    positions: int = option(100, "masked tokens in each document", minimum=1, maximum=MOST_ITEMS)
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class GeometryOptions(PairOptions):
     layer: int | None = option(
         None, "layer whose states are pooled, 0 for the embeddings; by default the last", minimum=0
     )
-    random_pairs: int = option(2_000, "random pairs", minimum=1)
+    random_pairs: int = option(2_000, "random pairs", minimum=1, maximum=MOST_ITEMS)
 
 
 @dataclass(frozen=True)
@@ -96,8 +99,8 @@ class GridOptions(TaskOptions):
     protocol: str = option("held-out", "how learning rate and epochs are chosen: held-out, paper or both")
     learning_rates: str = option("", "such as 2e-5,5e-5; by default the paper's six")
     epochs: str = option("", "such as 3,5; by default the paper's six")
-    seeds: int = option(3, "trainings with the selected learning rate and epochs", minimum=1)
-    workers: int = option(0, "processes at a time; 0: one per GPU, or one on a CPU", minimum=0)
+    seeds: int = option(3, "trainings with the selected learning rate and epochs", minimum=1, maximum=MOST_EPOCHS)
+    workers: int = option(0, "processes at a time; 0: one per GPU, or one on a CPU", minimum=0, maximum=MOST_PROCESSES)
 
 
 @dataclass(frozen=True)
@@ -122,8 +125,8 @@ class NeedleOptions(TaskOptions):
     """Options of needle in a haystack."""
 
     texts: str = option("", TEXTS)
-    documents: int = option(12, "documents of each length", minimum=2)
-    longest: int = option(8_192, "longest document in tokens", minimum=512)
+    documents: int = option(12, "documents of each length", minimum=2, maximum=MOST_ITEMS)
+    longest: int = option(8_192, "longest document in tokens", minimum=512, maximum=MOST_LENGTH)
     pooling: str = option("own", "own: that of the model's folder, the mean if it states none; mean: the paper's")
 
 

@@ -11,9 +11,8 @@ from transformers.utils import logging
 from anaume.checkpoints import read_state, require_whole
 from anaume.errors import UserError
 from anaume.export.older_readers import change_json, older_spelling, write_sentence_modules
-from anaume.files import cached_sha256, sha256
 from anaume.files.names import served_name
-from anaume.files.outputs import MARK, output_folder, read_mark, require_own_folder
+from anaume.files.outputs import MARK, changed_files, output_folder, read_mark, require_own_folder
 from anaume.model import mlm
 from anaume.recipe import Recipe, Stage
 from anaume.run import CheckpointName, Run
@@ -66,7 +65,6 @@ def export(run: Run, name: CheckpointName, out: Path, average: int = 1, addition
                 shutil.copy(file, temporary / file.name)
         change_json(temporary / "tokenizer_config.json", {"model_max_length": recipe.model.positions})
         write_sentence_modules(temporary, recipe.model.hidden, recipe.model.positions)
-        facts["sha256"] = sha256(temporary / mlm.WEIGHTS)
         for add in additions:
             facts |= add(network, temporary)
     return out
@@ -76,15 +74,7 @@ def is_export_of(out: Path, run: Run, name: CheckpointName) -> bool:
     """Whether `out` is the export of this checkpoint alone, with the checkpoint's present weights, and undamaged."""
     mark = read_mark(out)
     expected = {"stage": name.stage, "step": name.step, "average": 1, "weights": _checksum_of(run, name)}
-    return all(mark.get(key) == value for key, value in expected.items()) and not changed_weights(out)
-
-
-def changed_weights(folder: Path) -> str:
-    """One line that says that the weights of an export have changed since it was written; empty if they have not."""
-    file, expected = folder / mlm.WEIGHTS, read_mark(folder).get("sha256")
-    if expected and file.is_file() and cached_sha256(file) != expected:
-        return f"{file}: changed since it was written (checksum)"
-    return ""
+    return all(mark.get(key) == value for key, value in expected.items()) and not changed_files(out)
 
 
 def _checksum_of(run: Run, name: CheckpointName) -> str:

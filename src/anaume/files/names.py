@@ -5,6 +5,8 @@ import re
 import secrets
 from pathlib import Path
 
+from anaume.errors import UserError
+
 # Bytes of a name; most file systems take 255, and a hidden sibling adds up to 22.
 MAX_BYTES = 200
 
@@ -19,6 +21,18 @@ def shortened(name: str, limit: int = MAX_BYTES) -> str:
         return name
     checksum = hashlib.sha256(content).hexdigest()[:16]
     return f"{content[: limit - len(checksum) - 1].decode('utf-8', 'ignore')}-{checksum}"
+
+
+def require_unicode(path: Path, place: str = "") -> None:
+    """Check that a path is Unicode text, which the library `tokenizers` needs; names out of an old archive may not be.
+
+    Raises:
+        UserError: it is not. The line begins with `place`, such as "--out: ".
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{place}{path}: its name is not UTF-8; expected a name that is") from error
 
 
 def hidden_sibling(path: Path, kind: str) -> Path:

@@ -1,7 +1,8 @@
 """What a command may write over: only what anaume wrote there before. Everything else is kept or refused.
 
 A single file must be new. A folder holds `MARK`, which names the command that wrote the folder and the files that it
-wrote; the same command replaces these files and no others. The checks can be made before the work begins.
+wrote, with checksums; the same command replaces these files and no others. The checks can be made before the work
+begins. Whoever reads a model or a tokenizer compares it with its checksums.
 """
 
 import json
@@ -9,19 +10,22 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from anaume import __version__
 from anaume.errors import UserError, line_of
-from anaume.files import folder_atomic, write_atomic, write_json
+from anaume.files import cached_sha256, folder_atomic, sha256, write_atomic, write_json
 from anaume.files.locks import path_lock
-from anaume.files.names import served_name
+from anaume.files.names import require_unicode, served_name
 
 MARK = "anaume.json"
 # Bytes that are written to see whether a disk is full; disks give out space in blocks of this size.
 _BLOCK = 4096
+# What people may complete or change, and no number depends on.
+_FOR_PEOPLE = ("README.md", "report/*", ".eval_results/*")
 
 
 def require_folder(out: Path, option: str = "--out") -> None:
@@ -64,8 +68,10 @@ def require_own_folder(out: Path, command: str) -> None:
     """Check that `output_folder` may write `out`: it is new, empty, or written by the same command before.
 
     Raises:
-        UserError: `out` holds something else, can't be replaced as a whole, or can't be written.
+        UserError: `out` holds something else, can't be replaced as a whole, can't be written, or has a name that is not
+            UTF-8.
     """
+    require_unicode(out, "--out: ")
     expected = f"expected a new folder, an empty one, or one that `anaume {command}` wrote, which has {MARK}"
     if not out.is_dir():
         if os.path.lexists(out):
@@ -92,7 +98,9 @@ def output_folder(out: Path, command: str, facts: Mapping[str, Any] | None = Non
     require_own_folder(out, command)
     with folder_atomic(out, keep=partial(_others, out, command)) as temporary:
         yield temporary
-        _write_mark(temporary, command, _names(temporary), facts or {})
+        names = _names(temporary)
+        checksums = {name: sha256(temporary / name) for name in sorted(names) if (temporary / name).is_file()}
+        _write_mark(temporary, command, names, {**(facts or {}), "checksums": checksums})
 
 
 def replace_files(out: Path, command: str, contents: Mapping[str, str | bytes]) -> None:
@@ -125,13 +133,45 @@ def read_mark(folder: Path) -> dict[str, Any]:
     file = folder / MARK
     try:
         mark = json.loads(file.read_text(encoding="utf-8"))
-        if not (isinstance(mark, dict) and all(isinstance(name, str) for name in mark.get("files", []))):
+        names = [*mark.get("files", []), *mark.get("checksums", {}), *mark.get("checksums", {}).values()]
+        if not all(isinstance(name, str) for name in names):
             raise ValueError("not the object that a command writes")
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{file}: damaged ({error}); expected the file that anaume wrote, or a new folder") from error
     return mark
+
+
+def changed_files(folder: Path, patterns: Iterable[str] = ("*",)) -> list[str]:
+    """One line for each file of a folder whose content differs from what a command of anaume wrote there.
+
+    `patterns` select the files to read. Absent files and those that people may change, such as the card, are left out.
+
+    Raises:
+        UserError: `MARK` is damaged.
+    """
+    mark = read_mark(folder)
+    own = _own_files(folder, mark.get("command", ""))
+    return [
+        f"{folder / name}: changed since it was written (checksum)"
+        for name, checksum in mark.get("checksums", {}).items()
+        if name in own
+        and any(fnmatch(name, pattern) for pattern in patterns)
+        and not any(fnmatch(name, pattern) for pattern in _FOR_PEOPLE)
+        and (folder / name).is_file()
+        and cached_sha256(folder / name) != checksum
+    ]
+
+
+def require_unchanged(folder: Path, patterns: Iterable[str] = ("*",)) -> None:
+    """Check that the files of a folder are as a command of anaume wrote them. A folder without `MARK` passes.
+
+    Raises:
+        UserError: see `changed_files`.
+    """
+    if changed := changed_files(folder, patterns):
+        raise UserError(f"{changed[0]}; expected the file as it was, or no {MARK} beside it if you changed it yourself")
 
 
 def _own_files(out: Path, command: str) -> set[str]:

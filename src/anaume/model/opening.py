@@ -16,6 +16,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from transformers.utils import logging
 
 from anaume.errors import UserError
+from anaume.files.outputs import require_unchanged
 from anaume.model.place import EXPECTED, check_place
 from anaume.remote_code import remote_code_allowed
 
@@ -60,7 +61,8 @@ def check_files(path_or_id: str) -> None:
     A Hub id of which nothing is in the cache is asked for once, with no retries.
 
     Raises:
-        UserError: there is no such model, its config.json is no JSON object, or a file is only a pointer of git-lfs.
+        UserError: there is no such model, its config.json is no JSON object, a file is only a pointer of git-lfs, or
+            one that anaume wrote has changed since.
     """
     check_place(path_or_id)
     folder = Path(path_or_id)
@@ -73,6 +75,7 @@ def check_files(path_or_id: str) -> None:
                 with file.open("rb") as stream:
                     if stream.read(len(_LFS_POINTER)) == _LFS_POINTER:
                         raise UserError(f"{file}: a pointer of git-lfs; expected the file itself (`git lfs pull`)")
+    require_unchanged(folder)
     with opening(path_or_id):
         if not isinstance(json.loads((folder / "config.json").read_text(encoding="utf-8")), dict):
             raise UserError(f"{folder / 'config.json'}: not an object; expected a model's config")

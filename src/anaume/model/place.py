@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from anaume.errors import UserError
+from anaume.files.names import require_unicode
 
 EXPECTED = "expected a model's folder or a Hub id (owner/name)"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -16,9 +17,10 @@ def check_place(path_or_id: str) -> None:
     """Check that `path_or_id` is a folder with a config.json, or may be the id of a repository on the Hub.
 
     Raises:
-        UserError: it is a file, a folder without a config.json, or a path at which nothing exists.
+        UserError: it is a file, a folder without a config.json, a path at which nothing exists, or not Unicode.
     """
     folder = Path(path_or_id)
+    require_unicode(folder)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise UserError(f"{path_or_id}: holds no config.json; {EXPECTED}")

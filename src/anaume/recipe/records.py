@@ -4,7 +4,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from anaume.recipe.size import FREE, MOST_STEPS, MOST_TOKENS, SizePart
+from anaume.bounds import MOST_STEPS, MOST_TOKENS
+from anaume.recipe.size import FREE, SizePart
 
 # The default of `validation_tokens`: its share of the arithmetic of training, and the largest number.
 VALIDATION_SHARE, MOST_VALIDATION_TOKENS = 0.05, 1_048_576

@@ -5,15 +5,13 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic.config import JsonDict
 
+from anaume.bounds import MOST_LENGTH, MOST_STEPS, MOST_TOKENS
 from anaume.corpus.source import TomlTable
 from anaume.recipe import defaults
 
 # Marks a key that a resumed run may change, because training computes the same numbers with any value of it (`compile`:
 # but for rounding, on a GPU).
 FREE: JsonDict = {"free": True}
-
-# Upper bounds that no sensible recipe reaches, so that a typing error is an error of one line and not of the memory.
-MOST_STEPS, MOST_LENGTH, MOST_TOKENS = 10**9, 1 << 20, 10**12
 
 
 class SizePart(TomlTable):

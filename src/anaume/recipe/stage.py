@@ -8,10 +8,11 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from anaume.bounds import MOST_LEARNING_RATE, MOST_STEPS, MOST_TOKENS
 from anaume.corpus.source import TomlTable
 from anaume.recipe import defaults
 from anaume.recipe.records import RecordsPart
-from anaume.recipe.size import FREE, MOST_STEPS, MOST_TOKENS, SizePart
+from anaume.recipe.size import FREE, SizePart
 
 # Upper ends of the bins by which the lengths of documents are compared, in tokens (arXiv 2504.15544, section 4.4).
 LENGTH_BINS = (1024, 2048, 4096, 8192)
@@ -20,7 +21,7 @@ LENGTH_BINS = (1024, 2048, 4096, 8192)
 class SchedulePart(SizePart):
     """The learning rate as a function of the optimizer step."""
 
-    learning_rate: float = Field(5e-4, gt=0, le=100, description="Peak learning rate.")
+    learning_rate: float = Field(5e-4, gt=0, le=MOST_LEARNING_RATE, description="Peak learning rate.")
     warmup_steps: int = Field(
         24_000,
         ge=0,

@@ -5,9 +5,10 @@ from typing import Any, Literal, Self, get_args
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from anaume.bounds import MOST_LENGTH, MOST_SEED
 from anaume.corpus.source import Source, TomlTable
 from anaume.recipe import defaults
-from anaume.recipe.size import FREE, MOST_LENGTH
+from anaume.recipe.size import FREE
 from anaume.recipe.stage import Stage
 
 Precision = Literal["auto", "bfloat16", "float32"]
@@ -192,7 +193,10 @@ class Recipe(TomlTable):
 
     name: str = Field(min_length=1, description="Name of the run in reports and trackers.")
     seed: int = Field(
-        42, ge=0, lt=1 << 32, description="Seed of the initial weights, of the order of the documents and of the masks."
+        42,
+        ge=0,
+        le=MOST_SEED,
+        description="Seed of the initial weights, of the order of the documents and of the masks.",
     )
     compile: bool = Field(
         True,

@@ -16,12 +16,14 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer, processors
 
 from anaume.errors import UserError
+from anaume.files.names import require_unicode
 from anaume.files.outputs import output_folder, require_own_folder
 
 TOKENIZER, CONFIG, SENTENCEPIECE = "tokenizer.json", "tokenizer_config.json", "sentencepiece.model"
 NAMES = "special_tokens_map.json"
 # What a tokenizer without a tokenizer.json consists of, beside its configuration.
 VOCABULARIES = ("added_tokens.json", "vocab.txt", "vocab.json", "merges.txt", "*.model")
+FILES = (TOKENIZER, CONFIG, NAMES, *VOCABULARIES)
 ROLES = ("mask", "pad", "cls", "sep")  # the special tokens that an encoder needs
 ALL_ROLES = (*ROLES, "unk", "bos", "eos")
 # The one class of transformers that does what tokenizer.json says. Others build their own normaliser and template.
@@ -137,8 +139,9 @@ def read_tokenizer_json(folder: Path) -> Tokenizer:
     """Open the folder's tokenizer.json.
 
     Raises:
-        UserError: The file is damaged, or the library does not know its kind of model.
+        UserError: The file is damaged, the library does not know its kind of model, or the name is not UTF-8.
     """
+    require_unicode(folder)
     try:
         return Tokenizer.from_file(str(folder / TOKENIZER))
     except Exception as error:  # The library raises no narrower class.

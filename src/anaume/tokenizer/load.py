@@ -21,6 +21,7 @@ import sentencepiece
 import tokenizers
 
 from anaume.errors import UserError
+from anaume.files.outputs import require_unchanged
 from anaume.tokenizer import folder as folders
 from anaume.tokenizer import unigram
 from anaume.tokenizer.hub import local_folder
@@ -79,10 +80,11 @@ def load_tokenizer(path: Path | str) -> Tokenizer:
     """Open a tokenizer folder, or the tokenizer with the Hub id `path`.
 
     Raises:
-        UserError: The folder does not exist or has no tokenizer, the tokenizer lacks a mask or a pad token, or it does
-            not put one token before and one behind a text.
+        UserError: The folder does not exist or has no tokenizer, the tokenizer lacks a mask or a pad token, it does not
+            put one token before and one behind a text, or anaume wrote the folder and a file has changed since.
     """
     folder = local_folder(str(path))
+    require_unchanged(folder, folders.FILES)
     if (folder / folders.TOKENIZER).exists():
         fast = folders.read_tokenizer_json(folder)
         return _fast_tokenizer(fast, folders.read_names(folder, fast), folder, f"tokenizer {path}")

@@ -13,6 +13,7 @@ from typing import get_args
 
 import torch
 
+from anaume.bounds import MOST_EPOCHS
 from anaume.errors import UserError
 from anaume.evals.jglue import protocols
 from anaume.evals.jglue.fetch import fetch as fetch_files
@@ -76,10 +77,10 @@ def parse(
         numbers = tuple(int(word) for word in epochs.split(",")) if epochs else EPOCHS
     except ValueError as error:
         raise UserError(f"--learning-rates, --epochs: {error}; expected numbers with commas between them") from error
-    if not all(0 < rate < 1 for rate in rates) or not all(number > 0 for number in numbers):
+    if not all(0 < rate < 1 for rate in rates) or not all(0 < number <= MOST_EPOCHS for number in numbers):
         raise UserError(
             f"--learning-rates, --epochs: {rates}, {numbers}: out of range; expected rates between 0 and 1, epochs"
-            " from 1"
+            f" from 1 to {MOST_EPOCHS:,}"
         )
     names = tuple(word.strip() for word in tasks.split(",")) if tasks else ()
     return Grid(names, protocol, rates, numbers, seeds, seed, workers)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""`anaume demo`: the whole pipeline on the built-in corpus."""
