@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from tests.faults import commands
 
 from anaume import recipe as recipes
@@ -25,6 +25,8 @@ settings.register_profile(
     deadline=None,
     derandomize=not LONG,
     database=None,
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],  # an explanation of a failure takes minutes
+    report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("faults")
