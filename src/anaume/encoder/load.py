@@ -143,6 +143,11 @@ def _max_length(tokenizer: Any, model: Any) -> int:
     return min(limits)
 
 
+def bytes_of_weights(model: nn.Module) -> int:
+    """Return the bytes that the weights of a network take on disk."""
+    return sum(weight.numel() * weight.element_size() for weight in model.parameters())
+
+
 def name_of(path_or_id: str) -> str:
     """Return the name of a model: the folder's name, or the Hub id.
 
