@@ -21,7 +21,7 @@ LONG = bool(os.environ.get("ANAUME_FAULTS_LONG"))
 # a fixture writes its files anew for each example.
 settings.register_profile(
     "faults",
-    max_examples=2000 if LONG else 25,
+    max_examples=1000 if LONG else 25,
     deadline=None,
     derandomize=not LONG,
     database=None,

@@ -74,7 +74,8 @@ def finetune(
     tokenizer ends its pieces, for entities only.
 
     Raises:
-        UserError: data, model or `out` can't be used, the disk has no space for the weights, or the training diverged. Nothing has been written then.
+        UserError: data, model or `out` can't be used, the disk has no space for the weights, or the training diverged.
+            Nothing has been written then.
     """
     require_own_folder(out, COMMAND)
     ner.check_split(split)
