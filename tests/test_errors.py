@@ -1,8 +1,8 @@
-"""Addresses without their secrets."""
+"""Addresses without their secrets; lines that fit on a terminal."""
 
 import pytest
 
-from anaume.errors import redact
+from anaume.errors import UserError, line_of, redact
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,11 @@ from anaume.errors import redact
 )
 def test_user_information_and_query_are_left_out(text: str, redacted: str) -> None:
     assert redact(text) == redacted
+
+
+def test_a_long_line_keeps_its_place_and_what_is_expected() -> None:
+    """The secret of an address goes first, because a cut address is not known as one."""
+    line = line_of(UserError(f"a.csv:7: http://alice:{'PW' * 900}@host: {'値' * 1_000_000}: no label; expected a name"))
+    assert line.startswith("a.csv:7: http://host: 値")
+    assert line.endswith("値: no label; expected a name")
+    assert len(line) < 1010

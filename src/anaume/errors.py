@@ -13,6 +13,9 @@ def redact(text: str) -> str:
     return _ADDRESS.sub(lambda found: found["scheme"] + found["rest"] + ("?…" if found["query"] else ""), text)
 
 
+_LONGEST = 1000  # characters of a line; a value of a file may have millions
+
+
 class UserError(ValueError):
     """A mistake of the user, as one line of the form "PLACE: VALUE: WHY; expected …".
 
@@ -46,8 +49,15 @@ _EXPECTED = {
 def line_of(error: UserError | OSError, place: str = "") -> str:
     """The line of a UserError, or the line "PLACE: WHY; expected …" of an OSError.
 
-    The place is `place` or, by default, the file that the operating system names.
+    The place is `place` or, by default, the file that the operating system names. Addresses are redacted. A long line
+    loses its middle, because the place and what is expected stand at its ends.
     """
+    line = redact(_whole_line(error, place))
+    half = _LONGEST // 2
+    return line if len(line) <= _LONGEST else f"{line[:half]} … {line[-half:]}"
+
+
+def _whole_line(error: UserError | OSError, place: str) -> str:
     if isinstance(error, UserError) or not error.errno:  # libraries that download raise OSErrors with a text only
         return " ".join(str(error).split()) or type(error).__name__
     file = error.filename.decode(errors="replace") if isinstance(error.filename, bytes) else error.filename

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from anaume.corpus import formats
 from anaume.corpus.document import Document
 from anaume.corpus.hakoniwa import stream
 from anaume.corpus.readers import Reading, documents, parse_source, parts, read
@@ -314,3 +315,31 @@ def test_a_hub_data_set_that_breaks_off(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl.gz").write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match=rf"^corpus hub:{tmp_path}:train: Compressed file ended before"):
         list(documents(hub(tmp_path)))
+
+
+def test_a_table_that_unpacks_to_far_more_than_text_does_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One value of a megabyte stands for one of gigabytes, which a page holds as a whole."""
+    monkeypatch.setattr(formats, "_MOST_UNPACKED", 1 << 19)
+    pq.write_table(pa.table({"text": ["a", "a" * (1 << 20)]}), tmp_path / "a.parquet", compression="zstd")
+    expected = (
+        r"a\.parquet: row group 0: `text` unpacks from .* to 1,04.* bytes; expected at most 524,288, or 100 times"
+    )
+    with pytest.raises(UserError, match=expected):
+        list(documents(source(tmp_path / "a.parquet")))
+    monkeypatch.undo()
+    assert [len(d.text) for d in documents(source(tmp_path / "a.parquet"))] == [1, 1 << 20]
+
+
+def test_a_long_text_that_all_rows_share_is_copied_for_one_row_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows_in_memory = []
+    rows_of_batch = formats._rows_of_batch
+    monkeypatch.setattr(formats, "_rows_of_batch", lambda b: [rows_in_memory.append(len(b)), *rows_of_batch(b)][1:])
+    for text, at_a_time in (("あ" * 100_000, 1), ("あ", 40)):
+        pq.write_table(pa.table({"text": [text] * 40}), tmp_path / "a.parquet", compression="zstd")
+        rows_in_memory.clear()
+        assert list(documents(source(tmp_path / "a.parquet"))) == [Document(text)] * 40
+        assert max(rows_in_memory) == at_a_time

@@ -1,6 +1,7 @@
 """What records say they are of: equal for equal inputs, another for any change that could change a number."""
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -31,6 +32,28 @@ def test_weights_of_a_folder(modernbert_folder: Path, tmp_path: Path) -> None:
     weights = copy / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\1")
     assert revision_of(str(copy)) != before
+
+
+def test_the_modules_of_sentence_transformers_count(modernbert_folder: Path, tmp_path: Path) -> None:
+    """Other pooling, prompts or projections make another model; a damaged list of modules does not end the command."""
+    folder = tmp_path / "copy"
+    shutil.copytree(modernbert_folder, folder)
+    revisions = [revision_of(str(folder))]
+    (folder / "1_Pooling").mkdir()
+    modules = [{"path": "", "type": "a.Transformer"}, {"path": "1_Pooling", "type": "a.Pooling"}]
+    for name, content in (
+        ("modules.json", json.dumps(modules)),
+        ("1_Pooling/config.json", '{"pooling_mode_mean_tokens": true}'),
+        ("1_Pooling/config.json", '{"pooling_mode_cls_token": true}'),
+        ("sentence_bert_config.json", '{"max_seq_length": 64}'),
+        ("config_sentence_transformers.json", '{"prompts": {"query": "検索: "}}'),
+        ("modules.json", json.dumps([*modules, {"path": "..", "type": "a.Dense"}, {"path": ".", "type": "a.Dense"}])),
+        ("modules.json", "[1"),
+    ):
+        (folder / name).write_text(content, encoding="utf-8")
+        (folder / "README.md").write_text(content, encoding="utf-8")
+        revisions.append(revision_of(str(folder)))
+    assert len({*revisions}) == len(revisions)
 
 
 def test_weights_of_the_hub(

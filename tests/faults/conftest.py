@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 from tests.faults import commands
 
 from anaume import recipe as recipes
@@ -15,6 +16,20 @@ from anaume.run import Run
 
 # Trials of a kind: a few in the whole test suite, many by `make faults`.
 LONG = bool(os.environ.get("ANAUME_FAULTS_LONG"))
+
+# Every test of hypothesis in this folder. The short form draws the same examples each time. A test whose function gets
+# a fixture writes its files anew for each example.
+settings.register_profile(
+    "faults",
+    max_examples=1000 if LONG else 25,
+    deadline=None,
+    derandomize=not LONG,
+    database=None,
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],  # an explanation of a failure takes minutes
+    report_multiple_bugs=False,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("faults")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,10 +4,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tests.faults.conftest import LONG
 
 from anaume.batches.batch import IGNORE, PackedBatch
 from anaume.batches.loader import Position, Share, advance, batches
@@ -16,7 +15,6 @@ from anaume.batches.next_token import NextToken
 from anaume.batches.plan import BatchPlan
 from anaume.tokenizer.load import Tokenizer
 
-EXAMPLES = settings(max_examples=2_000 if LONG else 25, deadline=None)
 FIRST = 300  # the first id of the documents; special ids and bytes are below
 
 
@@ -88,7 +86,6 @@ def epoch(plan: BatchPlan) -> list[PackedBatch]:
     raise AssertionError
 
 
-@EXAMPLES
 @given(data=st.data())
 def test_an_epoch_holds_each_token_once_in_the_order_of_its_document(data: st.DataObject, trained: Tokenizer) -> None:
     plan = data.draw(plans(trained))
@@ -108,7 +105,6 @@ def test_an_epoch_holds_each_token_once_in_the_order_of_its_document(data: st.Da
     assert sorted(seen) == sorted(expected)
 
 
-@EXAMPLES
 @given(data=st.data())
 def test_only_ordinary_tokens_are_predicted(data: st.DataObject, trained: Tokenizer) -> None:
     plan = data.draw(plans(trained))
@@ -125,7 +121,6 @@ def test_only_ordinary_tokens_are_predicted(data: st.DataObject, trained: Tokeni
         assert not special & replaced
 
 
-@EXAMPLES
 @given(data=st.data(), ranks=st.integers(1, 3), workers=st.integers(1, 3), skipped=st.integers(0, 5))
 def test_ranks_workers_and_resumes_share_the_same_batches(
     data: st.DataObject, ranks: int, workers: int, skipped: int, trained: Tokenizer
@@ -146,7 +141,6 @@ def test_ranks_workers_and_resumes_share_the_same_batches(
                 np.testing.assert_array_equal(getattr(batch, name), getattr(same, name))
 
 
-@EXAMPLES
 @given(data=st.data())
 def test_a_weight_of_two_reads_each_token_twice(data: st.DataObject, trained: Tokenizer) -> None:
     plan = data.draw(plans(trained))

@@ -1,6 +1,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,32 @@ def test_a_checkpoint_is_placed_by_any_of_its_records(tmp_path: Path) -> None:
     (entry,) = read_inputs([tmp_path])
     assert [model.label for model in entry.checkpoints] == ["s, step 5", "s, step 7"]
     assert all(set(model.records) == {"jnli", "retrieval"} for model in entry.checkpoints)
+
+
+def test_checkpoints_of_two_runs_in_one_folder_are_two_inputs(tmp_path: Path) -> None:
+    """Their stages have the same names. A run keeps its records of fine-tuning, which do not name the run."""
+    for run, score in (("x", 0.5), ("y", 0.75)):
+        for step in (1, 2):
+            place = {"stage": "s", "step": step, "tokens": step, "run": run}
+            record = Record(f"{run}-s-step-{step}", "retrieval", {"recall_at_10": score + step / 100}, 1, {}, 0)
+            save_record(replace(record, checkpoint=place), tmp_path)
+    save_record(Record("y-s-step-2", "jnli", {"accuracy": 0.5}, 1, {}, 0), tmp_path)
+    save_record(Record("bm25", "retrieval", {"recall_at_10": 0.25}, 1, {}, 0), tmp_path)
+    x, y, others = read_inputs([tmp_path])
+    assert (x.name, y.name, others.name) == ("x", "y", tmp_path.name)
+    assert x.over_checkpoints("retrieval", "recall_at_10") == [(1, 0.51), (2, 0.52)]
+    assert y.over_checkpoints("retrieval", "recall_at_10") == [(1, 0.76), (2, 0.77)]
+    assert [model.label for model in y.checkpoints] == ["y: s, step 1", "y: s, step 2"]
+    assert set(y.checkpoints[1].records) == {"retrieval", "jnli"}
+    assert [model.label for model in others.others] == ["BM25"]
+
+
+def test_checkpoints_of_another_run_are_no_part_of_a_runs_curve(run: Path) -> None:
+    place = {"stage": "short", "step": 20, "tokens": 1, "run": "other"}
+    save_record(Record("other-short-step-20", "retrieval", {}, 1, {}, 0, checkpoint=place), run / "evals")
+    (entry,) = read_inputs([run])
+    assert [(m.stage, m.step) for m in entry.checkpoints] == [("short", 0), ("short", 9), ("short", 40), ("long", 20)]
+    assert "other-short-step-20" in [model.label for model in entry.others]
 
 
 def test_the_lexical_baselines_are_named_and_come_last(tmp_path: Path) -> None:

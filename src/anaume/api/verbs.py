@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anaume.errors import UserError, line_of, redact
+from anaume.errors import UserError, line_of
 
 if TYPE_CHECKING:
     from anaume.evals.record import Record
@@ -34,10 +34,10 @@ def verb(progress: bool, out: PathOrName | None = None, option: str = "--out") -
                 require_folder(Path(out), option)
             yield
         except UserError as error:
-            error.args = (redact(line_of(error)),)
+            error.args = (line_of(error),)
             raise
         except OSError as error:
-            raise UserError(redact(line_of(error))) from error
+            raise UserError(line_of(error)) from error
 
 
 def pretrain(

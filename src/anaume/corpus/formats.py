@@ -5,7 +5,7 @@ A file that is useless as a whole (cut off, damaged, without a text column) rais
 Unreadable, which the caller counts; a file that cannot be opened or reached, or that has changed, raises OSError.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from anaume.corpus import storage
@@ -20,6 +20,8 @@ Reader = Callable[[File, Source, ReportPosition], Iterator[Document | Unreadable
 
 _PARQUET_BUFFER = 1 << 20  # bytes of a Parquet column read at a time
 _PARQUET_ROWS = 64  # rows in memory at a time, because a text may have a million characters
+_MOST_UNPACKED = 256 << 20  # bytes of a column of a row group that packs better than any text
+_MOST_PACKING = 100  # unpacked bytes for each byte on disk; zstd packs Japanese text to a fifth
 
 
 def read_jsonl(file: File, source: Source, report_position: ReportPosition) -> Iterator[Document | Unreadable]:
@@ -75,7 +77,8 @@ def read_parquet(file: File, source: Source, report_position: ReportPosition) ->
     """Read the rows of a .parquet file, or of the row groups that begin in a piece of it.
 
     Raises:
-        UserError: The file is no Parquet file, is damaged or has no column of the source's `text_field`.
+        UserError: The file is no Parquet file, is damaged, has no column of the source's `text_field`, or
+            `check_unpacked_size` refuses it.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -89,16 +92,51 @@ def read_parquet(file: File, source: Source, report_position: ReportPosition) ->
             ) as table,
         ):
             columns = _columns(table.schema_arrow.names, source, str(file))
+            check_unpacked_size(table.metadata, str(file), columns)
             groups, rows_before = _row_groups(table.metadata, file)
+            # A dictionary may hold one long text for all rows, which would be copied for each of them.
+            at_a_time = 1 if _suspicious(table.metadata, columns) else _PARQUET_ROWS
             row_count = sum(table.metadata.row_group(group).num_rows for group in groups)
             name, rows_read = str(file), 0
-            for batch in table.iter_batches(_PARQUET_ROWS, groups, columns):
+            for batch in table.iter_batches(at_a_time, groups, columns):
                 for row in _rows_of_batch(batch):
                     rows_read += 1
                     yield _from_row(row, source, f"{name}:{rows_before + rows_read}")
                 report_position((file.end - file.begin) * rows_read // row_count)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read as Parquet ({reason(error)})") from error
+
+
+def check_unpacked_size(metadata: Any, place: str, columns: Collection[str] | None = None) -> None:
+    """Check that no column of a Parquet file unpacks to gigabytes from a few bytes; by default, check all columns.
+
+    A page is unpacked as a whole, so such a file would fill the memory.
+
+    Raises:
+        UserError: The message begins with `place`, and names the row group and the column.
+    """
+    for group, chunk in _suspicious(metadata, columns):
+        if chunk.total_uncompressed_size > _MOST_UNPACKED:
+            raise UserError(
+                f"{place}: row group {group}: `{chunk.path_in_schema}` unpacks from {chunk.total_compressed_size:,} to"
+                f" {chunk.total_uncompressed_size:,} bytes; expected at most {_MOST_UNPACKED:,}, or {_MOST_PACKING}"
+                " times its size"
+            )
+
+
+def _suspicious(metadata: Any, columns: Collection[str] | None) -> list[tuple[int, Any]]:
+    """Return row group and column chunk where a column packs better than any text; None stands for all columns."""
+    chunks = (
+        (group, metadata.row_group(group).column(column))
+        for group in range(metadata.num_row_groups)
+        for column in range(metadata.num_columns)
+    )
+    return [
+        (group, chunk)
+        for group, chunk in chunks
+        if columns is None or chunk.path_in_schema.partition(".")[0] in columns
+        if chunk.total_uncompressed_size > _MOST_PACKING * chunk.total_compressed_size
+    ]
 
 
 def _row_groups(metadata: Any, file: File) -> tuple[list[int], int]:

@@ -1,9 +1,11 @@
 """A folder or Hub id → an opened encoder with its tokenizer, or one line that says why it can't be opened."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,12 @@ from anaume.remote_code import remote_code_allowed
 from anaume.run import CheckpointName
 from anaume.tokenizer.auto import open_auto_tokenizer
 
-# The files on which a model's numbers depend; its README does not count.
-MODEL_FILES = ("config.json", "*.safetensors", "*.bin", "*.model", "vocab*", "tokenizer*", "special_tokens_map.json")
+# The files on which a model's numbers depend; its README does not count. Those of the last line are of
+# sentence-transformers, and say how hidden states become a vector.
+MODEL_FILES = (
+    *("config.json", "*.safetensors", "*.bin", "*.model", "vocab*", "tokenizer*", "special_tokens_map.json"),
+    *("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"),
+)
 
 
 @dataclass(frozen=True)
@@ -137,6 +143,11 @@ def _max_length(tokenizer: Any, model: Any) -> int:
     return min(limits)
 
 
+def bytes_of_weights(model: nn.Module) -> int:
+    """Return the bytes that the weights of a network take on disk."""
+    return sum(weight.numel() * weight.element_size() for weight in model.parameters())
+
+
 def name_of(path_or_id: str) -> str:
     """Return the name of a model: the folder's name, or the Hub id.
 
@@ -165,13 +176,27 @@ def check_names(models: Sequence[str]) -> None:
 
 
 def revision_of(path_or_id: str) -> str:
-    """Return a checksum of a folder's model files, or the commit of a Hub id, which must have been opened before."""
+    """Return a checksum of a folder's model files, or the commit of a Hub id, which must have been opened before.
+
+    The modules of sentence-transformers count: other pooling makes another model of the same weights.
+    """
     folder = Path(path_or_id)
     if not folder.is_dir():
         file = cached_file(path_or_id, "config.json")  # …/snapshots/COMMIT/config.json
         assert file
         return Path(file).parent.name
     patterns = (*MODEL_FILES, "*.py") if remote_code_allowed() else MODEL_FILES  # code that cannot run changes nothing
-    files = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
-    lines = [f"{path.name} {cached_sha256(path)}\n" for path in files]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    below = (file for module in _module_folders(folder) for file in module.rglob("*"))
+    files = sorted({path for path in (*chain.from_iterable(map(folder.glob, patterns)), *below) if path.is_file()})
+    lines = [f"{path.relative_to(folder).as_posix()} {cached_sha256(path)}\n" for path in files]
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+
+def _module_folders(folder: Path) -> list[Path]:
+    """Return the folders of a model's sentence-transformers modules, such as 1_Pooling; none for a damaged list."""
+    try:
+        modules = json.loads((folder / "modules.json").read_bytes())
+        names = [module["path"] for module in modules if module["path"]]
+        return [path for name in names if folder.resolve() in (path := folder / name).resolve().parents]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return []

@@ -7,6 +7,7 @@ begins. Whoever reads a model or a tokenizer compares it with its checksums.
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -51,6 +52,18 @@ def require_folder(out: Path, option: str = "--out") -> None:
         raise UserError(f"{option}: {line_of(error, str(out))}") from error
     except RuntimeError as error:
         raise UserError(f"{option}: {out}: links that lead in a circle; expected a folder") from error
+
+
+def require_space(out: Path, size: int) -> None:
+    """Check that the disk of the folder `out` has `size` free bytes, before work whose result takes as much.
+
+    Raises:
+        UserError: it has not.
+    """
+    place = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.is_dir())
+    free = shutil.disk_usage(place).free
+    if free < size:
+        raise UserError(f"--out: {out}: {free:,} bytes free on its disk; expected {size:,} for the weights")
 
 
 def require_new_file(out: Path, option: str = "--out") -> None:

@@ -1,4 +1,4 @@
-"""Run directories and folders of evaluation records → one `ReportInput` each.
+"""Run directories and folders of evaluation records → one `ReportInput` each, or one for each run in a folder.
 
 The report computes no result: other commands write records, and the report reads them. Every input is read before
 anything is written, so that a wrong path leaves no unfinished report behind.
@@ -117,18 +117,18 @@ def read_inputs(paths: Sequence[Path]) -> tuple[ReportInput, ...]:
         raise UserError("report: no input; expected run directories or folders of evaluation records")
     folders = list(dict.fromkeys(path.resolve() for path in paths))
     parts_of_runs = {Run(folder).evals for folder in folders}
-    inputs = [_read(folder) for folder in folders if folder not in parts_of_runs]
+    inputs = [entry for folder in folders if folder not in parts_of_runs for entry in _read(folder)]
     names = _distinct([entry.name for entry in inputs])
     inputs = [replace(entry, name=name) for entry, name in zip(inputs, names, strict=True)]
     inputs = _without_repeated_models(inputs)
     return tuple(_labelled(entry, inputs) for entry in inputs)
 
 
-def _read(folder: Path) -> ReportInput:
+def _read(folder: Path) -> list[ReportInput]:
     run = Run(folder)
     run_files = run.main_files
     if run.exists or run.manifest_file.is_file() or run.metrics_file.is_file():
-        return _read_run(run)
+        return [_read_run(run)]
     records, left_out = _read_records(folder) if folder.is_dir() else ([], [])
     if not records:
         if left_out:
@@ -139,7 +139,33 @@ def _read(folder: Path) -> ReportInput:
         )
     of_run = folder == Run(folder.parent).evals
     name = folder.parent.name if of_run else folder.name
-    return _with_models(ReportInput(name=name, left_out=tuple(left_out)), records)
+    entry = ReportInput(name=name, left_out=tuple(left_out))
+    models = _by_model(records)
+    runs = sorted({_run_of(group) for group in models if _place(group)})
+    if len(runs) < 2:
+        return [_with_models(entry, models)]
+    # The stages of two runs have the same names, and their checkpoints are not one training.
+    others = _with_models(entry, [group for group in models if not _place(group)])
+    inputs = [
+        _with_models(
+            ReportInput(name or entry.name), [group for group in models if _place(group) and _run_of(group) == name]
+        )
+        for name in runs
+    ]
+    return [*inputs, others] if others.others or left_out else inputs
+
+
+def _by_model(records: list[Record]) -> list[list[Record]]:
+    """The records of each model, in the order of the first ones."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(record.model, []).append(record)
+    return list(groups.values())
+
+
+def _run_of(records: list[Record]) -> str:
+    """The name of a checkpoint's run; "" in the run's own folder."""
+    return str(_place(records).get("run", ""))
 
 
 def _read_run(run: Run) -> ReportInput:
@@ -150,6 +176,11 @@ def _read_run(run: Run) -> ReportInput:
     metrics, damaged_lines = read_metrics(run.metrics_file) if run.metrics_file.is_file() else ({}, [])
     left_out += damaged_lines
     records, damaged = _read_records(run.evals)
+    # Checkpoints of another run, which was evaluated into this folder, are models like any other.
+    models = [
+        [replace(record, checkpoint={}) for record in group] if _run_of(group) else group
+        for group in _by_model(records)
+    ]
     train = {stage: curve for (kind, stage, _), curve in metrics.items() if kind == "train"}
     validation_sets: dict[str, dict[str, Curve]] = {}
     for (kind, stage, name), curve in metrics.items():
@@ -168,7 +199,7 @@ def _read_run(run: Run) -> ReportInput:
         last_lines=last_lines(run.metrics_file, list(train)) if train else {},
         left_out=(*left_out, *damaged),
     )
-    return _with_models(entry, records)
+    return _with_models(entry, models)
 
 
 def _read_optional(path: Path, kind: str, form: Form) -> dict[str, Any]:
@@ -219,16 +250,13 @@ def _or_left_out(left_out: list[str], absent: Any, read: Callable[..., Any], *ar
         return absent
 
 
-def _with_models(entry: ReportInput, records: list[Record]) -> ReportInput:
-    """Group the records by model: checkpoints in the order of training, others by name, baselines last."""
-    groups: dict[str, list[Record]] = {}
-    for record in records:
-        groups.setdefault(record.model, []).append(record)
-    models = [_model(group) for group in groups.values()]
+def _with_models(entry: ReportInput, groups: list[list[Record]]) -> ReportInput:
+    """Add the models of groups of records: checkpoints in the order of training, others by name, baselines last."""
+    models = [_model(group, entry.name) for group in groups]
     checkpoints = [model for model in models if model.stage]
     # Stages that neither the recipe nor the metrics name come last, ordered by the tokens of their first checkpoint.
     tokens: dict[str, float] = {}
-    for group in groups.values():
+    for group in groups:
         place = _place(group)
         stage = str(place.get("stage", ""))
         tokens[stage] = min(tokens.get(stage, inf), place.get("tokens") or inf)
@@ -247,13 +275,13 @@ def _place(records: list[Record]) -> dict[str, Any]:
     return next((record.checkpoint for record in records if record.checkpoint.get("stage")), {})
 
 
-def _model(records: list[Record]) -> EvaluatedModel:
+def _model(records: list[Record], input_name: str) -> EvaluatedModel:
     place = _place(records)
     by_task = {record.task: record for record in records}
     if not place:
         return EvaluatedModel(label=_label(records[0]), records=by_task)
     stage, step = str(place["stage"]), int(place.get("step", 0))
-    run = f"{place['run']}: " if place.get("run") else ""
+    run = f"{place['run']}: " if place.get("run") not in (None, "", input_name) else ""
     return EvaluatedModel(label=f"{run}{stage}, step {step:,}", records=by_task, stage=stage, step=step)
 
 

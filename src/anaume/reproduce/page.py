@@ -44,7 +44,7 @@ def write_page(folders: Sequence[Path], out: Path) -> Path:
 
 
 def _read(folder: Path) -> ReportInput:
-    (run,) = read_inputs([folder])
+    run, *_ = read_inputs([folder])  # a folder of records of several runs has no recipe
     if not (run.checkpoints and run.recipe.get("stage")):
         raise UserError(f"{folder}: no evaluated run; expected a folder that `anaume reproduce` wrote")
     return run

@@ -93,6 +93,8 @@ def test_a_mistake_in_csv(content: str, message: str, tmp_path: Path) -> None:
         ({"text": "b", "label": {"a": 1}}, "a.jsonl:2: 'label' is {'a': 1}; expected a name, a number or a list"),
         ({"text": "b", "label": ["x", ""]}, "'label' is"),
         ({"text": "", "label": "x"}, "a.jsonl:2: `text` is ''"),
+        ({"text": "b", "label": "\ud83d"}, "a.jsonl:2: 'label': '\\ud83d': not Unicode text"),
+        ({"text": "b", "label": ["x", "\ud83d"]}, "a.jsonl:2: 'label': '\\ud83d': not Unicode text"),
     ],
 )
 def test_a_mistake_in_json_lines(row: object, message: str, tmp_path: Path) -> None:
@@ -107,3 +109,9 @@ def test_a_column_that_is_absent(tmp_path: Path) -> None:
         read_labelled(path, ("text", "body"))
     with pytest.raises(UserError, match="--label 'stars': no such column"):
         read_labelled(path, (), "stars")
+
+
+def test_an_integer_that_no_float_holds(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", {"text": "a", "label": 0.5}, {"text": "b", "label": 10**400})
+    with pytest.raises(UserError, match=r"a\.jsonl:2: 'label' is 10000.*; expected a finite number"):
+        read_labelled(path)

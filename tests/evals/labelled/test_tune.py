@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -167,6 +168,19 @@ def test_a_mistake_is_one_line(
     assert finished.err.strip().splitlines()[-1].startswith("anaume: ")
     assert not Path("out").exists()
     assert [path.name for path in Path("taken").iterdir()] == ["thesis.tex"]
+
+
+def test_a_disk_without_space_for_the_weights_is_told_before_the_training(
+    modernbert_folder: Path, tmp_path: Path, command_line: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import anaume.evals.labelled.tune as module
+
+    monkeypatch.setattr(module, "train", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    data = reviews(tmp_path / "reviews.csv")
+    finished = command_line("finetune", modernbert_folder, data, "--out", tmp_path / "out")
+    assert finished.status == 2
+    assert "out: 1,000 bytes free on its disk; expected" in finished.err
 
 
 def test_a_training_that_diverges_writes_nothing(

@@ -179,3 +179,25 @@ def test_a_mistake_in_a_file(name: str, content: bytes | None, message: str, tmp
 def test_the_real_set(shared_data: Path) -> None:
     examples = read_entities(shared_data / "ner" / "wikipedia_ner.jsonl")
     assert (len(examples), sum(len(example.entities) for example in examples)) == (5_343, 13_185)
+
+
+@pytest.mark.parametrize("metadata", [b"\x80", b"0", b'{"info": []}', b'{"info": {"features": {"ner_tags": 1}}}'])
+def test_metadata_of_another_form_name_no_tags(metadata: bytes, tmp_path: Path) -> None:
+    table = pyarrow.Table.from_pylist([TAGGED]).replace_schema_metadata({"huggingface": metadata})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"a\.parquet: row 1: tag 1: has no name"):
+        read_entities(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        TAGGED | {"tokens": ["東京", "都", "の", "New", "\ud83d"], "ner_tags": ["O"] * 5},
+        TAGGED | {"ner_tags": ["O", "B-\ud83d", "O", "O", "O"]},
+        {"text": "東京", "entities": [{"start": 0, "end": 1, "type": "\ud83d"}]},
+        GOOD | {"id": "\ud83d"},
+    ],
+)
+def test_half_a_surrogate_pair_is_named_with_its_line(row: dict[str, object], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.jsonl:2: .*not Unicode text"):
+        read_entities(write(tmp_path / "a.jsonl", GOOD, row))

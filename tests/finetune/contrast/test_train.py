@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -357,6 +358,17 @@ def test_a_training_that_diverges_writes_nothing(modernbert_folder: Path, tmp_pa
     with pytest.raises(UserError, match="the training diverged, and nothing was written"):
         train_embeddings(str(modernbert_folder), rows, tmp_path / "out", replace(TRAINING, learning_rate=1e38))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_disk_without_space_for_the_weights_is_told_before_the_training(
+    modernbert_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from anaume.finetune.contrast import train as module
+
+    monkeypatch.setattr(module, "_fit", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(UserError, match=r"out: 1,000 bytes free on its disk; expected [\d,]{6,} for the weights"):
+        train_embeddings(str(modernbert_folder), sets(pairs=same_place(20, seed=0)), tmp_path / "out", TRAINING)
 
 
 @pytest.mark.slow

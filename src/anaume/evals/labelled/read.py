@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from anaume.corpus.rows import read_rows, text_of
+from anaume.corpus.rows import read_rows, require_unicode, text_of
 from anaume.errors import UserError
 from anaume.finetune.examples import Example, Head
 
@@ -78,6 +78,9 @@ def _value(row: dict[str, Any], label: str, place: str, *, text: bool) -> Any:
         value = None
     if value is None:
         raise UserError(f"{place}: {label!r} is empty; expected a label")
+    for name in value if isinstance(value, list) else [value]:
+        if isinstance(name, str):
+            require_unicode(name, f"{place}: {label!r}")
     if text and "." in value:
         try:
             return float(value)
@@ -100,7 +103,7 @@ def _head(values: list[tuple[str, Any]], path: str, label: str) -> tuple[Head, l
         raise UserError(f"{place}: {label!r} is a number, and elsewhere a name; expected one of the two")
     classes = sorted({value for _, value in values})
     if len(classes) < 2:
-        raise UserError(f"{path}: {label!r} is {classes[0]!r} in every row; expected two classes or more")
+        raise UserError(f"{path}: {label!r} is {classes[0]!r:.40} in every row; expected two classes or more")
     names = tuple(str(value) for value in classes)
     numbers = {value: float(i) for i, value in enumerate(classes)}
     return Head(path, "classes", len(names), names), [{"label": numbers[value]} for _, value in values]
@@ -123,7 +126,7 @@ def _regression(values: list[tuple[str, Any]], path: str, label: str) -> tuple[H
     for place, value in values:
         try:
             number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):  # an integer of more than 308 digits
             number = math.nan
         if not math.isfinite(number):
             raise UserError(f"{place}: {label!r} is {value!r:.40}; expected a finite number, as in other rows")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from anaume import __version__
 from anaume.corpus.rows import read_rows
-from anaume.encoder.load import load_encoder
+from anaume.encoder.load import bytes_of_weights, load_encoder
 from anaume.errors import UserError
 from anaume.evals.jglue.hold_out import HELD_OUT, divide, draw_part
 from anaume.evals.jglue.scores import finite
@@ -22,7 +22,7 @@ from anaume.evals.labelled.read import read_labelled
 from anaume.evals.ner import data as ner
 from anaume.evals.ner.read import COLUMNS, PARQUET
 from anaume.files import sha256
-from anaume.files.outputs import require_own_folder
+from anaume.files.outputs import require_own_folder, require_space
 from anaume.finetune.borders import Split, split_tokenizer
 from anaume.finetune.examples import Example, Head
 from anaume.finetune.folder import COMMAND, KINDS, write_model
@@ -74,7 +74,8 @@ def finetune(
     tokenizer ends its pieces, for entities only.
 
     Raises:
-        UserError: data, model or `out` can't be used, or the training diverged. Nothing has been written then.
+        UserError: data, model or `out` can't be used, the disk has no space for the weights, or the training diverged.
+            Nothing has been written then.
     """
     require_own_folder(out, COMMAND)
     ner.check_split(split)
@@ -83,6 +84,7 @@ def finetune(
     for note in tune_data.notes:
         say(f"{data}: {note}")
     encoder = load_encoder(model, masked_lm=False)
+    require_space(out, bytes_of_weights(encoder.model))
     max_length = min(MAX_LENGTH, encoder.max_length)
     tokenizer, chosen = _tokenizer(tune_data, encoder.tokenizer, max_length)
     encoded = {name: _encode(tune_data, tokenizer, part, max_length) for name, part in tune_data.splits.items()}

@@ -6,13 +6,13 @@ after each sentence. Rows are JSON lines or Parquet. The rule: nothing is guesse
 mistake of a file is one line with its place.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from anaume.corpus.rows import read_rows, text_of
+from anaume.corpus.formats import check_unpacked_size
+from anaume.corpus.rows import parse_object, read_rows, require_unicode, text_of
 from anaume.errors import UserError
 from anaume.evals.ner.tags import entities_of_tags, join_words
 from anaume.finetune.examples import Entity, Example
@@ -58,6 +58,7 @@ def _example(row: dict[str, Any], place: str, names: Sequence[str]) -> Example:
     group = row.get("id", "")
     if isinstance(group, bool) or not isinstance(group, str | int):
         raise UserError(f"{place}: `id` is {group!r:.40}; expected a string or a whole number")
+    require_unicode(str(group), f"{place}: `id`")
     if "tokens" in row:
         words, tags = _tagged_words(row, place, names)
         text, characters = join_words(words)
@@ -94,7 +95,7 @@ def _marked_entity(value: Any, text: str, place: str) -> Entity:
         raise UserError(f"{place}: characters {start} to {end}: out of range; expected 0 <= start < end <= {len(text)}")
     if not isinstance(name, str) or not name.strip():
         raise UserError(f"{place}: `type` is {name!r:.40}; expected a name")
-    return Entity(start, end, name)
+    return Entity(start, end, require_unicode(name, f"{place}: `type`"))
 
 
 def _shown(entity: Entity, text: str) -> str:
@@ -115,15 +116,16 @@ def _tagged_words(row: dict[str, Any], place: str, names: Sequence[str]) -> tupl
 def _check_word(word: Any, place: str) -> None:
     if not isinstance(word, str) or not word.strip():
         raise UserError(f"{place}: word {word!r:.40}; expected a text that is not empty")
+    require_unicode(word, f"{place}: word")
 
 
 def _tag(tag: Any, place: str, names: Sequence[str]) -> str:
     if isinstance(tag, str):
-        return tag
+        return require_unicode(tag, f"{place}: tag")
     if isinstance(tag, bool) or not isinstance(tag, int) or not 0 <= tag < len(names):
         known = f"0 to {len(names) - 1}" if names else "names such as B-PER, or a Parquet file, which names the numbers"
         raise UserError(f"{place}: tag {tag!r:.40}: has no name; expected {known}")
-    return names[tag]
+    return require_unicode(names[tag], f"{place}: tag {tag}")
 
 
 def _parquet_rows(path: Path) -> tuple[Iterator[tuple[str, dict[str, Any]]], list[str]]:
@@ -132,13 +134,24 @@ def _parquet_rows(path: Path) -> tuple[Iterator[tuple[str, dict[str, Any]]], lis
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
+        with parquet.ParquetFile(path) as file:
+            check_unpacked_size(file.metadata, str(path))
+            table = file.read()
+        rows = [(f"{path}: row {number}", row) for number, row in enumerate(table.to_pylist(), 1)]
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not Parquet ({' '.join(str(error).split())})") from error
-    features = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-    names = features.get("ner_tags", {}).get("feature", {}).get("names", [])
-    rows = ((f"{path}: row {number}", row) for number, row in enumerate(table.to_pylist(), 1))
-    return rows, names
+    return iter(rows), _names_of_tags((table.schema.metadata or {}).get(b"huggingface", b"{}"))
+
+
+def _names_of_tags(metadata: bytes) -> list[str]:
+    """Return the names of tags that are numbers; none if the metadata have another form than that of `datasets`."""
+    try:
+        names: Any = parse_object(metadata.decode())
+    except ValueError:
+        return []
+    for key in ("info", "features", "ner_tags", "feature", "names"):
+        names = names.get(key) if isinstance(names, dict) else None
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
 
 
 def _sentences(path: Path) -> Iterator[Example]:

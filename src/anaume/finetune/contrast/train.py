@@ -25,13 +25,13 @@ from sentence_transformers.sentence_transformer.training_args import BatchSample
 from transformers import Trainer, set_seed
 
 from anaume import __version__
-from anaume.encoder.load import load_encoder
+from anaume.encoder.load import bytes_of_weights, load_encoder
 from anaume.encoder.modules import open_late, open_single_vector
 from anaume.encoder.tokenize import tokenize
 from anaume.errors import UserError
 from anaume.export.older_readers import rewrite_modules_for_older_readers, rewrite_network_for_older_readers
 from anaume.files import write_json
-from anaume.files.outputs import output_folder, require_own_folder
+from anaume.files.outputs import output_folder, require_own_folder, require_space
 from anaume.finetune.contrast.losses import loss_of
 from anaume.finetune.contrast.sets import Columns, ContrastSettings, TrainingSets, check_learnable, texts_of
 from anaume.model.opening import quiet_transformers
@@ -48,8 +48,8 @@ def train_embeddings(model: str, sets: TrainingSets, out: Path, training: Contra
     A batch holds rows of one set and no text twice. On a CPU, equal seeds give equal weights.
 
     Raises:
-        UserError: the model can't be opened, or has fewer dimensions than asked for; the training diverged; see also
-            `check_learnable` and `require_own_folder`.
+        UserError: the model can't be opened, or has fewer dimensions than asked for; the disk has no space for the
+            weights; the training diverged; see also `check_learnable` and `require_own_folder`.
     """
     require_own_folder(out, COMMAND)
     check_learnable(sets, training)
@@ -60,6 +60,7 @@ def train_embeddings(model: str, sets: TrainingSets, out: Path, training: Contra
     set_seed(training.seed)  # before loading: the projection of late interaction and a missing pooler are random
     network: Any = open_late(model) if training.late else open_single_vector(model)
     _check_dimensions(network, training)
+    require_space(out, bytes_of_weights(network))
     own_length = network.max_seq_length
     network.max_seq_length = max_length
     before = margin(network, sets.rows)
