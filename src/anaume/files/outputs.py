@@ -145,7 +145,7 @@ def read_mark(folder: Path) -> dict[str, Any]:
     """
     file = folder / MARK
     try:
-        mark = json.loads(file.read_text(encoding="utf-8"))
+        mark: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         names = [*mark.get("files", []), *mark.get("checksums", {}), *mark.get("checksums", {}).values()]
         if not all(isinstance(name, str) for name in names):
             raise ValueError("not the object that a command writes")
