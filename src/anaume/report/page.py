@@ -3,6 +3,7 @@
 The rule: everything is read and rendered before the first file is written.
 """
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,19 +15,21 @@ from anaume.errors import UserError
 from anaume.files.outputs import replace_files
 from anaume.progress import say
 from anaume.report.draw.charts import chart_data, plotly
-from anaume.report.draw.figures import render
-from anaume.report.draw.palette import COLOURS, MARKERS
+from anaume.report.draw.figures import FORMS, render
+from anaume.report.draw.palette import COLOURS, MARKERS, dashes
 from anaume.report.headline import facts, subtitle
 from anaume.report.inputs import read_inputs
 from anaume.report.section import Content, Page, Section
 from anaume.report.sections import PAGE
-from anaume.report.tables import html, latex, markdown
+from anaume.report.tables import Table, csv_text, html, latex, markdown
 
 TEMPLATE = Path(__file__).parent / "template"
 
 
 def write_report(paths: Sequence[Path], out: Path, sections: tuple[Section, ...] = PAGE) -> Path:
     """Write `out/index.html`, `out/figures/` and `out/tables/`, and return the path of `index.html`.
+
+    The page holds every table as CSV, too, so that a page that is sent alone still offers it.
 
     An interrupted run, or one without evaluations, has a report, too: the page names what is missing, and the page
     and standard error name each damaged file, which is left out.
@@ -50,8 +53,14 @@ def write_report(paths: Sequence[Path], out: Path, sections: tuple[Section, ...]
         written |= {f"figures/{name}": figure for name, figure in files.items()}
     written |= {f"tables/{table.name}.md": markdown(table) for table in tables}
     written |= {f"tables/{table.name}.tex": latex(table) for table in tables}
+    written |= {f"tables/{table.name}.csv": _csv(table) for table in tables}
     replace_files(out, "report", written | {"index.html": text})
     return out / "index.html"
+
+
+def _csv(table: Table) -> bytes:
+    """The table as a file. Its byte order mark makes Excel read it as UTF-8, Japanese included."""
+    return csv_text(table).encode("utf-8-sig", errors="backslashreplace")
 
 
 def _html(page: Page, contents: Sequence[tuple[Section, Content]], figures: Mapping[str, Sequence[str]]) -> str:
@@ -71,9 +80,12 @@ def _html(page: Page, contents: Sequence[tuple[Section, Content]], figures: Mapp
         runs=[(entry.name, facts(entry, page.sections)) for entry in page.inputs if entry.is_run],
         contents=contents,
         figures=figures,
+        forms=FORMS,
         colours=COLOURS,
+        dashes=dashes,
         symbols={name: symbol for name, (_, symbol) in MARKERS.items()},
         table_html=lambda table: Markup(html(table)),
+        csv_address=lambda table: f"data:text/csv;base64,{b64encode(_csv(table)).decode()}",
         script=Markup((TEMPLATE / "charts.js").read_text(encoding="utf-8")),
         style=Markup((TEMPLATE / "style.css").read_text(encoding="utf-8")),
         charts=Markup(chart_data(charts)),
