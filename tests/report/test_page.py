@@ -237,10 +237,10 @@ def test_a_folder_of_records_alone_has_no_place_for_curves(tmp_path: Path) -> No
 def test_two_runs_have_their_own_figures_and_charts(make_run: Callable[..., Path]) -> None:
     reader, _, out = report(make_run("one"), make_run("two"))
     assert {path.name for path in (out / "figures").glob("*.svg")} == {
-        "figure-1-training-1.svg", "figure-1-training-2.svg"
+        "figure-1-training-1.svg", "figure-1-training-2.svg", "figure-runs-compared.svg"
     }  # fmt: skip
     charts = json.loads(reader.scripts["charts"])
-    assert {chart["zoom"] for chart in charts} == {"steps-1", "steps-2", "by-length"}
+    assert {chart["zoom"] for chart in charts} == {"tokens", "steps-1", "steps-2", "by-length"}
     assert len(reader.ids) == len(set(reader.ids))
 
 

@@ -108,6 +108,7 @@ def test_runs_have_a_figure_each_and_comparisons_one_for_all(
     summarized(runs[1], {"length_histogram": [{"low": 0, "high": 128, "documents": 5}]})
     figures = print_figures(read_inputs(runs))
     assert {name: [figure is not None for figure in of_section] for name, of_section in figures.items()} == {
+        "figure-runs-compared": [True],
         "figure-1-training": [True, True],
         "figure-3-alignment-uniformity": [True],
         "figure-4-similarities": [True],

@@ -44,6 +44,8 @@ def _chart(chart: Chart) -> dict[str, Any]:
             for number, (_, value) in enumerate(panel.levels)
         ],
         "cells": None if panel.cells is None else [_values(row) for row in panel.cells],
+        "range": panel.cell_range,
+        "digits": panel.cell_digits,
         "borders": [(border.stage, border.start, border.end) for border in chart.borders],
         "lines": [
             {

@@ -35,7 +35,7 @@ def grid(
     figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
     for place, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(rows, columns, place)
-        axes.set_title(fill(panel.title, int(TITLE * size[0])), pad=14 if panel.note or stages else 6)
+        axes.set_title(fill(panel.heading, int(TITLE * size[0])), pad=14 if panel.note or stages else 6)
         axes.text(0, 1.02, panel.note, transform=axes.transAxes, va="bottom", fontsize=6.5, color=INK)
         _draw(axes, panel, stages)
         if stages and panel.levels:  # their names are long: under the axes they cover no curve
@@ -62,7 +62,7 @@ def _share_legend(figure: Figure, characters: float) -> None:
 
 def _draw(axes: Axes, panel: Panel, stages: tuple[Border, ...]) -> None:
     if panel.cells is not None:
-        _heat_map(axes, panel.cells)
+        _heat_map(axes, panel.cells, panel.cell_range, panel.cell_digits)
     for line in panel.lines:
         _line(axes, line)
     for order, (name, value) in enumerate(panel.levels):
@@ -91,17 +91,18 @@ def _line(axes: Axes, line: Line) -> None:
         axes.annotate(text, (x, y), (0, 4), textcoords="offset points", ha="center", fontsize=6.5, color=INK)
 
 
-def _heat_map(axes: Axes, cells: Values) -> None:
+def _heat_map(axes: Axes, cells: Values, span: tuple[float, float], digits: int) -> None:
     """Colour each cell by its value, write the value into it, and leave a gap empty."""
+    low, high = span
     colours = LinearSegmentedColormap.from_list("heat", HEAT)
-    axes.pcolormesh(np.ma.masked_invalid(cells), cmap=colours, vmin=0, vmax=1, edgecolors="white", linewidth=0.8)
+    axes.pcolormesh(np.ma.masked_invalid(cells), cmap=colours, vmin=low, vmax=high, edgecolors="white", linewidth=0.8)
     axes.grid(visible=False)
     for spine in axes.spines.values():
         spine.set_visible(False)
     for (row, column), value in np.ndenumerate(cells):
         if np.isfinite(value):
-            ink = "white" if value > 0.55 else "black"
-            axes.text(column + 0.5, row + 0.5, f"{value:.0%}", ha="center", va="center", fontsize=6.5, color=ink)
+            ink = "white" if value > low + 0.55 * (high - low) else "black"
+            axes.text(column + 0.5, row + 0.5, f"{value:.{digits}%}", ha="center", va="center", fontsize=6.5, color=ink)
 
 
 def _scale(axes: Axes, which: str, spec: Axis) -> None:

@@ -64,7 +64,10 @@ class Panel:
 
     `cells`   a heat map instead of lines: fractions from 0 to 1, (rows, columns), with a gap where one is not finite.
               Cell i of an axis spans i to i + 1; see `cell_axis`.
+    `cell_range`   the fractions that have the palest and the strongest colour
+    `cell_digits`  decimals of the percentages that are written into the cells
     `levels`  horizontal lines, as (name, value); the legend names them, so that no name covers a curve or another name
+    `levels_of`  the line to which the levels compare
     `note`    a line under the title
     `hover`   the values that the pointer shows: all those at its x, or the nearest one
     """
@@ -75,10 +78,18 @@ class Panel:
     x: Axis = STEPS
     y: Axis = FROM_ZERO
     levels: tuple[tuple[str, float], ...] = ()
+    levels_of: str = ""
     note: str = ""
     hover: Literal["x", "nearest"] = "x"
     size: Literal["normal", "large", "small"] = "normal"
     cells: Values | None = None
+    cell_range: tuple[float, float] = (0.0, 1.0)
+    cell_digits: int = 0
+
+    @property
+    def heading(self) -> str:
+        """The title, which says what the levels are."""
+        return f"{self.title} (dashed: {self.levels_of})" if self.levels else self.title
 
 
 @dataclass(frozen=True)

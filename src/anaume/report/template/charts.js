@@ -34,10 +34,10 @@ function trace(line, chart) {
 function heatMap(chart) {
   const names = (spec) => spec.ticks.map(([, name]) => plain(name));
   const centres = (spec) => spec.ticks.map(([value]) => value);
-  const text = chart.cells.map((row) => row.map((value) => (value === null ? "" : `${Math.round(100 * value)} %`)));
+  const text = chart.cells.map((row) => row.map((value) => (value === null ? "" : `${(100 * value).toFixed(chart.digits)} %`)));
   const customdata = names(chart.y).map((y) => names(chart.x).map((x) => `${x}, ${y}`));
   return {
-    type: "heatmap", x: centres(chart.x), y: centres(chart.y), z: chart.cells, zmin: 0, zmax: 1, showscale: false, xgap: 2, ygap: 2,
+    type: "heatmap", x: centres(chart.x), y: centres(chart.y), z: chart.cells, zmin: chart.range[0], zmax: chart.range[1], showscale: false, xgap: 2, ygap: 2,
     colorscale: [[0, css("rule")], [1, css("series1")]], text, texttemplate: "%{text}", customdata,
     hovertemplate: "%{customdata}: %{text}<extra></extra>", hoverongaps: false,
   };
