@@ -1,7 +1,7 @@
 """Runs that are still training → their page, written again whenever their files change, until the last run has ended.
 
-The rule: between two looks at the files the process sleeps, nine times as long as the last writing took, because the
-run needs the machine more than its page does.
+The rule: between two looks at the files the process sleeps, nine times the processor time of the last writing, because
+the run needs the machine more than its page does.
 """
 
 import time
@@ -15,7 +15,7 @@ from anaume.report.page import read_report, write_report
 from anaume.run import CheckpointName, Run
 
 LOOK_SECONDS = 2.0
-SHARE = 9  # times as long as the last writing took
+SHARE = 9  # times the processor time of the last writing
 RELOAD_SECONDS = 10  # between two reloads of a page that a browser shows
 
 Stamps = dict[Path, tuple[int, int]]
@@ -38,10 +38,10 @@ def watch(paths: Sequence[Path], out: Path, pause: Callable[[float], None] = tim
     try:
         while not all(map(_ended, runs)):
             if (stamps := _stamps(paths)) != before:
-                started = time.monotonic()
+                started = time.process_time()
                 report, before = read_report(paths), stamps
                 say(f"anaume: {report.write(out, RELOAD_SECONDS)}: written; Ctrl-C ends the watch")
-                rest = max(LOOK_SECONDS, SHARE * (time.monotonic() - started))
+                rest = max(LOOK_SECONDS, SHARE * (time.process_time() - started))
             pause(rest)
     except BaseException:
         if report:
