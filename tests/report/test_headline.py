@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 from anaume.evals.record import Record, save_record
@@ -11,6 +12,7 @@ def test_the_headline_has_the_end_beside_step_0(whole_run: Path) -> None:
     page = Page(read_inputs([whole_run]), PAGE)
     assert facts(page.inputs[0], page.sections) == [
         Fact("Parameters", "6.4M", "6,431,744"),
+        Fact("Training text", "9.3M", "tokens of 21,480 documents"),
         Fact("Tokens seen", "60k", "60,000"),
         Fact("Training time", "10 min 0 s", "in training steps"),  # 60,000 tokens at 100 a second
         Fact("Validation loss", "8.750", "9.375 at step 0"),
@@ -25,12 +27,23 @@ def test_without_records_validation_is_that_of_training(run: Path) -> None:
     for record in (run / "evals").rglob("*.json"):
         record.unlink()
     page = Page(read_inputs([run]), PAGE)
-    assert facts(page.inputs[0], page.sections)[3:] == [
+    assert facts(page.inputs[0], page.sections)[4:] == [
         Fact("Validation loss", "3.062", "9.125 at step 0"),
         Fact("Validation accuracy", "0.600", "0.000 at step 0"),
         Fact("Cloze accuracy", "–", "not evaluated"),
         Fact("Recall@10", "–", "not evaluated"),
     ]
+
+
+def test_the_time_names_the_machines_that_it_cost(run: Path) -> None:
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    for environment, note in (
+        ({"device": "cuda:0", "cpu": "Xeon", "processes": 8}, "in training steps on 8 × GPU"),
+        ({"device": "cpu", "cpu": "Xeon"}, "in training steps on 1 × Xeon"),
+    ):
+        (run / "manifest.json").write_text(json.dumps(manifest | {"environment": environment}), encoding="utf-8")
+        page = Page(read_inputs([run]), PAGE)
+        assert Fact("Training time", "10 min 0 s", note) in facts(page.inputs[0], page.sections)
 
 
 def test_a_folder_of_records_says_how_many_models_it_has(tmp_path: Path) -> None:

@@ -118,11 +118,22 @@ def test_the_page_needs_no_network(whole: tuple[Reader, str, Path]) -> None:
     assert "https:" not in page
     assert "url(" not in page
     assert "@import" not in page
-    own = {address for address in reader.addresses if not address.startswith(("#", "data:,"))}
+    own = {address for address in reader.addresses if not address.startswith(("#", "data:"))}
     assert own
     assert all((out / address).is_file() for address in own), own
     assert {address[1:] for address in reader.addresses if address.startswith("#")} <= set(reader.ids)
     assert len(reader.ids) == len(set(reader.ids))
+
+
+def test_the_page_holds_every_table_as_csv(whole: tuple[Reader, str, Path]) -> None:
+    reader, _, out = whole
+    prefix = "data:text/csv;base64,"
+    files = sorted((out / "tables").glob("*.csv"))
+    held = [base64.b64decode(a.removeprefix(prefix)) for a in reader.addresses if a.startswith(prefix)]
+    assert sorted(held) == sorted(file.read_bytes() for file in files)
+    assert {file.stem for file in files} == {file.stem for file in (out / "tables").glob("*.md")}
+    lines = (out / "tables" / "dynamics.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert lines[-1] == "long,20,20000,8.750,0.750,0.740,0.760,0.750,0.850,0.375"
 
 
 def test_plotly_is_in_the_page_once(whole: tuple[Reader, str, Path]) -> None:
@@ -226,10 +237,10 @@ def test_a_folder_of_records_alone_has_no_place_for_curves(tmp_path: Path) -> No
 def test_two_runs_have_their_own_figures_and_charts(make_run: Callable[..., Path]) -> None:
     reader, _, out = report(make_run("one"), make_run("two"))
     assert {path.name for path in (out / "figures").glob("*.svg")} == {
-        "figure-1-training-1.svg", "figure-1-training-2.svg"
+        "figure-1-training-1.svg", "figure-1-training-2.svg", "figure-runs-compared.svg"
     }  # fmt: skip
     charts = json.loads(reader.scripts["charts"])
-    assert {chart["zoom"] for chart in charts} == {"steps-1", "steps-2", "by-length"}
+    assert {chart["zoom"] for chart in charts} == {"tokens", "steps-1", "steps-2", "by-length"}
     assert len(reader.ids) == len(set(reader.ids))
 
 
@@ -270,7 +281,7 @@ def test_each_of_the_papers_evaluations_has_its_section(paper: Path) -> None:
     assert "| long, step 20 | 20.0 ± 1.0 |" in (out / "tables" / "jglue.md").read_text(encoding="utf-8")
     for figure in ("2-pseudo-perplexity", "3-alignment-uniformity", "4-similarities", "5-lengths"):
         assert page.count(f'href="figures/figure-{figure}.svg"') == 1
-    own = {address for address in reader.addresses if not address.startswith(("#", "data:,"))}
+    own = {address for address in reader.addresses if not address.startswith(("#", "data:"))}
     assert all((out / address).is_file() for address in own)
 
 

@@ -1,6 +1,8 @@
+import csv
+
 import pytest
 
-from anaume.report.tables import Cell, Column, Table, html, latex, markdown, strongest
+from anaume.report.tables import Cell, Column, Table, csv_text, html, latex, markdown, strongest
 
 TABLE = Table(
     "scores",
@@ -51,6 +53,23 @@ def test_latex_is_a_booktabs_float_with_every_special_character_escaped() -> Non
     assert r"<script>\&東京 & -- \\" in lines
     special = r"{[}MASK{]} a\textbackslash{}b \{c\} \textasciitilde{}\textasciicircum{} \$\#{*}"
     assert special + r" & 1 {\small 0.5 | x} \\" in lines
+
+
+def test_csv_has_plain_numbers_and_every_text_as_it_is() -> None:
+    rows = (
+        (Cell('a, "b"\n=1,000'), Cell("1,234,567")),
+        (Cell("1,000"), Cell("-12,000.5")),
+        (Cell("東京"), Cell("0.5", note="n 3", strong=True)),
+        (Cell(), Cell()),
+    )
+    table = Table("t", "Caption.", (Column("Model"), Column("n", numeric=True)), rows)
+    assert list(csv.reader(csv_text(table).splitlines(keepends=True))) == [
+        ["Model", "n"],
+        ['a, "b"\n=1,000', "1234567"],
+        ["1,000", "-12000.5"],
+        ["東京", "0.5 (n 3)"],
+        ["", ""],
+    ]
 
 
 def test_a_caution_stands_behind_the_caption() -> None:

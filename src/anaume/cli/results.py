@@ -23,11 +23,20 @@ def demo(out: Out = Path("demo")) -> None:
 def report(
     inputs: Annotated[list[Path], typer.Argument(metavar="RUN_OR_EVALS…", help="run directories, folders of records")],
     out: Out,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="write again whenever the run goes on, until it ends; the page reloads itself"),
+    ] = False,
 ) -> None:
     """Write the page, the figures and the tables.
 
     Example: anaume report runs/small --out runs/small/report
     """
+    if watch:
+        from anaume.report.watch import watch as follow
+
+        print(follow(inputs, out))
+        return
     print(verbs.report(inputs, out, progress=True))
 
 

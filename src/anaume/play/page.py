@@ -22,7 +22,7 @@ def make_page(served: Served) -> gr.Blocks:
     page = gr.Blocks(title="anaume play", analytics_enabled=False)
     with page:
         gr.HTML("<h1 style='font-size:22px;margin:0'>anaume</h1>")
-        with gr.Tabs():
+        with gr.Tabs(overflow_behavior="wrap"):  # on a phone, a menu would hide most of them
             _add_encoder_tabs(served)
             if taggers := served.of_kind("tokens"):
 

@@ -1,5 +1,6 @@
 """The page on 127.0.0.1, until Ctrl-C. The rule: nothing stays on the disk, and nothing is sent to other machines."""
 
+import gc
 import os
 import socket
 import sys
@@ -47,7 +48,10 @@ def play(models: Sequence[str], listener: socket.socket) -> None:
 
         server = make_server(open_models(models, Path(folder)), listener.getsockname()[1])
         print(f"http://{ADDRESS}:{listener.getsockname()[1]}/  (Ctrl-C ends it)", file=sys.stderr, flush=True)
-        server.run(sockets=[listener])
+        try:
+            server.run(sockets=[listener])
+        finally:
+            gc.freeze()  # or else the interpreter walks through all of torch and gradio once more before it ends
 
 
 def make_server(served: "Served", port: int) -> Any:

@@ -63,6 +63,11 @@ def differences(before: Recipe, after: Recipe) -> dict[str, tuple[Any, Any]]:
 
 def flat(recipe: Recipe) -> list[tuple[str, Any]]:
     """Every key, written as `--set` takes it, with its value; entries of a list are keys of their own."""
+    return flat_values(recipe.model_dump())
+
+
+def flat_values(tables: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Like `flat`, for the tables of a recipe as TOML gives them, of any version."""
 
     def walk(prefix: str, value: Any) -> list[tuple[str, Any]]:
         if isinstance(value, dict):
@@ -71,4 +76,4 @@ def flat(recipe: Recipe) -> list[tuple[str, Any]]:
             return [pair for index, child in enumerate(value) for pair in walk(f"{prefix}.{index}", child)]
         return [(prefix, value)]
 
-    return walk("", recipe.model_dump())
+    return walk("", tables)

@@ -1,4 +1,4 @@
-"""A run → the key figures at the head of the page: parameters, tokens, time, and the results of the sections."""
+"""A run → the key figures at the head of the page: size, text, tokens, time, and the results of the sections."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,13 +26,24 @@ def facts(run: ReportInput, sections: Sequence[Section]) -> list[Fact]:
     parameters = run.manifest.get("parameters")
     if isinstance(parameters, int):
         key_figures.append(Fact("Parameters", short(parameters), f"{parameters:,}"))
+    text = run.manifest.get("data", {}).get("train")
+    if isinstance(text, dict) and isinstance(text.get("tokens"), int) and isinstance(text.get("documents"), int):
+        key_figures.append(Fact("Training text", short(text["tokens"]), f"tokens of {text['documents']:,} documents"))
     curves = [run.train[stage] for stage in run.stages if stage in run.train]
     tokens = max((curve["tokens"][np.isfinite(curve["tokens"])].max(initial=0) for curve in curves), default=0)
     if tokens:
         key_figures.append(Fact("Tokens seen", short(tokens), f"{tokens:,.0f}"))
     if time := training_seconds(curves):
-        key_figures.append(Fact("Training time", duration(time), "in training steps"))
+        key_figures.append(Fact("Training time", duration(time), f"in training steps{_machine(run)}"))
     return key_figures + [_result(figure, run) for section in by_rank(sections) for figure in section.key_figures]
+
+
+def _machine(run: ReportInput) -> str:
+    """What the training time was spent on, as " on 8 × GPU"; empty where the manifest doesn't say."""
+    environment = run.manifest.get("environment", {})
+    device = str(environment.get("device", ""))
+    name = "GPU" if device.startswith("cuda") else environment.get("cpu") if device == "cpu" else device
+    return f" on {environment.get('processes', 1)} × {name}" if name else ""
 
 
 def _result(figure: KeyFigure, run: ReportInput) -> Fact:

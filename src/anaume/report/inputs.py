@@ -226,18 +226,22 @@ def _read_recipe(path: Path) -> tuple[str, dict[str, Any]]:
     return text, recipe
 
 
+def record_files(folder: Path) -> list[Path]:
+    """The files of all records below `folder`, sorted."""
+    return sorted(
+        path
+        for path in folder.glob("*/**/*.json")
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)  # evals/.tokens, temporary files
+    )
+
+
 def _read_records(folder: Path) -> tuple[list[Record], list[str]]:
     """All records below `folder`, in the order of their paths, and a line for each file that could not be read.
 
     The name of a model may hold a slash.
     """
-    paths = sorted(
-        path
-        for path in folder.glob("*/**/*.json")
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)  # evals/.tokens, temporary files
-    )
     left_out: list[str] = []
-    records = [_or_left_out(left_out, None, load_record, path) for path in paths]
+    records = [_or_left_out(left_out, None, load_record, path) for path in record_files(folder)]
     return [record for record in records if record is not None], left_out
 
 

@@ -22,7 +22,7 @@ class Content:
     """What a section shows of the inputs.
 
     `texts` are pairs of a heading and preformatted text. `figures` become files for print, numbered if there are
-    several; None keeps the number of an input that has nothing to draw.
+    several; None keeps the number of an input that has nothing to draw. Tables follow the charts unless `tables_first`.
     """
 
     tables: tuple[Table, ...] = ()
@@ -30,6 +30,7 @@ class Content:
     texts: tuple[tuple[str, str], ...] = ()
     lead: str = ""
     figures: tuple[PrintFigure | None, ...] = ()
+    tables_first: bool = False
 
     @property
     def empty(self) -> bool:

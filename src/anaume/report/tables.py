@@ -1,14 +1,17 @@
-"""Tables of text cells → HTML, Markdown and LaTeX (booktabs). Every text is escaped in each of the three."""
+"""Tables of text cells → HTML, Markdown, LaTeX (booktabs) and CSV. Every text is escaped in each of them."""
 
+import csv
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from io import StringIO
 from math import isfinite
 
 from anaume.formats import MISSING, number
 
 JAPANESE = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
+THOUSANDS = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?")
 TEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -157,6 +160,22 @@ def latex(table: Table) -> str:
 def _latex_cell(cell: Cell) -> str:
     text = rf"\textbf{{{_tex(cell.text)}}}" if cell.strong else _tex(cell.text)
     return rf"{text} {{\small {_tex(cell.note)}}}" if cell.note else text
+
+
+def csv_text(table: Table) -> str:
+    """The table as CSV (RFC 4180), without its caption: numbers lose their thousands separators, a dash is empty."""
+    out = StringIO()
+    writer = csv.writer(out)
+    writer.writerow(column.title for column in table.columns)
+    writer.writerows([_csv_cell(c, column) for c, column in zip(row, table.columns, strict=True)] for row in table.rows)
+    return out.getvalue()
+
+
+def _csv_cell(cell: Cell, column: Column) -> str:
+    text = "" if cell.text == MISSING else cell.text
+    if column.numeric and THOUSANDS.fullmatch(text):
+        text = text.replace(",", "")
+    return f"{text} ({cell.note})" if cell.note else text
 
 
 def _tex(text: str) -> str:

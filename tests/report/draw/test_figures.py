@@ -25,9 +25,11 @@ def print_figures(inputs: tuple[ReportInput, ...]) -> dict[str, tuple[PrintFigur
     return {section.figure: content.figures for section, content in contents if any(content.figures)}
 
 
-def test_a_figure_is_an_svg_and_a_png_of_200_dpi() -> None:
+def test_a_figure_is_an_svg_a_pdf_and_a_png_of_200_dpi() -> None:
     files = render("f", [FIGURE])
-    assert set(files) == {"f.svg", "f.png"}
+    assert set(files) == {"f.svg", "f.pdf", "f.png"}
+    assert files["f.pdf"].startswith(b"%PDF-")
+    assert b"/FontFile2" in files["f.pdf"]  # embedded TrueType
     assert struct.unpack(">II", files["f.png"][16:24]) == (700, 450)  # 3.5 × 2.25 inches
     svg = files["f.svg"].decode()
     assert svg.startswith("<?xml")
@@ -35,7 +37,8 @@ def test_a_figure_is_an_svg_and_a_png_of_200_dpi() -> None:
 
 
 def test_several_figures_are_numbered_by_their_input() -> None:
-    assert set(render("f", [FIGURE, None, FIGURE])) == {"f-1.svg", "f-1.png", "f-3.svg", "f-3.png"}
+    files = render("f", [FIGURE, None, FIGURE])
+    assert set(files) == {f"f-{number}.{form}" for number in (1, 3) for form in ("svg", "pdf", "png")}
     assert render("f", [None]) == {}
 
 
@@ -80,6 +83,22 @@ def test_one_model_or_ten_are_drawn_with_names_that_fit_in_the_picture(
     assert [len(picture.axes) for picture in drawn] == [1, 1, count]  # a histogram for each
 
 
+def test_the_names_of_levels_cover_neither_curves_nor_each_other() -> None:
+    names = [f"A lexical baseline with a unit {number}" for number in range(5)]
+    panel = Panel("retrieval", "Retrieval", (LINE,), levels=tuple((name, 1.5) for name in names))
+    with style():
+        picture = grid((panel,), columns=2, size=(3.5, 2.25), stages=FIGURE.stages)
+        FigureCanvasAgg(picture).draw()  # type: ignore[no-untyped-call]
+    (axes,) = picture.axes
+    legend = axes.get_legend()
+    assert legend is not None
+    boxes = [text.get_window_extent() for text in legend.get_texts()]
+    assert [text.get_text() for text in legend.get_texts()] == ["正解", *names]
+    assert not any(one.overlaps(other) for number, one in enumerate(boxes) for other in boxes[:number])
+    below = min(axes.get_window_extent().y0, axes.xaxis.label.get_window_extent().y0)
+    assert all(box.y0 >= 0 and box.y1 <= below for box in boxes)
+
+
 def test_runs_have_a_figure_each_and_comparisons_one_for_all(
     make_run: Callable[..., Path], placed: Write, summarized: Write
 ) -> None:
@@ -89,6 +108,7 @@ def test_runs_have_a_figure_each_and_comparisons_one_for_all(
     summarized(runs[1], {"length_histogram": [{"low": 0, "high": 128, "documents": 5}]})
     figures = print_figures(read_inputs(runs))
     assert {name: [figure is not None for figure in of_section] for name, of_section in figures.items()} == {
+        "figure-runs-compared": [True],
         "figure-1-training": [True, True],
         "figure-3-alignment-uniformity": [True],
         "figure-4-similarities": [True],

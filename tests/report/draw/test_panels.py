@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from anaume.report.draw.panels import Axis, Line, Panel, level_names, logarithmic
+from anaume.report.draw.panels import Axis, Line, logarithmic
 
 
 @pytest.mark.parametrize(
@@ -22,20 +22,3 @@ def test_a_logarithmic_axis_has_round_numbers(values: list[float], ticks: set[fl
     assert axis.title == "y"
     assert {value for value, _ in axis.ticks} == ticks
     assert all(name.replace(",", "").replace("k", "000") == f"{value:g}" for value, name in axis.ticks if value < 1e5)
-
-
-@pytest.mark.parametrize(
-    ("values", "heights"),
-    [
-        ([], ()),
-        ([0.2, 0.8], (0.2, 0.8)),
-        ([0.80, 0.84, 0.3], (0.755, 0.84, 0.3)),  # 0.085 of the axis, which ends at 1
-        ([0.02, 0.01], (0.085, 0.0)),  # above the bottom
-        ([0.5] * 3, (0.5, 0.415, 0.33)),
-        ([1.0] * 20, tuple(1 - i * 0.05 for i in range(20))),
-    ],
-)
-def test_the_names_of_levels_do_not_cover_each_other(values: list[float], heights: tuple[float, ...]) -> None:
-    line = Line("", "plain", "points", np.array([0.0, 1]), np.array([0.0, 1]))
-    panel = Panel("p", "P", (line,), levels=tuple((str(value), value) for value in values))
-    assert level_names(panel) == pytest.approx(heights)

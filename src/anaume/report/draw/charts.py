@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from anaume.report.curves import Values
-from anaume.report.draw.panels import Axis, Border, Panel, level_names
+from anaume.report.draw.palette import dashes
+from anaume.report.draw.panels import Axis, Border, Panel
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,13 @@ def _chart(chart: Chart) -> dict[str, Any]:
         "hover": panel.hover,
         "x": _axis(panel.x),
         "y": _axis(panel.y),
-        "levels": [(*level, height) for level, height in zip(panel.levels, level_names(panel), strict=True)],
+        "levels": [
+            (value, ",".join(f"{length}px" for length in dashes(number)))
+            for number, (_, value) in enumerate(panel.levels)
+        ],
         "cells": None if panel.cells is None else [_values(row) for row in panel.cells],
+        "range": panel.cell_range,
+        "digits": panel.cell_digits,
         "borders": [(border.stage, border.start, border.end) for border in chart.borders],
         "lines": [
             {

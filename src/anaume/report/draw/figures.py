@@ -1,6 +1,6 @@
-"""Print figures → SVG and PNG (200 dpi).
+"""Print figures → SVG, PDF and PNG (200 dpi).
 
-Text in the SVG is paths, so that it looks the same where the Japanese font is missing.
+Text in the SVG is paths, and the PDF embeds its fonts, so that both look the same where the Japanese font is missing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,8 +37,17 @@ STYLE: dict[Any, Any] = {
     "legend.fontsize": 7,
     "legend.handlelength": 1.6,
     "svg.fonttype": "path",
+    "pdf.fonttype": 42,  # TrueType: text that can be selected, and that publishers accept
     "svg.hashsalt": "anaume",  # one run always gives the same bytes
     "text.parse_math": False,  # the name of a stage may be "$x$"
+}
+
+
+# Suffix of a file → the options of `savefig`; without a date, one run always gives the same bytes.
+FORMS: dict[str, dict[str, Any]] = {
+    "svg": {"metadata": {"Date": None}},
+    "pdf": {"metadata": {"CreationDate": None}},
+    "png": {"dpi": 200},
 }
 
 
@@ -53,7 +62,7 @@ class PrintFigure:
 
 
 def render(name: str, figures: Sequence[PrintFigure | None]) -> dict[str, bytes]:
-    """File name → content, an SVG and a PNG for each figure; several are numbered, and None keeps its number."""
+    """File name → content, each figure in every form; several are numbered, and None keeps its number."""
     files = {}
     for number, figure in enumerate(figures, start=1):
         if figure is None:
@@ -61,7 +70,7 @@ def render(name: str, figures: Sequence[PrintFigure | None]) -> dict[str, bytes]
         suffix = f"-{number}" if len(figures) > 1 else ""
         with style():
             drawn = grid(figure.panels, columns=figure.columns, size=figure.size, stages=figure.stages)
-            for form, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 200})):
+            for form, options in FORMS.items():
                 content = BytesIO()
                 drawn.savefig(content, format=form, **options)
                 files[f"{name}{suffix}.{form}"] = content.getvalue()

@@ -12,12 +12,13 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNL
 
 from anaume.formats import number, short
 from anaume.report.curves import Values
-from anaume.report.draw.palette import MARKERS, light
-from anaume.report.draw.panels import Axis, Border, Line, Panel, level_names
+from anaume.report.draw.palette import MARKERS, dashes, light
+from anaume.report.draw.panels import Axis, Border, Line, Panel
 
 INK = light("plain")
 HEAT = ["#eef1f4", light("series1")]  # of a heat map's 0 and 1
 TITLE, LEGEND = 13, 15  # characters per inch
+BELOW = 4.2  # distance of a legend from the axes above it, over ticks and title, in units of its font
 ROW = 0.16  # height of a row of a legend, in inches
 
 
@@ -34,10 +35,14 @@ def grid(
     figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
     for place, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(rows, columns, place)
-        axes.set_title(fill(panel.title, int(TITLE * size[0])), pad=14 if panel.note or stages else 6)
+        axes.set_title(fill(panel.heading, int(TITLE * size[0])), pad=14 if panel.note or stages else 6)
         axes.text(0, 1.02, panel.note, transform=axes.transAxes, va="bottom", fontsize=6.5, color=INK)
         _draw(axes, panel, stages)
-        if stages and any(line.name and line.style != "faint" for line in panel.lines):
+        if stages and panel.levels:  # their names are long: under the axes they cover no curve
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=BELOW, ncols=2, columnspacing=1)
+            names = len(panel.levels) + len(panel.lines)
+            figure.set_figheight(figure.get_figheight() + ROW * -(-names // 2))
+        elif stages and any(line.name and line.style != "faint" for line in panel.lines):
             axes.legend(loc="best")
     if not stages:
         for axes in figure.axes[:-columns]:
@@ -57,15 +62,11 @@ def _share_legend(figure: Figure, characters: float) -> None:
 
 def _draw(axes: Axes, panel: Panel, stages: tuple[Border, ...]) -> None:
     if panel.cells is not None:
-        _heat_map(axes, panel.cells)
+        _heat_map(axes, panel.cells, panel.cell_range, panel.cell_digits)
     for line in panel.lines:
         _line(axes, line)
-    for order, ((name, value), height) in enumerate(zip(panel.levels, level_names(panel), strict=True)):
-        axes.axhline(value, color=light("baseline"), lw=0.8, linestyle=("--", ":", "-.")[order % 3], zorder=1.8)
-        place = axes.get_yaxis_transform()
-        text: dict[str, Any] = {"transform": place, "va": "bottom", "fontsize": 6.5, "color": INK}
-        background = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
-        axes.text(0.01, height, name, bbox=background, zorder=1.9, **text)  # above the levels, below the curves
+    for order, (name, value) in enumerate(panel.levels):
+        axes.axhline(value, color=light("baseline"), lw=0.8, linestyle=(0, dashes(order)), zorder=1.8, label=name)
     _mark_stages(axes, stages)
     _scale(axes, "x", panel.x)
     _scale(axes, "y", panel.y)
@@ -90,17 +91,18 @@ def _line(axes: Axes, line: Line) -> None:
         axes.annotate(text, (x, y), (0, 4), textcoords="offset points", ha="center", fontsize=6.5, color=INK)
 
 
-def _heat_map(axes: Axes, cells: Values) -> None:
+def _heat_map(axes: Axes, cells: Values, span: tuple[float, float], digits: int) -> None:
     """Colour each cell by its value, write the value into it, and leave a gap empty."""
+    low, high = span
     colours = LinearSegmentedColormap.from_list("heat", HEAT)
-    axes.pcolormesh(np.ma.masked_invalid(cells), cmap=colours, vmin=0, vmax=1, edgecolors="white", linewidth=0.8)
+    axes.pcolormesh(np.ma.masked_invalid(cells), cmap=colours, vmin=low, vmax=high, edgecolors="white", linewidth=0.8)
     axes.grid(visible=False)
     for spine in axes.spines.values():
         spine.set_visible(False)
     for (row, column), value in np.ndenumerate(cells):
         if np.isfinite(value):
-            ink = "white" if value > 0.55 else "black"
-            axes.text(column + 0.5, row + 0.5, f"{value:.0%}", ha="center", va="center", fontsize=6.5, color=ink)
+            ink = "white" if value > low + 0.55 * (high - low) else "black"
+            axes.text(column + 0.5, row + 0.5, f"{value:.{digits}%}", ha="center", va="center", fontsize=6.5, color=ink)
 
 
 def _scale(axes: Axes, which: str, spec: Axis) -> None:

@@ -25,6 +25,8 @@ COLOURS: dict[str, tuple[str, str]] = {
     "series5": AMBER,
     "series6": GREY,
 }
+# Dashes of horizontal lines in the order of a panel's levels: lengths of strokes and gaps in pixels or points.
+DASHES = ((6, 4), (2, 3), (9, 3, 2, 3), (14, 4), (9, 3, 2, 3, 2, 3), (3, 7))
 SERIES = 6  # series that colour alone tells apart
 
 # Name of a marker in plotly → its name in matplotlib, and the character that shows it in a legend of the page.
@@ -41,6 +43,11 @@ MARKERS = {
 def light(role: str) -> str:
     """The colour of a role on a light background."""
     return COLOURS[role][0]
+
+
+def dashes(number: int) -> tuple[int, ...]:
+    """The dashes of a panel's level by its number, from 0."""
+    return DASHES[number % len(DASHES)]
 
 
 def of_series(number: int) -> tuple[str, str]:

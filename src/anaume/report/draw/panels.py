@@ -5,7 +5,6 @@ The page (plotly) and the print figures (matplotlib) draw the same panels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -55,7 +54,6 @@ class Axis:
 # (limit, digits): an axis whose highest value is less than `limit` times the lowest is marked at these digits in every
 # power of ten.
 ROUND = ((5, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7)), (50, (1, 1.5, 2, 3, 5, 7)), (500, (1, 2, 5)), (np.inf, (1,)))
-NAME_HEIGHT = 0.085  # of the name of a level, as a fraction of the axis, on the page and in print
 STEPS = Axis("Step", form=",d", tick="~s")
 FROM_ZERO = Axis(from_zero=True)
 
@@ -66,7 +64,10 @@ class Panel:
 
     `cells`   a heat map instead of lines: fractions from 0 to 1, (rows, columns), with a gap where one is not finite.
               Cell i of an axis spans i to i + 1; see `cell_axis`.
-    `levels`  horizontal lines, as (name, value)
+    `cell_range`   the fractions that have the palest and the strongest colour
+    `cell_digits`  decimals of the percentages that are written into the cells
+    `levels`  horizontal lines, as (name, value); the legend names them, so that no name covers a curve or another name
+    `levels_of`  the line to which the levels compare
     `note`    a line under the title
     `hover`   the values that the pointer shows: all those at its x, or the nearest one
     """
@@ -77,10 +78,18 @@ class Panel:
     x: Axis = STEPS
     y: Axis = FROM_ZERO
     levels: tuple[tuple[str, float], ...] = ()
+    levels_of: str = ""
     note: str = ""
     hover: Literal["x", "nearest"] = "x"
     size: Literal["normal", "large", "small"] = "normal"
     cells: Values | None = None
+    cell_range: tuple[float, float] = (0.0, 1.0)
+    cell_digits: int = 0
+
+    @property
+    def heading(self) -> str:
+        """The title, which says what the levels are."""
+        return f"{self.title} (dashed: {self.levels_of})" if self.levels else self.title
 
 
 @dataclass(frozen=True)
@@ -108,24 +117,3 @@ def logarithmic(axis: Axis, lines: Sequence[Line]) -> Axis:
     round_numbers = [float(f"{digit}e{power}") for power in range(-6, 12) for digit in digits]
     ticks = tuple((n, f"{n:,g}" if n < 10_000 else short(n)) for n in round_numbers if low / 2 <= n <= 2 * high)
     return replace(axis, log=True, ticks=ticks)
-
-
-def level_names(panel: Panel) -> tuple[float, ...]:
-    """The heights of the names of a panel's levels, from which they are written upwards, so that none covers another.
-
-    A name stands on its level, or lower where a higher level's name is in the way.
-    """
-    if not panel.levels:
-        return ()
-    values = [value for _, value in panel.levels]
-    shown = np.concatenate([values, *(line.y for line in panel.lines)])
-    low, high = (0.0 if panel.y.from_zero else np.nanmin(shown)), np.nanmax(shown)
-    distance = (high - low) * min(NAME_HEIGHT, 1 / len(values))
-    heights = list(values)
-    order = sorted(range(len(values)), key=lambda number: -values[number])
-    for above, number in pairwise(order):
-        heights[number] = min(heights[number], heights[above] - distance)
-    heights[order[-1]] = max(heights[order[-1]], low)
-    for below, number in pairwise(reversed(order)):
-        heights[number] = max(heights[number], heights[below] + distance)
-    return tuple(float(height) for height in heights)

@@ -8,8 +8,10 @@ from collections.abc import Callable
 import numpy as np
 
 from anaume.report.curves import POINTS, Curve, Values, finite, smooth, thin
-from anaume.report.draw.panels import GAP, Border, Line
+from anaume.report.draw.panels import GAP, Axis, Border, Line
 from anaume.report.inputs import ReportInput
+
+TOKENS = Axis("Tokens seen", form=",d", tick="~s")
 
 
 def borders(run: ReportInput) -> tuple[Border, ...]:
@@ -60,6 +62,16 @@ def curve_over_stages(
             xs += [GAP, x] if xs else [x]
             ys += [GAP, y] if ys else [y]
     return (np.concatenate(xs), np.concatenate(ys)) if xs else (np.array([]), np.array([]))
+
+
+def over_tokens(run: ReportInput, x: Values) -> Values:
+    """(points,) tokens that a run had seen at steps on the common axis, as its logged lines count them.
+
+    Empty for a run without such lines.
+    """
+    steps, tokens = curve_over_stages(run, run.train, "tokens")
+    keep = np.isfinite(steps)
+    return np.interp(x, [0.0, *steps[keep]], [0.0, *tokens[keep]]) if keep.any() else GAP[:0]
 
 
 def logged_steps(run: ReportInput) -> int:

@@ -23,15 +23,16 @@ from anaume.report.sections import (
     overview,
     pseudo_perplexity,
     retrieval,
-    training,
     validation,
 )
 from anaume.report.sections.long_context import needle
 from anaume.report.sections.made_of import documents, manifest, read
+from anaume.report.sections.runs import overlay, training
 
 # From top to bottom.
 PAGE = (
     overview.SECTION,
+    overlay.SECTION,
     training.SECTION,
     jglue.SECTION,
     ner.SECTION,

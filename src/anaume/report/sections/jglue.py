@@ -16,7 +16,8 @@ from anaume.report.draw.panels import Axis, Line, Panel
 from anaume.report.draw.steps import checkpoint_lines
 from anaume.report.inputs import EvaluatedModel, ReportInput
 from anaume.report.models import all_models
-from anaume.report.section import Content, DynamicsColumns, Score, Section
+from anaume.report.section import Content, DynamicsColumns, Page, Score, Section
+from anaume.report.sections.jglue_grid import grids
 from anaume.report.tables import Cell, Column, Table, strongest
 
 TEST = "test_"  # prefix of metrics on the test split
@@ -68,6 +69,12 @@ def _grid(record: Record) -> AspectValue | None:
 _TRAINED = Aspect("Grid", _grid), SEED, PRECISION
 ASPECTS = (Aspect("Files", _files(test=False)), *_TRAINED)
 TEST_ASPECTS = (Aspect("Files", _files(test=True)), *_TRAINED)
+
+
+def content(page: Page) -> Content:
+    """The tables, and under them the grids that the settings were selected from."""
+    groups, figures = grids(page.inputs, TITLES)
+    return Content(tables(page.inputs), groups, figures=figures, tables_first=True)
 
 
 def tables(inputs: Sequence[ReportInput]) -> tuple[Table, ...]:
@@ -229,7 +236,8 @@ def over_steps(run: ReportInput) -> tuple[Panel, ...]:
 SECTION = Section(
     "jglue",
     "JGLUE",
-    lambda page: Content(tables(page.inputs)),
+    content,
+    figure="figure-jglue-grid",
     tasks=TASKS,
     rank=6,
     overview=MAIN,

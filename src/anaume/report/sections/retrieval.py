@@ -42,9 +42,8 @@ def over_steps(run: ReportInput) -> tuple[Panel, ...]:
     lines = checkpoint_lines(run, TASK, ("Recall@10", "recall_at_10", "recall"), ("MRR@10", "mrr_at_10", "mrr"))
     recalls = [(model.label, model.metric(TASK, "recall_at_10")) for model in run.others if model.baseline]
     known = [(name, value) for name, value in recalls if value is not None and np.isfinite(value)]
-    levels = tuple((f"{name} {value:.3f}", value) for name, value in known)
-    title = "Zero-shot retrieval (dashed: Recall@10)" if levels else "Zero-shot retrieval"
-    return (Panel("retrieval", title, lines, levels=levels),)
+    levels = tuple((f"{name} {value:.3f}", value) for name, value in sorted(known, key=lambda level: -level[1]))
+    return (Panel("retrieval", "Zero-shot retrieval", lines, levels=levels, levels_of="Recall@10"),)
 
 
 SECTION = Section(

@@ -34,23 +34,18 @@ function trace(line, chart) {
 function heatMap(chart) {
   const names = (spec) => spec.ticks.map(([, name]) => plain(name));
   const centres = (spec) => spec.ticks.map(([value]) => value);
-  const text = chart.cells.map((row) => row.map((value) => (value === null ? "" : `${Math.round(100 * value)} %`)));
+  const text = chart.cells.map((row) => row.map((value) => (value === null ? "" : `${(100 * value).toFixed(chart.digits)} %`)));
   const customdata = names(chart.y).map((y) => names(chart.x).map((x) => `${x}, ${y}`));
   return {
-    type: "heatmap", x: centres(chart.x), y: centres(chart.y), z: chart.cells, zmin: 0, zmax: 1, showscale: false, xgap: 2, ygap: 2,
+    type: "heatmap", x: centres(chart.x), y: centres(chart.y), z: chart.cells, zmin: chart.range[0], zmax: chart.range[1], showscale: false, xgap: 2, ygap: 2,
     colorscale: [[0, css("rule")], [1, css("series1")]], text, texttemplate: "%{text}", customdata,
     hovertemplate: "%{customdata}: %{text}<extra></extra>", hoverongaps: false,
   };
 }
 
-function level([, value], number) {
-  const line = { color: css("baseline"), width: 1.5, dash: ["dash", "dot", "dashdot"][number % 3] };
+function level([value, dash]) {
+  const line = { color: css("baseline"), width: 1.5, dash };
   return { type: "line", xref: "paper", x0: 0, x1: 1, y0: value, y1: value, line };
-}
-
-function levelName([name, , height]) {
-  return { text: plain(name), xref: "paper", x: 0.01, xanchor: "left", y: height, yanchor: "bottom", showarrow: false,
-    bgcolor: css("ground"), borderpad: 0, font: { size: 11, color: css("muted") } };
 }
 
 function stageLine([, start]) {
@@ -81,7 +76,7 @@ function layout(chart) {
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, barmode: "overlay",
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: css("muted") },
-    margin: { l: chart.y.title ? 62 : 50, r: 16, t: chart.borders.length || chart.levels.length ? 22 : 10, b: chart.x.title ? 40 : 24 },
+    margin: { l: chart.y.title ? 62 : 50, r: 16, t: chart.borders.length ? 22 : 10, b: chart.x.title ? 40 : 24 },
     hovermode: chart.hover === "x" ? "x unified" : "closest",
     hoverlabel: { bgcolor: css("raised"), bordercolor: css("rule"), font: { color: css("ink") } },
     dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", // a finger scrolls the page
@@ -89,7 +84,7 @@ function layout(chart) {
     xaxis: x,
     yaxis: { ...axis(chart.y), ...(chart.cells ? { showgrid: false, zeroline: false } : {}) },
     shapes: [...chart.levels.map(level), ...chart.borders.slice(1).map(stageLine)],
-    annotations: [...chart.levels.map(levelName), ...(chart.borders.length > 1 ? chart.borders.map(stageName) : [])],
+    annotations: chart.borders.length > 1 ? chart.borders.map(stageName) : [],
   };
 }
 

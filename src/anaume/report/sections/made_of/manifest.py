@@ -26,7 +26,7 @@ def data(run: ReportInput, suffix: str = "") -> Table | None:
     keys = list(dict.fromkeys(key for part in parts.values() for key in part))
     if not keys:
         return None
-    rows = [(Cell(str(name)), *(_plain(part.get(key)) for key in keys)) for name, part in parts.items()]
+    rows = [(Cell(str(name)), *(plain_cell(part.get(key)) for key in keys)) for name, part in parts.items()]
     heads = [
         Column(_title(key), numeric=all(isinstance(p.get(key, 0), int | float) for p in parts.values())) for key in keys
     ]
@@ -40,7 +40,7 @@ def stages(run: ReportInput, suffix: str = "") -> Table | None:
     if not keys:
         return None
     heads = [Column(str(stage.get("name", MISSING)), numeric=True) for stage in tables]
-    rows = [(Cell(_title(key)), *(_plain(stage.get(key)) for stage in tables)) for key in keys]
+    rows = [(Cell(_title(key)), *(plain_cell(stage.get(key)) for stage in tables)) for key in keys]
     return Table(f"stages{suffix}", "The stages of training.", (Column("Setting"), *heads), tuple(rows))
 
 
@@ -49,14 +49,14 @@ def environment(run: ReportInput, suffix: str = "") -> Table | None:
     machine = run.manifest.get("environment")
     entries = {key: run.manifest.get(key) for key in ("created", "anaume", "recipe_hash", "parameters")}
     entries |= machine if isinstance(machine, dict) else {}
-    rows = [(Cell(_title(key)), _plain(value)) for key, value in entries.items() if value is not None]
+    rows = [(Cell(_title(key)), plain_cell(value)) for key, value in entries.items() if value is not None]
     if not rows:
         return None
     columns = (Column("Entry"), Column("Value", wide=True))
     return Table(f"environment{suffix}", "The environment of the run.", columns, tuple(rows))
 
 
-def _plain(value: object) -> Cell:
+def plain_cell(value: object) -> Cell:
     """A value of a manifest or a recipe as a cell."""
     if value is None or value == "":
         return Cell()

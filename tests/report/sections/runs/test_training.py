@@ -6,7 +6,8 @@ import numpy as np
 
 from anaume.report.draw.steps import borders
 from anaume.report.inputs import read_inputs
-from anaume.report.sections import PAGE, training
+from anaume.report.sections import PAGE
+from anaume.report.sections.runs import training
 
 
 def test_both_stages_lie_on_one_axis_with_a_gap_between(whole_run: Path) -> None:
