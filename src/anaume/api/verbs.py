@@ -238,12 +238,15 @@ def finetune(
     text: str | Sequence[str] = (),
     label: str = "",
     split: str = "auto",
-    epochs: int = 3,
-    learning_rate: float = 5e-5,
+    epochs: int | str | Sequence[int] = 3,
+    learning_rates: float | str | Sequence[float] = 5e-5,
+    seeds: int = 1,
     seed: int = 0,
     progress: bool = False,
 ) -> Path:
     """Fine-tune an encoder on labelled data: classes, labels, pairs, numbers or entities, whichever the data hold.
+
+    Of several epochs and learning rates, the pair that scores best on a tenth of the training examples is taken.
 
     Args:
         model: A folder or Hub id.
@@ -252,9 +255,10 @@ def finetune(
         text: Column of the text, or two columns for pairs; by default the usual names.
         label: Column of the label; by default `label`, `labels` or `score`.
         split: For entities, where pieces end: `"auto"`, `"none"`, `"scripts"`, `"kanji"` or `"characters"`.
-        epochs: Passes over the examples.
-        learning_rate: The peak, at a tenth of the steps.
-        seed: Seed of the held-out examples, of the head's first weights and of the order.
+        epochs: Passes over the examples, or several numbers to choose from, such as `[3, 5]` or `"3,5"`.
+        learning_rates: The peak, at a tenth of the steps, or several to choose from.
+        seeds: Trainings with the chosen settings; the first model is written, and the metrics are means over all.
+        seed: The first seed: of the held-out examples, of the head's first weights and of the order.
         progress: Whether to print progress to standard error.
 
     Returns:
@@ -264,12 +268,17 @@ def finetune(
         UserError: Model, data or folder can't be used, or the training diverged. Nothing has been written then.
     """
     with verb(progress, out):
+        from anaume.evals.jglue.grid import parse
         from anaume.evals.labelled import tune
-        from anaume.finetune.train import Settings
 
-        settings = Settings(learning_rate, epochs, seed)
+        grid = parse("", "held-out", _joined(learning_rates), _joined(epochs), seeds=seeds, seed=seed)
         columns = (text,) if isinstance(text, str) else tuple(text)
-        return tune.finetune(str(model), Path(data), Path(out), settings, columns, label, split)
+        return tune.finetune(str(model), Path(data), Path(out), grid, columns, label, split)
+
+
+def _joined(values: float | str | Sequence[float]) -> str:
+    """One value or several as they stand on the command line."""
+    return ",".join(map(str, values)) if isinstance(values, Sequence) and not isinstance(values, str) else str(values)
 
 
 def report(inputs: PathOrName | Sequence[PathOrName], out: PathOrName, *, progress: bool = False) -> Path:

@@ -185,13 +185,14 @@ def finetune(
     split: Annotated[
         str, typer.Option(help="for entities, where pieces end: auto, none, scripts, kanji or characters")
     ] = "auto",
-    epochs: Annotated[int, typer.Option(min=1, max=bounds.MOST_EPOCHS)] = 3,
-    learning_rate: Annotated[float, typer.Option(min=0, max=1)] = 5e-5,
+    epochs: Annotated[str, typer.Option(help="such as 3 or 3,5: the best on a part of the training examples")] = "3",
+    learning_rates: Annotated[str, typer.Option(help="such as 5e-5 or 3e-5,1e-4: the best, in the same way")] = "5e-5",
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="trainings to average the scores over")] = 1,
     seed: Annotated[int, typer.Option(min=0, max=bounds.MOST_SEED)] = 0,
 ) -> None:
     """Fine-tune an encoder on labelled data: classes, labels, pairs, numbers or entities, whichever the data hold.
 
-    Example: anaume finetune my-encoder reviews.csv --out my-classifier
+    Example: anaume finetune my-encoder reviews.csv --out my-classifier --learning-rates 3e-5,1e-4 --epochs 3,5
     """
     folder = verbs.finetune(
         model,
@@ -201,7 +202,8 @@ def finetune(
         label=label,
         split=split,
         epochs=epochs,
-        learning_rate=learning_rate,
+        learning_rates=learning_rates,
+        seeds=seeds,
         seed=seed,
         progress=True,
     )

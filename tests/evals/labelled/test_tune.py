@@ -3,9 +3,8 @@
 import csv
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,13 @@ import pytest
 import torch
 from transformers import pipeline
 
+from anaume.errors import UserError
+from anaume.evals.jglue.grid import parse
+from anaume.evals.labelled import tune
 from anaume.finetune.examples import Head
 from anaume.finetune.items import Item, Row
 from anaume.finetune.network import loss_of
+from anaume.finetune.train import Settings
 
 from ...conftest import Finished
 from ...support.models import PLACES, sentences, write_rows
@@ -49,7 +52,7 @@ def marked(path: Path, number: int = 60) -> Path:
 @pytest.mark.slow
 def test_a_classifier_from_csv(modernbert_folder: Path, tmp_path: Path, command_line: Command) -> None:
     data, out = reviews(tmp_path / "reviews.csv"), tmp_path / "classifier"
-    options = ["--learning-rate", "4e-3", "--epochs", "10"]
+    options = ["--learning-rates", "4e-3", "--epochs", "10"]
     finished = command_line("finetune", modernbert_folder, data, "--out", out, *options)
     assert finished.status == 0, finished.err
     assert finished.out == f"{out}\n"
@@ -78,7 +81,7 @@ def test_a_tagger(modernbert_folder: Path, tmp_path: Path, command_line: Command
     """The entities are single kanji, which lie inside pieces of two."""
     data, out = marked(tmp_path / "ner.jsonl"), tmp_path / "tagger"
     finished = command_line(
-        "finetune", modernbert_folder, data, "--out", out, "--learning-rate", "4e-3", "--epochs", "40"
+        "finetune", modernbert_folder, data, "--out", out, "--learning-rates", "4e-3", "--epochs", "40"
     )
     assert finished.status == 0, finished.err
     assert "ner.jsonl: entities: 地名; 48 examples to train on, 12 held out" in finished.err
@@ -170,28 +173,52 @@ def test_a_mistake_is_one_line(
     assert [path.name for path in Path("taken").iterdir()] == ["thesis.tex"]
 
 
-def test_a_disk_without_space_for_the_weights_is_told_before_the_training(
-    modernbert_folder: Path, tmp_path: Path, command_line: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import anaume.evals.labelled.tune as module
-
-    monkeypatch.setattr(module, "train", lambda *_, **__: pytest.fail("trained"))
-    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
-    data = reviews(tmp_path / "reviews.csv")
-    finished = command_line("finetune", modernbert_folder, data, "--out", tmp_path / "out")
-    assert finished.status == 2
-    assert "out: 1,000 bytes free on its disk; expected" in finished.err
-
-
 def test_a_training_that_diverges_writes_nothing(
     modernbert_folder: Path, tmp_path: Path, command_line: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import anaume.evals.labelled.tune as module
-
-    monkeypatch.setattr(module, "train", lambda *_, **__: None)
-    monkeypatch.setattr(module, "predict", lambda *_: [np.array([np.nan, 0.0], dtype=np.float32)])
+    monkeypatch.setattr(tune, "train", lambda *_, **__: None)
+    monkeypatch.setattr(tune, "predict", lambda *_: [np.array([np.nan, 0.0], dtype=np.float32)])
     data = reviews(tmp_path / "reviews.csv")
-    finished = command_line("finetune", modernbert_folder, data, "--out", tmp_path / "out", "--learning-rate", "1")
+    finished = command_line("finetune", modernbert_folder, data, "--out", tmp_path / "out", "--learning-rates", "0.9")
     assert finished.status == 2
-    assert "--learning-rate 1: the training diverged, and nothing was written; expected a lower one" in finished.err
+    assert "--learning-rates 0.9: the training diverged, and nothing was written; expected a lower one" in finished.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_settings_are_selected_on_a_part_of_the_training_examples(
+    modernbert_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rate 2e-5 is always right; 1e-5 is wrong, and 3e-5 diverges. The selected one is trained with two seeds."""
+    trained: list[tuple[float, int, int]] = []
+    written: dict[str, Any] = {}
+
+    def train(_model: str, _head: Head, splits: Any, settings: Settings, *_: Any, **__: Any) -> Settings:
+        trained.append((settings.learning_rate, settings.seed, len(splits["train"].examples)))
+        return settings
+
+    def predict(network: Settings, _kind: str, items: Sequence[Item]) -> list[Any]:
+        sign = {1e-5: -1.0, 2e-5: 1.0, 3e-5: math.nan}[network.learning_rate]
+        return [np.array([-sign, sign] if item.target == (1.0,) else [sign, -sign], dtype=np.float32) for item in items]
+
+    monkeypatch.setattr(tune, "train", train)
+    monkeypatch.setattr(tune, "predict", predict)
+    monkeypatch.setattr(
+        tune, "write_model", lambda network, _t, _h, record, *_: written.update(record, network=network)
+    )
+    grid = parse("", "held-out", "1e-5,2e-5,3e-5", "1", seeds=2, seed=5)
+    tune.finetune(str(modernbert_folder), reviews(tmp_path / "reviews.csv"), tmp_path / "out", grid)
+    assert [(rate, seed) for rate, seed, _ in trained[:3]] == [(1e-5, 5), (2e-5, 5), (3e-5, 5)]
+    assert all(size < 54 for _, _, size in trained[:3])
+    assert trained[3:] == [(2e-5, 5, 54), (2e-5, 6, 54)]
+    assert written["metrics"] == {"accuracy": 1.0, "accuracy_std": 0.0}
+    assert (written["learning_rate"], written["seeds"], written["network"].seed) == (2e-5, 2, 5)
+    assert [row["split"] for row in written["trainings"]] == ["held_out"] * 3 + ["validation"] * 2
+
+
+def test_every_training_diverged(modernbert_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "train", lambda *_, **__: None)
+    monkeypatch.setattr(tune, "predict", lambda *_: [np.array([np.nan, 0.0], dtype=np.float32)])
+    data, grid = reviews(tmp_path / "reviews.csv"), parse("", "held-out", "0.1,0.2", "1", seeds=1)
+    with pytest.raises(UserError, match=r"--learning-rates: 0\.1, 0\.2: every training diverged"):
+        tune.finetune(str(modernbert_folder), data, tmp_path / "out", grid)
     assert not (tmp_path / "out").exists()

@@ -5,7 +5,7 @@ training has not seen.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 
 from anaume import __version__
 from anaume.corpus.rows import read_rows
-from anaume.encoder.load import bytes_of_weights, load_encoder
+from anaume.encoder.load import Encoder, bytes_of_weights, load_encoder
 from anaume.errors import UserError
+from anaume.evals.jglue.grid import Grid
 from anaume.evals.jglue.hold_out import HELD_OUT, divide, draw_part
+from anaume.evals.jglue.protocols import run_held_out
 from anaume.evals.jglue.scores import finite
+from anaume.evals.jglue.trials import Trial
 from anaume.evals.labelled.read import read_labelled
 from anaume.evals.ner import data as ner
 from anaume.evals.ner.read import COLUMNS, PARQUET
@@ -28,10 +31,12 @@ from anaume.finetune.examples import Example, Head
 from anaume.finetune.folder import COMMAND, KINDS, write_model
 from anaume.finetune.items import MAX_LENGTH, Encoded, encode
 from anaume.finetune.metrics import accuracy, pearson, spearman
-from anaume.finetune.train import BATCH, Settings, predict, steps_of, train
+from anaume.finetune.train import BATCH, predict, steps_of, train
 from anaume.progress import console_bar, say
 
 Splits = dict[str, tuple[Example, ...]]
+# The metric of each kind of task that settings are selected by.
+METRICS = {"classes": "accuracy", "labels": "f1", "similarity": "pearson", "tokens": "f1"}
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ def finetune(
     model: str,
     data: Path,
     out: Path,
-    settings: Settings,
+    grid: Grid,
     texts: Sequence[str] = (),
     label: str = "",
     split: str = "auto",
@@ -71,7 +76,9 @@ def finetune(
     """Fine-tune `model` (a folder or Hub id) on `data`, and write and return the folder `out`.
 
     The kind of task is inferred from the data and printed. `texts` and `label` name columns, and `split` says where the
-    tokenizer ends its pieces, for entities only.
+    tokenizer ends its pieces, for entities only. Of several settings of `grid`, those that score best on a tenth of the
+    training examples are taken. They are trained with each seed; the first of these models is written, and the metrics
+    are means over all of them.
 
     Raises:
         UserError: data, model or `out` can't be used, the disk has no space for the weights, or the training diverged.
@@ -79,7 +86,7 @@ def finetune(
     """
     require_own_folder(out, COMMAND)
     ner.check_split(split)
-    tune_data = read_data(data, texts, label, split, settings.seed)
+    tune_data = read_data(data, texts, label, split, grid.seed)
     say(f"{data}: {tune_data.line}")
     for note in tune_data.notes:
         say(f"{data}: {note}")
@@ -87,35 +94,95 @@ def finetune(
     require_space(out, bytes_of_weights(encoder.model))
     max_length = min(MAX_LENGTH, encoder.max_length)
     tokenizer, chosen = _tokenizer(tune_data, encoder.tokenizer, max_length)
-    encoded = {name: _encode(tune_data, tokenizer, part, max_length) for name, part in tune_data.splits.items()}
-    steps = steps_of(len(encoded["train"].items), settings.epochs)
-    with console_bar(f"finetune, {encoder.name}", steps) as (_, advance):
-        network = train(model, tune_data.head, encoded, settings, encoder.device, lambda: advance(1), whole=True)
-    outputs = predict(network, tune_data.head.kind, encoded["held_out"].items)
-    if not finite(outputs):
-        raise UserError(
-            f"--learning-rate {settings.learning_rate:g}: the training diverged, and nothing was written; expected a"
-            " lower one"
-        )
-    metrics = measure(tune_data, encoded["held_out"], outputs)
-    say(", ".join(f"{name} {value:.4f}" for name, value in list(metrics.items())[:3]))
+    trainings = Trainings(tune_data, model, encoder, tokenizer, max_length)
+    outcome = run_held_out(grid.settings(), grid.seeds, METRICS[tune_data.head.kind], trainings)
+    say(", ".join(f"{name} {value:.4f}" for name, value in list(outcome.metrics.items())[:3]))
     record = {
         "model": encoder.name,
         "data": data.resolve().name,
         "kind": KINDS[tune_data.head.kind][0],
-        "metrics": metrics,
+        "metrics": outcome.metrics,
         "n": len(tune_data.splits["held_out"]),
         "train": len(tune_data.splits["train"]),
-        "truncated": {name: part.truncated for name, part in encoded.items()},
+        "truncated": {name: part.truncated for name, part in trainings.encoded.items()},
         "files": tune_data.files,
         "notes": list(tune_data.notes),
-        **asdict(settings),
+        **outcome.settings["selected"],
+        "seeds": grid.seeds,
+        "trainings": [row for group in outcome.groups for row in group.rows],
         "batch_size": BATCH,
         "max_length": max_length,
         **({"split": chosen} if tune_data.task else {}),
         "version": __version__,
     }
-    return write_model(network, tokenizer, tune_data.head, record, tune_data.splits["held_out"][0].texts, out)
+    example = tune_data.splits["held_out"][0].texts
+    return write_model(trainings.network, tokenizer, tune_data.head, record, example, out)
+
+
+@dataclass
+class Trainings:
+    """Runs trials in this process, and keeps the network of the first one that trains on all training examples.
+
+    A trial with a `split_seed` trains on nine tenths of them and is scored on the last tenth; the others are scored on
+    the examples that no training sees. `encoded` has the splits of the last trial.
+    """
+
+    tune_data: TuneData
+    model: str
+    encoder: Encoder
+    tokenizer: Any
+    max_length: int
+    network: Any = None
+    encoded: dict[str, Encoded] = field(default_factory=dict)
+
+    def __call__(self, trials: Sequence[Trial]) -> list[dict[str, Any]]:
+        """Run the trials, and return what a trial's file would hold of each.
+
+        Raises:
+            UserError: the training with the selected settings diverged.
+        """
+        return [self._run(trial) for trial in trials]
+
+    def _run(self, trial: Trial) -> dict[str, Any]:
+        selecting, settings = trial.split_seed is not None, trial.settings
+        splits = _part_of(self.tune_data, trial.split_seed) if trial.split_seed is not None else self.tune_data.splits
+        self.encoded = {
+            name: _encode(self.tune_data, self.tokenizer, part, self.max_length) for name, part in splits.items()
+        }
+        steps = steps_of(len(self.encoded["train"].items), settings.epochs)
+        about = f", rate {settings.learning_rate:g}, {settings.epochs} epochs" if selecting else ""
+        head, device = self.tune_data.head, self.encoder.device
+        with console_bar(f"finetune, {self.encoder.name}{about}", steps) as (_, advance):
+            network = train(self.model, head, self.encoded, settings, device, lambda: advance(1), whole=True)
+        outputs = predict(network, head.kind, self.encoded["held_out"].items)
+        is_finite = finite(outputs)
+        if not is_finite and not selecting:
+            raise UserError(
+                f"--learning-rates {settings.learning_rate:g}: the training diverged, and nothing was written; expected"
+                " a lower one"
+            )
+        if self.network is None and not selecting:
+            self.network = network
+        scores = measure(self.tune_data, self.encoded["held_out"], outputs) if is_finite else {METRICS[head.kind]: 0.0}
+        return {
+            "metrics": {"held_out" if selecting else "validation": scores},
+            "examples": {name: len(part) for name, part in splits.items()},
+            "finite": is_finite,
+        }
+
+
+def _part_of(tune_data: TuneData, seed: int) -> Splits:
+    """The training examples as nine tenths to train on, and a tenth to select by."""
+    if tune_data.task is not None:
+        return ner.hold_out(tune_data.task, tune_data.splits["train"], seed)
+    return _held_out(tune_data.splits["train"], seed)
+
+
+def _held_out(examples: tuple[Example, ...], seed: int) -> Splits:
+    drawn = draw_part([example.texts for example in examples], HELD_OUT, seed)
+    if all(drawn):
+        raise UserError(f"{len(examples)} examples: too few to hold out a tenth; expected more")
+    return divide(examples, drawn, "held_out")
 
 
 def read_data(data: Path, texts: Sequence[str], label: str, split: str, seed: int) -> TuneData:
@@ -132,10 +199,10 @@ def read_data(data: Path, texts: Sequence[str], label: str, split: str, seed: in
         splits = {"train": read.splits["train"], "held_out": read.splits["validation"]}
         return TuneData(read.task.head, splits, read.task, read.sha256, read.notes)
     labelled = read_labelled(data, texts, label)
-    drawn = draw_part([example.texts for example in labelled.examples], HELD_OUT, seed)
-    if all(drawn):
-        raise UserError(f"{data}: {len(labelled.examples)} examples: too few to hold out a tenth; expected more")
-    splits = divide(labelled.examples, drawn, "held_out")
+    try:
+        splits = _held_out(labelled.examples, seed)
+    except UserError as error:
+        raise UserError(f"{data}: {error}") from None
     if labelled.head.kind == "classes" and len({example.label for example in splits["train"]}) < labelled.head.classes:
         raise UserError(f"{data}: a class has too few examples to hold out a tenth; expected more of each class")
     return TuneData(labelled.head, splits, None, {data.name: sha256(data)})
