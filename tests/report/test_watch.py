@@ -18,6 +18,7 @@ RELOAD = "location.reload()"
 def run_and_page(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[Run, Path]:
     """A run without evaluations that ends when its folder "ended" is there, and the page that is written."""
     monkeypatch.setattr(watching, "_ended", lambda run: (run.folder / "ended").is_dir())
+    monkeypatch.setattr(watching, "REST", 0)
     return Run(make_run(evals=False)), tmp_path / "out" / "index.html"
 
 
@@ -45,11 +46,28 @@ def test_the_page_is_written_when_the_run_goes_on_and_at_its_end(run_and_page: t
     assert [RELOAD in text.decode() for text in (*pages, page.read_bytes())] == [True, True, False]
 
 
+def test_the_watch_rests_after_a_writing(run_and_page: tuple[Run, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    run, page = run_and_page
+    monkeypatch.setattr(watching, "REST", 1e9)
+    paused = []
+
+    def pause(seconds: float) -> None:
+        assert not paused or page.read_bytes() == b"untouched"
+        paused.append(seconds)
+        page.write_bytes(b"untouched")
+        with run.metrics_file.open("a") as file:
+            file.write("\n")
+        if len(paused) == 3:
+            (run.folder / "ended").mkdir()
+
+    watch([run.folder], page.parent, pause=pause)
+    assert paused == [watching.LOOK_SECONDS] * 3
+
+
 def test_after_ctrl_c_the_page_stays_and_no_longer_reloads(run_and_page: tuple[Run, Path]) -> None:
     run, page = run_and_page
 
-    def interrupt(seconds: float) -> None:
-        assert seconds >= 2
+    def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

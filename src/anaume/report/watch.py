@@ -1,7 +1,7 @@
 """Runs that are still training → their page, written again whenever their files change, until the last run has ended.
 
-The rule: between two looks at the files the process sleeps, nine times the processor time of the last writing, because
-the run needs the machine more than its page does.
+The rule: the process sleeps between two looks at the files, and rests after each writing for nine times the processor
+time of it, because the run needs the machine more than its page does.
 """
 
 import time
@@ -15,7 +15,7 @@ from anaume.report.page import read_report, write_report
 from anaume.run import CheckpointName, Run
 
 LOOK_SECONDS = 2.0
-SHARE = 9  # times the processor time of the last writing
+REST = 9  # times the processor time of the last writing
 RELOAD_SECONDS = 10  # between two reloads of a page that a browser shows
 
 Stamps = dict[Path, tuple[int, int]]
@@ -34,15 +34,16 @@ def watch(paths: Sequence[Path], out: Path, pause: Callable[[float], None] = tim
     if not runs:
         raise UserError("--watch: no run directory among the inputs; expected one that is being trained")
     before: Stamps = {}
-    report = None
+    report, rest = None, 0.0
     try:
         while not all(map(_ended, runs)):
-            if (stamps := _stamps(paths)) != before:
+            if rest <= 0 and (stamps := _stamps(paths)) != before:
                 started = time.process_time()
                 report, before = read_report(paths), stamps
                 say(f"anaume: {report.write(out, RELOAD_SECONDS)}: written; Ctrl-C ends the watch")
-                rest = max(LOOK_SECONDS, SHARE * (time.process_time() - started))
-            pause(rest)
+                rest = REST * (time.process_time() - started)
+            pause(LOOK_SECONDS)
+            rest -= LOOK_SECONDS
     except BaseException:
         if report:
             report.write(out)
