@@ -49,7 +49,7 @@ def test_the_page_is_written_when_the_run_goes_on_and_at_its_end(run_and_page: t
 def test_the_watch_rests_after_a_writing(run_and_page: tuple[Run, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     run, page = run_and_page
     monkeypatch.setattr(watching, "REST", 1e9)
-    paused = []
+    paused: list[float] = []
 
     def pause(seconds: float) -> None:
         assert not paused or page.read_bytes() == b"untouched"

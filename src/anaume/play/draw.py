@@ -46,6 +46,7 @@ STYLE = """
 .an-hits { padding-left: 22px; margin: 0; list-style: decimal; } .an-hits li { margin: 8px 0; overflow-wrap: anywhere; }
 .an-hits b { font-weight: 500; opacity: .65; margin-left: 6px; font-size: 12px; }
 .an-card svg { width: 100%; height: auto; display: block; }
+@media (max-width: 640px) { .an-card svg { font-size: 22px; } }
 """
 
 

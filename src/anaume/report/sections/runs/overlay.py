@@ -6,8 +6,6 @@ The rule: curves are drawn over the tokens that a run has seen, because steps of
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from anaume.recipe.compare import flat_values
 from anaume.report.draw.charts import Chart
 from anaume.report.draw.figures import PrintFigure
@@ -39,7 +37,9 @@ def content(page: Page) -> Content:
 
 def lead(inputs: Sequence[ReportInput]) -> str:
     """What the section shows."""
-    text = "Each curve that at least two runs have, over the tokens that the run had seen; a run has one colour throughout."
+    text = (
+        "Curves that at least two runs have, over the tokens that each run had seen. A run has one colour throughout."
+    )
     same = _recipes(inputs) and not differences(inputs)
     return f"{text} The recipes are the same in every key." if same else text
 
@@ -99,6 +99,4 @@ def _overlay(name: str, line_name: str, curves: Sequence[tuple[Panel, bool, Line
     return Panel(name, title, lines, x=TOKENS, y=y, size="normal"), in_print
 
 
-SECTION = Section(
-    "runs", "Runs compared", content, needs_run=True, figure="figure-runs-compared"
-)
+SECTION = Section("runs", "Runs compared", content, needs_run=True, figure="figure-runs-compared")
