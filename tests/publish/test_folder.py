@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 
 from anaume.encoder.load import revision_of
 from anaume.evals.record import Record, save_record
-from anaume.export.checkpoint import select_checkpoint
+from anaume.export.selection import select_checkpoint
 from anaume.files.outputs import replace_files
 from anaume.publish.folder import publish
 from anaume.recipe import load
