@@ -108,7 +108,7 @@ def _bytes_of_letters() -> dict[str, int]:
     return {letter: others[ord(letter) - 256] if ord(letter) > 255 else ord(letter) for letter in letters}
 
 
-def _ending_with(marks: tuple[bytes, ...], surfaces: Sequence[bytes]) -> NDArray[np.bool_]:
+def _ending_with(marks: tuple[str, ...], surfaces: Sequence[bytes]) -> NDArray[np.bool_]:
     """(vocabulary,) True for a surface that ends with one of `marks`, closing brackets and quotes ignored."""
     texts = (surface.decode(errors="replace") for surface in surfaces)
     return np.array([text.rstrip(_CLOSING).endswith(marks) for text in texts])
