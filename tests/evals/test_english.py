@@ -3,6 +3,7 @@
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import pipeline
@@ -44,7 +45,7 @@ def test_questions_of_a_language_with_spaces_are_learned(kind: str, tmp_path: Pa
     )
     encoder = anaume.export(anaume.pretrain(recipe, tmp_path / "run"), tmp_path / "encoder")
 
-    fill = pipeline("fill-mask", model=str(encoder))
+    fill: Any = pipeline("fill-mask", model=str(encoder))
     mask = fill.tokenizer.mask_token
     answers = {land: fill(f"The capital of {land} is {mask}.")[0]["token_str"].strip() for land in CAPITALS}
     assert answers == CAPITALS
