@@ -19,8 +19,8 @@ def check_place(path_or_id: str) -> None:
     """Check that `path_or_id` is a folder with a config.json, or the id of a repository on the Hub.
 
     Raises:
-        UserError: it is a file, a folder without a config.json, a path at which nothing exists, a Hub id of which nothing
-            is in the cache and that the Hub does not have, or not Unicode.
+        UserError: it is a file, a folder without a config.json, a path at which nothing exists, a Hub id that neither
+            the cache nor the Hub has, or not Unicode.
     """
     folder = Path(path_or_id)
     require_unicode(folder)
