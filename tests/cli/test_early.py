@@ -27,8 +27,8 @@ for words in json.load(sys.stdin):
         cli.main()
     except SystemExit as stop:
         print(f"status {stop.code}", file=sys.stderr)
-    except AssertionError as error:
-        print(f"anaume: {error}\\nstatus 0", file=sys.stderr)
+    except Exception as error:
+        print(f"anaume: {error!r}\\nstatus 0", file=sys.stderr)
 """
 NOWHERE = "no/where/x"
 # The words after `anaume`, and a part of the line that is expected.
