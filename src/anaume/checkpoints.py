@@ -10,6 +10,8 @@ from typing import Any
 from anaume.errors import UserError
 from anaume.files import sealed, sha256
 
+# The file of a checkpoint or an export that holds the weights.
+WEIGHTS = "model.safetensors"
 # The file of a checkpoint that holds the position of training and the checksums of the other files.
 STATE = "state.json"
 # What the state of a checkpoint holds, with the types of the values.

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from anaume.checkpoints import damage
+from anaume.checkpoints import WEIGHTS, damage
 from anaume.errors import UserError
-from anaume.export.checkpoint import COMMAND as EXPORT
+from anaume.export.selection import COMMAND as EXPORT
 from anaume.files.outputs import changed_files, read_mark
-from anaume.model.mlm import WEIGHTS
 from anaume.run import Run
 from anaume.tokenizer.load import load_tokenizer
 from anaume.tokens import build

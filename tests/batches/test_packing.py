@@ -50,9 +50,9 @@ def test_a_piece_ends_with_a_sentence_that_ends_in_its_last_eighth() -> None:
     ends[9] = True
     ids = np.zeros(250, np.uint32)
     ids[[95, 98, 150, 193]] = 9  # 98 is the last in its eighth; 150 is before the eighth that ends at 199; 193 is in it
-    assert sentence_stops(ids, 100, ends) == [99, 194, 250]
-    assert sentence_stops(np.zeros(250, np.uint32), 100, ends) == [100, 200, 250]
-    assert sentence_stops(ids[:100], 100, ends) == [100]
+    assert sentence_stops(ids, 100, ends.__getitem__) == [99, 194, 250]
+    assert sentence_stops(np.zeros(250, np.uint32), 100, ends.__getitem__) == [100, 200, 250]
+    assert sentence_stops(ids[:100], 100, ends.__getitem__) == [100]
 
 
 def test_cut_uses_the_sentence_ends_and_keeps_every_token() -> None:
@@ -60,7 +60,7 @@ def test_cut_uses_the_sentence_ends_and_keeps_every_token() -> None:
     random = np.random.default_rng(0)
     documents = [random.integers(0, 3, n).astype(np.uint32) for n in (30, 0, 500, 98, 99, 1000)]
     lengths = np.array([len(d) for d in documents])
-    pieces = cut(lengths, 100, "split", lambda i, capacity: sentence_stops(documents[i], capacity, ends))
+    pieces = cut(lengths, 100, "split", lambda i, capacity: sentence_stops(documents[i], capacity, ends.__getitem__))
     for number, document in enumerate(documents):
         in_document = pieces.document == number
         covered = [

@@ -33,13 +33,22 @@ def test_a_copy_loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert load(out) == load(ready_recipes()["laptop"])
 
 
+BUILTIN = "builtin:hakoniwa"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("copy", "larg"), "larg: no ready-made recipe; expected one of"),
-        (("new", "data", "--hours", "1", "--tokenizer", "a", "--init", "b"), "--tokenizer a: given with --init"),
-        (("new", "data", "--hours", "1", "--device", "abacus"), "--device abacus: unknown; expected one of"),
-        (("new", "data", "--hours", "1", "--init", "absent/folder/here"), "absent/folder/here"),
+        (
+            ("new", "builtin:hakoniwa", "--hours", "1", "--tokenizer", "a", "--init", "b"),
+            "--tokenizer a: given with --init",
+        ),
+        (
+            ("new", "builtin:hakoniwa", "--hours", "1", "--device", "abacus"),
+            "--device abacus: unknown; expected one of",
+        ),
+        (("new", BUILTIN, "--hours", "1", "--init", "absent/folder/here"), "absent/folder/here"),
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(

@@ -247,6 +247,7 @@ def test_hub_data_set_that_is_not_to_be_had(monkeypatch: pytest.MonkeyPatch) -> 
         raise ConnectionError("Couldn't reach 'a/b' on the Hub\nmore")
 
     monkeypatch.setattr(datasets, "load_dataset", unreachable)
+    monkeypatch.setattr(formats, "check_hub", lambda _: None)
     with pytest.raises(UserError, match=r"^corpus hub:a/b:train: Couldn't reach 'a/b' on the Hub$"):
         list(documents(hub("a/b")))
 

@@ -12,8 +12,10 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, ModernBertForMaske
 from anaume import recipe
 from anaume.batches.batch import IGNORE
 from anaume.batches.loader import batches
+from anaume.checkpoints import WEIGHTS
 from anaume.errors import UserError
-from anaume.export.checkpoint import export, is_export_of, select_checkpoint
+from anaume.export.checkpoint import export
+from anaume.export.selection import is_export_of, select_checkpoint
 from anaume.model import mlm
 from anaume.pretrain.loop import pretrain
 from anaume.pretrain.prepare import prepare
@@ -34,7 +36,7 @@ def test_logits_are_the_checkpoints(straight: Run, tiny: Recipe, folder: Path) -
     """Logits of one document: sdpa on the export against the packed path on the checkpoint."""
     data = prepare(tiny, straight)
     network = mlm.build(tiny.model, data.tokenizer, 0)
-    mlm.load_weights(network, [straight.checkpoint(select_checkpoint(straight)) / mlm.WEIGHTS])
+    mlm.load_weights(network, [straight.checkpoint(select_checkpoint(straight)) / WEIGHTS])
     mlm.set_rope_theta(network, tiny.stage[-1].rope_theta)
     batch, _ = next(batches(data.plan(tiny, tiny.stage[-1], "train")))
     inputs = mlm.to_device(batch, 256, torch.device("cpu"))
@@ -50,7 +52,7 @@ def test_logits_are_the_checkpoints(straight: Run, tiny: Recipe, folder: Path) -
 
 def test_an_average_is_the_mean_of_the_last_checkpoints(straight: Run, tmp_path: Path) -> None:
     last = select_checkpoint(straight, "first")
-    steps = [load_file(straight.checkpoint(CheckpointName("first", step)) / mlm.WEIGHTS) for step in (2, 4, 6)]
+    steps = [load_file(straight.checkpoint(CheckpointName("first", step)) / WEIGHTS) for step in (2, 4, 6)]
     exported = load_file(export(straight, last, tmp_path / "mean", average=3) / "model.safetensors")
     name = "model.layers.1.attn.Wqkv.weight"
     torch.testing.assert_close(exported[name], torch.stack([weights[name] for weights in steps]).mean(0))
@@ -111,7 +113,7 @@ def test_a_run_resumes_without_the_checkpoint_it_began_from(tiny: Recipe, tmp_pa
         logits = AutoModelForMaskedLM.from_pretrained(first)(input_ids=ids).logits
         torch.testing.assert_close(logits, original(input_ids=ids).logits, atol=1e-5, rtol=1e-4)
 
-    last = straight.checkpoint(CheckpointName("first", 2)) / mlm.WEIGHTS
+    last = straight.checkpoint(CheckpointName("first", 2)) / WEIGHTS
     expected = load_file(last)
     shutil.rmtree(last.parent)
     pretrain(continued, tmp_path / "run")

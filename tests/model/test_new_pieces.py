@@ -12,9 +12,11 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, ModernBertConfig, 
 
 from anaume import recipe
 from anaume.batches.batch import PackedBatch
+from anaume.checkpoints import WEIGHTS
 from anaume.corpus.source import Source
 from anaume.errors import UserError
-from anaume.export.checkpoint import export, select_checkpoint
+from anaume.export.checkpoint import export
+from anaume.export.selection import select_checkpoint
 from anaume.model import mlm
 from anaume.model.init import with_shape_of_init
 from anaume.pretrain.loop import pretrain
@@ -127,6 +129,6 @@ def test_the_export_opens_in_transformers(extended: Tokenizer, text: Source, tmp
     ids = extended.encode([words])[0].tolist()
     assert max(ids) >= 560
     assert auto(words, add_special_tokens=False)["input_ids"] == ids
-    weights = load_file(run.checkpoint(CheckpointName("s", 2)) / mlm.WEIGHTS)
+    weights = load_file(run.checkpoint(CheckpointName("s", 2)) / WEIGHTS)
     rows = weights["model.embeddings.tok_embeddings.weight"][: extended.vocab_size]
     assert torch.equal(model.get_input_embeddings().weight, rows)

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from huggingface_hub import ModelCard
+from transformers import BertJapaneseTokenizer
 
 from anaume.encoder.load import revision_of
 from anaume.evals.record import Record, save_record
-from anaume.export.checkpoint import select_checkpoint
+from anaume.export.selection import select_checkpoint
 from anaume.files.outputs import replace_files
+from anaume.publish.facts import read_facts
 from anaume.publish.folder import publish
 from anaume.recipe import load
 from anaume.run import Run
@@ -81,3 +83,14 @@ def test_a_licence_is_an_identifier(run: Run, tmp_path: Path, command_line: Call
     assert "--license: 'mit" in ended.err
     assert "no identifier; expected one of" in ended.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_tokenizer_without_tokenizer_json_has_a_card(run: Run, tmp_path: Path) -> None:
+    """Tohoku's kind, which only Python code of transformers can run; beside a ModernBERT, AutoTokenizer refuses it."""
+    out, vocabulary = tmp_path / "out", ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "東京"]
+    out.mkdir()
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
+    BertJapaneseTokenizer(str(tmp_path / "vocab.txt"), word_tokenizer_type="basic").save_pretrained(out)
+    (out / "config.json").write_text('{"model_type": "modernbert"}', encoding="utf-8")
+    facts = read_facts(run, select_checkpoint(run), 1, out, "")
+    assert (facts.mask_token, facts.vocabulary) == ("[MASK]", len(vocabulary))

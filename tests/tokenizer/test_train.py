@@ -1,6 +1,7 @@
 """Training a vocabulary: its layout, determinism, and sizes that do not suit the corpus."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from anaume.corpus.source import Source
 from anaume.errors import UserError
 from anaume.tokenizer.load import Tokenizer, load_tokenizer
-from anaume.tokenizer.train import train_tokenizer
+from anaume.tokenizer.train import Kind, train_tokenizer
 
 from .engines import plain
 
@@ -65,3 +66,22 @@ def test_a_corpus_with_too_few_pieces_gives_a_smaller_vocabulary_and_a_message(
     size = load_tokenizer(tmp_path / "out").vocab_size
     assert 560 < size < 2_000
     assert f"the corpus gives {size:,} pieces, not 50,000" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), UserError("text.jsonl: cut off")], ids=["Ctrl-C", "mistake"])
+def test_what_ends_the_reading_is_not_hidden(
+    error: BaseException, kind: Kind, corpus: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SentencePiece makes a RuntimeError of every exception that its reader meets."""
+
+    def broken(*_: object) -> Iterator[str]:
+        yield "some text"
+        raise error
+
+    for name in ("sample_texts", "part_texts"):
+        monkeypatch.setattr(f"anaume.tokenizer.train.{name}", broken)
+    with pytest.raises(type(error)) as told:
+        train_tokenizer([corpus], 560, tmp_path / "out", kind=kind)
+    assert str(told.value) == str(error)
+    assert not (tmp_path / "out").exists()

@@ -66,10 +66,14 @@ def pretrain(
         KeyboardInterrupt: Ctrl-C ended the run; the checkpoint is written.
     """
     from anaume.files.names import require_unicode
+    from anaume.pretrain.prepare import check_places
+    from anaume.run import Run
 
     with verb(progress, run, "--run"):
         require_unicode(Path(run), "--run: ")
         loaded_recipe = _load(recipe, changes)
+        if not Run(Path(run)).manifest_file.is_file():
+            check_places(loaded_recipe)
         from anaume.pretrain import loop  # brings torch, so the recipe is checked first
 
         return loop.pretrain(loaded_recipe, Path(run), workers, loaders).folder
@@ -116,6 +120,8 @@ def export(
         UserError: The folder is no run, the run has no such checkpoint, `out` holds something else, or the licence is
             no identifier.
     """
+    from anaume.export.selection import COMMAND, select_average, select_checkpoint
+    from anaume.files.outputs import require_own_folder
     from anaume.publish.license import check_license
     from anaume.run import Run
 
@@ -123,12 +129,13 @@ def export(
         check_license(license)
         opened_run = Run(Path(run))
         opened_run.recipe()  # a missing run is told before torch is imported
-        from anaume.export.checkpoint import select_checkpoint
+        name = select_checkpoint(opened_run, stage, step)
+        select_average(opened_run, name, average)
+        require_own_folder(Path(out), COMMAND)
         from anaume.export.onnx import onnx_addition
         from anaume.publish.folder import publish
 
         graphs = [onnx_addition(int8=int8)] if onnx or int8 else []
-        name = select_checkpoint(opened_run, stage, step)
         return publish(opened_run, name, Path(out), average, license, graphs)
 
 
@@ -157,7 +164,7 @@ def evaluate(
     """
     from anaume.evals.record import load_record
     from anaume.evals.tasks import TASKS
-    from anaume.model.place import check_place
+    from anaume.model.place import check_any_place
 
     names = [str(model) for model in ([models] if isinstance(models, str | PathLike) else models)]
     records = []
@@ -166,8 +173,8 @@ def evaluate(
             raise UserError(f"task {task!r}: unknown; expected {', '.join(TASKS)}")
         chosen = TASKS[task].options(**_checked(task, options))
         TASKS[task].require_inputs(chosen)
-        if len(names) == 1:  # of several, one that is missing is skipped
-            check_place(names[0])
+        check_any_place(names)
+        TASKS[task].check_inputs(chosen)
         from anaume.evals.evaluate import evaluate_models
 
         for path in evaluate_models(task, names, chosen, Path(out)):
@@ -192,11 +199,19 @@ def evaluate_run(run: PathOrName, out: PathOrName | None = None, *, progress: bo
     Raises:
         UserError: The folder is no run, an option is unknown, or an input can't be read.
     """
+    from anaume.evals.tasks import TASKS
+    from anaume.run import Run
+
     with verb(progress, out):
         choices = _checked("all", options)
+        opened_run = Run(Path(run))
+        opened_run.recipe()  # a missing run is told before torch is imported
+        given = {name: value for name, value in choices.items() if value is not None}
+        for task in TASKS.values():
+            task.check_inputs(task.select(given))
         from anaume.evals.evaluate import evaluate_run
 
-        return evaluate_run(Path(run), choices, None if out is None else Path(out))
+        return evaluate_run(opened_run.folder, choices, None if out is None else Path(out))
 
 
 def _checked(task: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -267,7 +282,15 @@ def finetune(
     Raises:
         UserError: Model, data or folder can't be used, or the training diverged. Nothing has been written then.
     """
+    from anaume.evals.labelled.read import check_data
+    from anaume.files.outputs import require_own_folder
+    from anaume.finetune import COMMAND
+    from anaume.model.place import check_place
+
     with verb(progress, out):
+        require_own_folder(Path(out), COMMAND)
+        check_place(str(model))
+        check_data(Path(data))
         from anaume.evals.jglue.grid import parse
         from anaume.evals.labelled import tune
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
 Stops = Callable[[int, int], list[int]]
+# (n,) ids of a document → (n,) True where a sentence ends.
+SentenceEnds = Callable[[NDArray[np.uint32]], NDArray[np.bool_]]
 # Each piece begins with [CLS] and ends with [SEP].
 SPECIALS = 2
 
@@ -56,17 +58,17 @@ def cut(lengths: Integers, length: int, documents: Literal["split", "truncate"],
     return Pieces(document, start, stop)
 
 
-def sentence_stops(ids: NDArray[np.uint32], capacity: int, ends_sentence: NDArray[np.bool_]) -> list[int]:
+def sentence_stops(ids: NDArray[np.uint32], capacity: int, sentence_ends: SentenceEnds) -> list[int]:
     """Ends of a document's pieces of at most `capacity` tokens, as token offsets.
 
     A piece ends with the last sentence that ends in its last eighth, and otherwise when it is full.
-    `ends_sentence`, (vocabulary,), marks the ids that end a sentence.
     """
     stops, start = [], 0
     while len(ids) - start > capacity:
         full = start + capacity
         last_eighth = full - capacity // 8
-        ends = np.flatnonzero(ends_sentence[ids[last_eighth:full]])
+        # One id more: what follows a full stop says whether it ends a sentence.
+        ends = np.flatnonzero(sentence_ends(ids[last_eighth : full + 1])[:-1])
         start = last_eighth + int(ends[-1]) + 1 if len(ends) else full
         stops.append(start)
     return [*stops, len(ids)]

@@ -41,7 +41,7 @@ def pack_window(plan: BatchPlan, epoch: int, number: int) -> PackedWindow:
 
     def stops(index: int, capacity: int) -> list[int]:
         ids = plan.stores[source[index]].document(int(document[index]))
-        return sentence_stops(ids, capacity, plan.vocabulary.ends_sentence)
+        return sentence_stops(ids, capacity, plan.vocabulary.sentence_ends)
 
     random = np.random.default_rng((plan.seed, 3, epoch, number))
     pieces = cut(lengths, plan.length, plan.documents, stops)

@@ -6,8 +6,8 @@ from pathlib import Path
 from anaume import recipe as recipes
 from anaume.corpus.readers import parse_source
 from anaume.errors import UserError
-from anaume.model.init import with_shape_of_init
-from anaume.recipe import Recipe
+from anaume.model.place import check_place
+from anaume.recipe import Recipe, TokenizerTable
 
 RECIPE = Path(__file__).with_name("bench.toml")
 # Documents read of each source: enough for the fastest side, few enough to tokenise in seconds.
@@ -32,19 +32,26 @@ def select_recipe(
     Raises:
         UserError: the recipe can't be read or is wrong; an unknown stage.
     """
-    table = with_shape_of_init(recipes.load(path or RECIPE, changes)).model_dump()
+    loaded_recipe = recipes.load(path or RECIPE, changes)
     if corpus:
-        table["corpus"]["train"] = [parse_source(corpus).model_dump()]
+        sources = loaded_recipe.corpus.model_copy(update={"train": [parse_source(corpus)]})
+        loaded_recipe = loaded_recipe.model_copy(update={"corpus": sources})
     if tokenizer:
-        table["tokenizer"] = {"adapt": tokenizer}
+        loaded_recipe = loaded_recipe.model_copy(update={"tokenizer": TokenizerTable(adapt=tokenizer)})
+    names = [stage_table.name for stage_table in loaded_recipe.stage]
+    if stage and stage not in names:
+        raise UserError(f"--stage {stage}: not in the recipe; expected one of {', '.join(names)}")
+    if loaded_recipe.model.init:
+        check_place(loaded_recipe.model.init)
+        from anaume.model.init import with_shape_of_init  # brings torch
+
+        loaded_recipe = with_shape_of_init(loaded_recipe)
+    table = loaded_recipe.model_dump()
     if layers:
         table["model"]["layers"] = layers
     if hidden:  # the recipe's defaults fill in the other widths
         shape = {key: value for key, value in table["model"].items() if key not in ("heads", "intermediate")}
         table["model"] = shape | {"hidden": hidden}
-    names = [stage_table["name"] for stage_table in table["stage"]]
-    if stage and stage not in names:
-        raise UserError(f"--stage {stage}: not in the recipe; expected one of {', '.join(names)}")
     selected = table["stage"][names.index(stage) if stage else 0]
     if length:
         selected["length"] = length

@@ -49,6 +49,7 @@ def plan(
     """
     import json
 
+    from anaume.model.place import check_place
     from anaume.plan import cost
     from anaume.plan.table import show
     from anaume.recipe import load
@@ -59,6 +60,7 @@ def plan(
         raise UserError(f"--padding {padding}: given with --document-tokens; expected one of the two")
     loaded_recipe = load(recipe, changes or ())
     if loaded_recipe.model.init:
+        check_place(loaded_recipe.model.init)
         from anaume.model.init import with_shape_of_init  # brings torch
 
         loaded_recipe = with_shape_of_init(loaded_recipe)
@@ -130,8 +132,11 @@ def bench(
 
     Example: anaume bench --length 8192 --rows 3
     """
-    from anaume.bench.compare import bench
     from anaume.bench.recipe import select_recipe
+    from anaume.pretrain.prepare import check_places
 
     selected = select_recipe(recipe, changes or (), corpus, tokenizer, stage, length, layers, hidden)
+    check_places(selected)
+    from anaume.bench.compare import bench
+
     bench(selected, rows, seconds, rounds, out)

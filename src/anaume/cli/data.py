@@ -124,7 +124,7 @@ def tokens(
     """
     if slurm and executor != "slurm":
         raise UserError(f"--slurm {slurm[0]}: given with --executor {executor}; expected --executor slurm")
-    from anaume.corpus.readers import parse_source
+    from anaume.corpus.readers import check_source, parse_source
     from anaume.tokenizer.load import load_tokenizer
     from anaume.tokens import build, local
     from anaume.tokens.summary import describe
@@ -135,7 +135,11 @@ def tokens(
 
         run = cluster.run_on_ray
     options = {"text_field": text_field, "documents": documents, "encoding": encoding, "bad_lines": bad_lines}
-    sources, opened_tokenizer = [parse_source(text, **options) for text in corpus], load_tokenizer(tokenizer)
+    sources = [parse_source(text, **options) for text in corpus]
+    if not out.exists():  # a folder that holds all tokens needs its corpus no longer
+        for source in sources:
+            check_source(source)
+    opened_tokenizer = load_tokenizer(tokenizer)
     if executor == "slurm":
         job = build.begin(sources, opened_tokenizer, out)
         if job.todo:

@@ -79,7 +79,9 @@ def _add_task(app: typer.Typer, task: Task) -> None:
     def command(models: Sequence[str], out: Path | None, **values: Any) -> None:
         if task.display and values[task.display_options[0]]:
             from anaume.evals.task import imported
+            from anaume.model.place import check_any_place
 
+            check_any_place(models)
             imported(task.display)(models, task.options(**values))
             return
         if out is None:

@@ -25,15 +25,20 @@ def recipe_new(
 
     Example: anaume recipe new 'data/*.jsonl.gz' --hours 2 --out mine.toml
     """
-    from anaume.corpus.readers import parse_source
+    from anaume.corpus.readers import check_source, parse_source
     from anaume.errors import UserError
     from anaume.files import write_atomic
+    from anaume.model.place import check_place
     from anaume.plan.budget import Machine, new_recipe
 
     if tokenizer and init:
         raise UserError(f"--tokenizer {tokenizer}: given with --init, whose tokenizer is used; expected one of the two")
     options = {} if text_field == "text" else {"text_field": text_field}
     sources = [parse_source(text, **options) for text in corpus]
+    for source in sources:
+        check_source(source)
+    if init:
+        check_place(init)
     text, planned = new_recipe(out.stem, sources, Machine(device, gpus), hours, tokenizer, init)
     write_atomic(out, text)
     print(text.partition("\nname = ")[0].replace("# ", ""))

@@ -148,10 +148,9 @@ def contrast(
     check_place(model)
     from anaume.evals.inputs.contrast_sets import read_sets
     from anaume.evals.inputs.pairs import read_pairs
-    from anaume.evals.retrieval.mine import with_mined
     from anaume.files.outputs import require_own_folder
-    from anaume.finetune.contrast.sets import ContrastSettings, check_settings, parse_dimensions
-    from anaume.finetune.contrast.train import COMMAND, train_embeddings
+    from anaume.finetune.contrast import COMMAND
+    from anaume.finetune.contrast.sets import ContrastSettings, check_learnable, parse_dimensions
 
     settings = ContrastSettings(
         epochs,
@@ -165,11 +164,16 @@ def contrast(
         late,
     )
     require_own_folder(out, COMMAND)
-    check_settings(settings)
     texts = read_pairs(pairs, query_field, positive_field, negative_field) if pairs else []
-    if mine:
-        texts = with_mined(texts, mine, model, negatives)
-    print(train_embeddings(model, read_sets(nli, sts, texts, pairs, negatives), out, settings))
+    sets = read_sets(nli, sts, texts, pairs, negatives)
+    check_learnable(sets, settings)
+    if mine:  # what mining adds teaches no less
+        from anaume.evals.retrieval.mine import with_mined
+
+        sets = read_sets(nli, sts, with_mined(texts, mine, model, negatives), pairs, negatives)
+    from anaume.finetune.contrast.train import train_embeddings
+
+    print(train_embeddings(model, sets, out, settings))
 
 
 def finetune(

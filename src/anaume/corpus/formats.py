@@ -6,9 +6,10 @@ Unreadable, which the caller counts; a file that cannot be opened or reached, or
 """
 
 from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
 from typing import Any
 
-from anaume.corpus import storage
+from anaume.corpus import hub, storage
 from anaume.corpus.document import Document, Unreadable
 from anaume.corpus.lines import MAX_BYTES, UTF_8, ReportPosition, decode, is_splittable, read_lines, unpacked
 from anaume.corpus.rows import optional_text, parse_object, text_field
@@ -195,6 +196,7 @@ def read_hub(source: Source) -> Iterator[Document | Unreadable]:
         UserError: The data set, subset or split does not exist, cannot be reached, has no column of the source's
             `text_field` or breaks off.
     """
+    check_hub(source)
     from datasets import load_dataset
 
     try:
@@ -207,6 +209,16 @@ def read_hub(source: Source) -> Iterator[Document | Unreadable]:
         raise
     except Exception as error:  # The network, decompressors and the Hub's many formats share no class of errors.
         raise UserError(f"corpus {source}: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
+
+
+def check_hub(source: Source) -> None:
+    """Check that the Hub has a data set of which nothing is in the cache.
+
+    Raises:
+        UserError: it has not, or it can't be reached.
+    """
+    if not Path(source.hub).exists() and (reason := hub.problem(source.hub, "dataset")):
+        raise UserError(f"corpus {source}: {reason}; expected the id of a data set, or a local folder")
 
 
 def _columns(names: list[str], source: Source, place: str) -> list[str]:

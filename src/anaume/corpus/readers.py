@@ -134,6 +134,18 @@ def parts(source: Source) -> list[Part]:
     return [*others, Part(source, "texts", texts)] if texts else others
 
 
+def check_source(source: Source) -> None:
+    """Check, before long work, that a local path names files and that the Hub has a data set; nothing is read.
+
+    Raises:
+        UserError: see `parts`; the Hub lacks the data set, or can't be reached.
+    """
+    if source.path and "://" not in source.path:
+        listing.list_files(source)
+    elif source.hub:
+        formats.check_hub(source)
+
+
 def _parts_of_file(source: Source, file: File) -> list[Part]:
     """Return the file's parts. A hash of its path is in their names, because two folders may hold files of one name."""
     base = shortened(re.sub(r"[][*?]", "-", storage.printable(file.base)[:80]), _NAME_BYTES)

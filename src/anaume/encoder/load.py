@@ -30,6 +30,8 @@ MODEL_FILES = (
     *("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"),
 )
 
+_TEXT = "あ a"  # An encoding of it shows the special ids around a text.
+
 
 @dataclass(frozen=True)
 class Encoder:
@@ -110,13 +112,14 @@ def special_ids(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     Raises:
         UserError: the tokenizer does something else than adding ids at both ends.
     """
-    full = tokenizer("あ")["input_ids"]
-    bare = tokenizer("あ", add_special_tokens=False)["input_ids"]
+    # A vocabulary without unknown token drops the characters of another script, so the text has two scripts.
+    full = tokenizer(_TEXT)["input_ids"]
+    bare = tokenizer(_TEXT, add_special_tokens=False)["input_ids"]
     starts = [i for i in range(len(full) - len(bare) + 1) if full[i : i + len(bare)] == bare]
     if not starts:
         raise UserError(
-            f"{tokenizer.name_or_path}: without special tokens its tokenizer encodes あ as {bare}, with them as {full};"
-            " expected a tokenizer that only adds ids at both ends"
+            f"{tokenizer.name_or_path}: without special tokens its tokenizer encodes {_TEXT!r} as {bare}, with them as"
+            f" {full}; expected a tokenizer that only adds ids at both ends"
         )
     return tuple(full[: starts[0]]), tuple(full[starts[0] + len(bare) :])
 

@@ -15,7 +15,8 @@ from anaume.errors import Incomplete, UserError
 from anaume.evals.record import DIGITS, Record, folder_of, free_name, load_record, save_record
 from anaume.evals.task import PRECISION, Evaluation, Request, Subject, Task, TaskOptions
 from anaume.evals.tasks import TASKS
-from anaume.export.checkpoint import export, is_export_of
+from anaume.export.checkpoint import export
+from anaume.export.selection import is_export_of
 from anaume.files import folder_atomic, path_lock, remove_leftovers
 from anaume.files.outputs import require_folder
 from anaume.formats import duration

@@ -154,6 +154,23 @@ class Task:
             helps = ", or ".join(self.options.__dataclass_fields__[name].metadata["help"] for name in self.needs)
             raise UserError(f"eval {self.name}: {names} is missing; expected {helps}")
 
+    def check_inputs(self, options: TaskOptions) -> None:
+        """Check that the files, folders and texts that the options name are there; nothing is read.
+
+        Raises:
+            UserError: names the option and what it expects.
+        """
+        for declared in fields(options):
+            value = getattr(options, declared.name)
+            # JGLUE's folder may be made by --fetch.
+            if isinstance(value, Path) and not value.exists() and not getattr(options, "fetch", False):
+                expected = declared.metadata["help"]
+                raise UserError(f"--{declared.name} {value}: no such file or folder; expected {expected}")
+        if texts := getattr(options, "texts", ""):
+            from anaume.corpus.readers import check_source, parse_source  # brings pydantic
+
+            check_source(parse_source(texts))
+
     def select(self, choices: Mapping[str, Any]) -> TaskOptions:
         """Make the task's options for `eval all` from options by name; options of other tasks are ignored."""
         values = {**self.each_checkpoint, **choices}

@@ -68,7 +68,8 @@ class RetrievalOptions(PairOptions):
     unit: str = option(
         "",
         "what the lexical baselines count, such as bigrams,mecab: characters, bigrams, trigrams, words (between"
-        " spaces), mecab (Japanese words) or the first MODEL's tokens; by default bigrams for BM25, else characters",
+        " spaces), mecab (Japanese words) or the first MODEL's tokens; by default characters, and for BM25 words where"
+        " spaces separate them, else bigrams",
     )
     pooling: str = option("own", "own: that of the model's folder, the mean if it states none; mean: the paper's")
     layer: int | None = option(

@@ -8,18 +8,16 @@ from typing import Any
 from transformers import ModernBertForMaskedLM
 from transformers.utils import logging
 
-from anaume.checkpoints import read_state, require_whole
-from anaume.errors import UserError
+from anaume.checkpoints import WEIGHTS, require_whole
 from anaume.export.older_readers import change_json, older_spelling, write_sentence_modules
+from anaume.export.selection import COMMAND, checksum_of, select_average
 from anaume.files.names import served_name
-from anaume.files.outputs import MARK, changed_files, output_folder, read_mark, require_own_folder
+from anaume.files.outputs import MARK, output_folder, require_own_folder
 from anaume.model import mlm
 from anaume.recipe import Recipe, Stage
 from anaume.run import CheckpointName, Run
 from anaume.tokenizer.load import load_tokenizer
 
-# The command that writes exports.
-COMMAND = "export"
 # Files beside a run's tokenizer that only anaume reads.
 _PRIVATE_FILES = {"origin.json", MARK}
 
@@ -38,24 +36,18 @@ def export(run: Run, name: CheckpointName, out: Path, average: int = 1, addition
     Raises:
         UserError: the run has no such checkpoint, or too few before it; `out` holds something else than an export.
     """
-    if name not in run.checkpoints():
-        raise UserError(f"{run.folder}: {name.model}: no such checkpoint; expected {_names_of_checkpoints(run)}")
-    of_stage = [other for other in run.checkpoints() if other.stage == name.stage and other.step <= name.step]
-    if len(of_stage) < average:
-        raise UserError(
-            f"--average {average}: too few checkpoints up to {name.model}; expected at most {len(of_stage)}"
-        )
+    averaged = select_average(run, name, average)
     require_own_folder(out, COMMAND)
     recipe = run.recipe()
     stage = next(stage for stage in recipe.stage if stage.name == name.stage)
-    network = _network(run, of_stage[-average:], recipe, stage)
+    network = _network(run, averaged, recipe, stage)
     logging.disable_progress_bar()  # one file needs no bar
     facts: dict[str, Any] = {
         "run": recipe.name,
         "stage": name.stage,
         "step": name.step,
         "average": average,
-        "weights": _checksum_of(run, name),
+        "weights": checksum_of(run, name),
     }
     with output_folder(out, COMMAND, facts) as temporary:
         network.save_pretrained(temporary)
@@ -70,43 +62,13 @@ def export(run: Run, name: CheckpointName, out: Path, average: int = 1, addition
     return out
 
 
-def is_export_of(out: Path, run: Run, name: CheckpointName) -> bool:
-    """Whether `out` is the export of this checkpoint alone, with the checkpoint's present weights, and undamaged."""
-    mark = read_mark(out)
-    expected = {"stage": name.stage, "step": name.step, "average": 1, "weights": _checksum_of(run, name)}
-    return all(mark.get(key) == value for key, value in expected.items()) and not changed_files(out)
-
-
-def _checksum_of(run: Run, name: CheckpointName) -> str:
-    return str(read_state(run.checkpoint(name))["sha256"][mlm.WEIGHTS])
-
-
-def select_checkpoint(run: Run, stage: str = "", step: int = -1) -> CheckpointName:
-    """The last checkpoint that matches `stage` and `step`; an empty stage or a negative step matches all.
-
-    Raises:
-        UserError: no checkpoint matches.
-    """
-    matching = [
-        name for name in run.checkpoints() if (not stage or name.stage == stage) and (step < 0 or name.step == step)
-    ]
-    if not matching:
-        place = f"stage {stage or 'any'}, step {step if step >= 0 else 'any'}"
-        raise UserError(f"{run.folder}: {place}: no such checkpoint; expected {_names_of_checkpoints(run)}")
-    return matching[-1]
-
-
-def _names_of_checkpoints(run: Run) -> str:
-    return ", ".join(name.model for name in run.checkpoints()) or "a checkpoint, and the run has none yet"
-
-
 def _network(run: Run, names: Sequence[CheckpointName], recipe: Recipe, stage: Stage) -> ModernBertForMaskedLM:
     """A network with the mean weights of these checkpoints, without the padding rows of the vocabulary."""
     loaded = load_tokenizer(run.tokenizer)
     for name in names:
-        require_whole(run.checkpoint(name), [mlm.WEIGHTS])
+        require_whole(run.checkpoint(name), [WEIGHTS])
     network = mlm.build(recipe.model, loaded, recipe.seed, kept=run.network_file)
-    mlm.load_weights(network, [run.checkpoint(name) / mlm.WEIGHTS for name in names])
+    mlm.load_weights(network, [run.checkpoint(name) / WEIGHTS for name in names])
     mlm.remove_padding(network)
     mlm.set_rope_theta(network, stage.rope_theta, stage.local_rope_theta)
     network.config.rope_parameters = network.model.rotary_emb.config.rope_parameters

@@ -2,4 +2,7 @@
 
 from anaume.verbs import make_callable
 
+# The command that writes fine-tuned models.
+COMMAND = "finetune"
+
 make_callable(__name__)

@@ -7,11 +7,12 @@ from typing import Any
 from anaume.export.older_readers import change_json, older_spelling
 from anaume.files import write_atomic, write_json
 from anaume.files.outputs import output_folder
+from anaume.finetune import COMMAND
 from anaume.finetune.examples import Head
 from anaume.formats import number
 from anaume.model.opening import quiet_transformers
 
-COMMAND, RECORD = "finetune", "finetune.json"
+RECORD = "finetune.json"
 # What the kinds of task are called on the terminal and on cards, and their pipelines.
 KINDS = {
     "similarity": ("regression", "text-classification"),

@@ -108,7 +108,7 @@ def best_answers(
 
 def _template(tokenizer: Any) -> tuple[tuple[list[int], list[int], list[int]], tuple[int, int]]:
     """Return the special ids before, between and after a pair of texts, and the token types of its two sides."""
-    texts = "あ", "い"
+    texts = "あ a", "い b"
     a, b = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts)
     pair = tokenizer(*texts)
     ids: list[int] = pair["input_ids"]

@@ -21,11 +21,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
+from anaume.model.memory import LOCAL_BLOCK
+
 PACKED = "anaume_packed"
 REFERENCE = "anaume_reference"
 
 # Queries per block in local layers. With windows of ±64 a block of 128 queries attends to 256 keys.
-BLOCK = 128
+BLOCK = LOCAL_BLOCK
 # Attention scores that a global layer computes at a time in bfloat16 on a CPU: 16 MB, about the size of the cache.
 SCORES = 1 << 23
 

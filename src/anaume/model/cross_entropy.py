@@ -19,9 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from anaume.batches.batch import IGNORE
+from anaume.model.memory import LOGIT_ROWS
 
 # Rows of a block and entries of a tile. In float32 a tile takes 4 MB; a block's exponentials take 204 MB at V = 99,584.
-ROWS, ENTRIES = 512, 2048
+ROWS, ENTRIES = LOGIT_ROWS, 2048
 
 
 def reference_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> Tensor:

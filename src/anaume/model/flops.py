@@ -29,12 +29,14 @@ class Device:
     `peak`       dense bf16 peak in FLOP/s
     `memory`     GiB
     `bandwidth`  bytes that the memory reads or writes per second; 0 if unknown
+    `product`    bytes of a number in matrix products: 2 in bf16, 4 in float32
     """
 
     name: str
     peak: float
     memory: float
     bandwidth: float = 0.0
+    product: int = 2
 
 
 # Keys are the names that `anaume plan` accepts; the first entry that matches a GPU's name counts. Peaks are dense, with

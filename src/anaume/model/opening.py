@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import LocalEntryNotFoundError
 from transformers.utils import logging
 
 from anaume.errors import UserError
@@ -58,8 +56,6 @@ def _reason(error: BaseException) -> str:
 def check_files(path_or_id: str) -> None:
     """Check a model's folder, or that a Hub id exists, before anything is opened.
 
-    A Hub id of which nothing is in the cache is asked for once, with no retries.
-
     Raises:
         UserError: there is no such model, its config.json is no JSON object, a file is only a pointer of git-lfs, or
             one that anaume wrote has changed since.
@@ -67,7 +63,6 @@ def check_files(path_or_id: str) -> None:
     check_place(path_or_id)
     folder = Path(path_or_id)
     if not folder.is_dir():
-        _check_hub_id(path_or_id)
         return
     for pattern in _WEIGHTS:
         for file in folder.glob(pattern):
@@ -79,29 +74,6 @@ def check_files(path_or_id: str) -> None:
     with opening(path_or_id):
         if not isinstance(json.loads((folder / "config.json").read_text(encoding="utf-8")), dict):
             raise UserError(f"{folder / 'config.json'}: not an object; expected a model's config")
-
-
-def _check_hub_id(name: str) -> None:
-    try:
-        hf_hub_download(name, "config.json", local_files_only=True)
-    except (LocalEntryNotFoundError, OSError):
-        _ask_hub(name)
-    except ValueError as error:
-        raise UserError(f"{name}: not a Hub id: {_reason(error)}; {EXPECTED}") from error
-
-
-def _ask_hub(name: str) -> None:
-    """Ask the Hub for a repository it has not been asked for before; one call without retries."""
-    from huggingface_hub import HfApi, constants
-
-    reason = "the Hub is switched off by HF_HUB_OFFLINE, and the model is not in its cache"
-    if not constants.HF_HUB_OFFLINE:
-        try:
-            HfApi().model_info(name, timeout=10)
-            return
-        except Exception as error:  # httpx's and the Hub's errors have no common class
-            reason = f"not available on the Hub ({_reason(error)})"
-    raise UserError(f"{name}: no such folder, and {reason}; {EXPECTED}")
 
 
 @contextmanager

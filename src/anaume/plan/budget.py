@@ -13,7 +13,6 @@ import tomli_w
 from anaume import recipe as recipes
 from anaume.corpus.source import Source
 from anaume.errors import UserError
-from anaume.model.init import open_config, with_shape_of_init
 from anaume.plan import cost
 from anaume.plan.result import Plan, StagePlan
 
@@ -155,9 +154,11 @@ def _sized(
 
 
 def _cost(tables: dict[str, Any], machine: Machine) -> Plan:
-    recipe = with_shape_of_init(recipes.parse(tables, "anaume recipe new"))
+    recipe = recipes.parse(tables, "anaume recipe new")
     if recipe.model.init:
-        vocab_size: int = open_config(recipe.model).vocab_size
+        from anaume.model.init import open_config, with_shape_of_init  # brings torch
+
+        recipe, vocab_size = with_shape_of_init(recipe), int(open_config(recipe.model).vocab_size)
     else:
         vocab_size = cost.vocabulary_size(recipe.tokenizer)
     return cost.plan(recipe, vocab_size, machine.device, machine.gpus, [machine.mfu])

@@ -130,7 +130,7 @@ def _stage_plan(
         way(SCORED, padded, _flops_per_slot(model, vocab_size, padded_rows(stage, pieces), scored, causal)),
         way(PACKED, text, _flops_per_slot(model, vocab_size, pieces, scored, causal)),
     )
-    sizes = memory(model, vocab_size, stage)
+    sizes = memory(model, vocab_size, stage, kind.product, on_cpu=kind.name == "CPU")
     own = ways[2] if stage.packing else ways[1]
     weights = parameters(model, vocab_size)
     bound = None

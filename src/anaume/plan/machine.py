@@ -10,5 +10,6 @@ def this_cpu(precision: Precision) -> Device:
     """The fastest product of large matrices, in FLOP/s, and the memory of this machine in GiB; takes some seconds."""
     from anaume.model.mlm import CPU, product_dtype, training_precision
 
-    peak = peak_flops(CPU, product_dtype(CPU, training_precision(CPU, precision)))
-    return Device("CPU", peak, round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30), 1))
+    dtype = product_dtype(CPU, training_precision(CPU, precision))
+    gibibytes = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30), 1)
+    return Device("CPU", peak_flops(CPU, dtype), gibibytes, product=dtype.itemsize)

@@ -105,7 +105,7 @@ def _memory(plan: Plan) -> Table:
     table.add_row("(micro-batches a step × slots)", *batches)
     parts = dict.fromkeys(part for stage in plan.stages for part in stage.memory)
     for part in parts:
-        table.add_row(part, *(f"{stage.memory.get(part, 0) / GIB:.2f}" for stage in plan.stages))
+        table.add_row(part, *(f"{stage.memory.get(part, 0) / GIB:.3g}" for stage in plan.stages))
     totals = [sum(stage.memory.values()) / GIB for stage in plan.stages]
     fits = ("" if total <= plan.device_memory else "[red] does not fit[/red]" for total in totals)
     sums = (f"{total:.1f} of {plan.device_memory:g}{note}" for total, note in zip(totals, fits, strict=True))

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from anaume.batches.loader import Position, position_of
-from anaume.checkpoints import STATE, damage, read_state
+from anaume.checkpoints import STATE, WEIGHTS, damage, read_state
 from anaume.errors import UserError
 from anaume.files import folder_atomic, remove_folder, remove_leftovers, sealed, sha256
-from anaume.model.mlm import WEIGHTS, weights_of
+from anaume.model.mlm import weights_of
 from anaume.progress import say
 from anaume.recipe import Recipe
 from anaume.run import CheckpointName, Run

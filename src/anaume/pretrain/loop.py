@@ -21,6 +21,7 @@ from transformers import ModernBertForMaskedLM
 from anaume.batches.batch import PackedBatch
 from anaume.batches.loader import Position, Share
 from anaume.batches.workers import prefetch
+from anaume.checkpoints import WEIGHTS
 from anaume.errors import UserError
 from anaume.files import FULL
 from anaume.model import mlm
@@ -164,7 +165,7 @@ def _network(recipe: Recipe, run: Run, tokenizer: Tokenizer, ranks: Ranks, last:
     network = mlm.build(recipe.model, tokenizer, recipe.seed, ranks.device, kept)
     network.train()
     if last:
-        mlm.load_weights(network, [run.checkpoint(last.name) / mlm.WEIGHTS])
+        mlm.load_weights(network, [run.checkpoint(last.name) / WEIGHTS])
     return network
 
 

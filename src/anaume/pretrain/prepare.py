@@ -13,11 +13,14 @@ from anaume.batches.masking import Masking
 from anaume.batches.next_token import NextToken
 from anaume.batches.plan import BatchPlan, Documents
 from anaume.batches.words import mecab
+from anaume.corpus.readers import check_source
 from anaume.errors import UserError
 from anaume.files import write_json
+from anaume.model.place import check_place
 from anaume.progress import say
 from anaume.recipe import Recipe, Stage
 from anaume.run import Run
+from anaume.tokenizer import hub
 from anaume.tokenizer.adapt import adapt_tokenizer, copy_tokenizer
 from anaume.tokenizer.load import Tokenizer, load_tokenizer
 from anaume.tokenizer.train import train_tokenizer
@@ -90,11 +93,27 @@ def _seed(seed: int, stage: int) -> int:
     return seed * 1000 + 1 + stage
 
 
+def check_places(recipe: Recipe) -> None:
+    """Check that the checkpoint, the tokenizer and the text that a recipe names are there; nothing is read.
+
+    Raises:
+        UserError: names the one that is not.
+    """
+    if recipe.model.init:
+        check_place(recipe.model.init)
+    source = recipe.tokenizer.adapt or recipe.tokenizer.load
+    if source and not Path(source).expanduser().is_file():
+        hub.check_place(source)
+    for split in SPLITS:
+        for text in recipe.corpus.sources(split):
+            check_source(text)
+
+
 def check_early(recipe: Recipe, processes: int) -> None:
     """Find the mistakes of a recipe that need neither its tokens nor its network: before hours of tokenising.
 
     Raises:
-        UserError: `processes` ranks can't share a batch; a package is missing; a file or folder of text is absent.
+        UserError: `processes` ranks can't share a batch; a package is missing.
     """
     for stage in recipe.stage:
         if stage.batch_tokens % (stage.micro_batch_tokens * processes):

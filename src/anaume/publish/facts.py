@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer
-
 from anaume.encoder.load import revision_of
 from anaume.evals.record import Record
 from anaume.evals.tasks import TASKS
@@ -15,6 +13,7 @@ from anaume.recipe import Recipe, Stage
 from anaume.report.curves import Curve, training_seconds
 from anaume.report.inputs import read_inputs
 from anaume.run import CheckpointName, Run
+from anaume.tokenizer.auto import open_auto_tokenizer
 
 KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
 # Share of the vocabulary with kana from which a tokenizer counts as Japanese. LLM-jp's, which is English, Chinese and
@@ -78,7 +77,7 @@ def read_facts(run: Run, checkpoint: CheckpointName, average: int, folder: Path,
     curves = [entry.train[name] for name in before if name in entry.train]
     if checkpoint.stage in entry.train:
         curves.append(_until(entry.train[checkpoint.stage], checkpoint.step))
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = open_auto_tokenizer(folder)
     base = recipe.model.init
     return CardFacts(
         checkpoint,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from anaume.corpus.readers import check_source, parse_source
 from anaume.errors import UserError
 
 
@@ -20,10 +21,12 @@ class Inputs:
         """Find mistakes before the work begins.
 
         Raises:
-            UserError: a file or folder is missing, or text for validation is given without text.
+            UserError: a file, a folder or text is missing, or text for validation is given without text.
         """
         if self.validation and not self.text:
             raise UserError("--validation: given without --text; expected both, or none for the built-in corpus")
+        for text in (*self.text, *self.validation):
+            check_source(parse_source(text))
         for option in ("pairs", "data", "cloze"):
             path = getattr(self, option)
             if path is not None and not path.exists():

@@ -114,7 +114,7 @@ def fill_mask(run: ReportInput) -> Table | None:
     rows = []
     for text in texts:
         answers = guesses[-1][text].get("answers", [])
-        cells = [Cell(text), Cell("、".join(answers))]
+        cells = [Cell(text), Cell(", ".join(answers))]
         for of_model in guesses:
             first = (of_model.get(text, {}).get("predictions") or [{}])[0].get("text", MISSING)
             cells.append(Cell(first, strong=first in answers))

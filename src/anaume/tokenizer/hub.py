@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from anaume.corpus import hub
 from anaume.errors import UserError
 from anaume.tokenizer.folder import CONFIG, NAMES, TOKENIZER, VOCABULARIES
 
@@ -14,22 +15,37 @@ def local_folder(source: str) -> Path:
     """Return `source` if it is a folder; otherwise the cached download of the Hub repository with that id.
 
     Raises:
-        UserError: `source` is neither a folder nor a repository on the Hub, or the Hub cannot be reached.
+        UserError: see `check_place`; the download breaks off.
     """
+    check_place(source)
     folder = Path(source).expanduser()
     if folder.is_dir():
         return folder
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(source, allow_patterns=_FILES))
+    except (OSError, ValueError) as error:
+        raise _unavailable(source, (str(error).strip().splitlines() or [type(error).__name__])[0]) from error
+
+
+def check_place(source: str) -> None:
+    """Check, without a download, that `source` is a folder or the id of a repository on the Hub.
+
+    Raises:
+        UserError: it is neither, or the Hub cannot be reached.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return
     if folder.exists() or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source):
         raise UserError(
             f"tokenizer {source}: no such folder; expected a SentencePiece .model file, "
             "a Hugging Face tokenizer folder or the id of one on the Hub"
         )
-    from huggingface_hub import snapshot_download
+    if reason := hub.problem(source):
+        raise _unavailable(source, reason)
 
-    try:
-        return Path(snapshot_download(source, allow_patterns=_FILES))
-    except (OSError, ValueError) as error:  # No such repository, or the Hub is out of reach and nothing is cached.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(
-            f"tokenizer {source}: neither a folder nor available on the Hub ({reason}); expected a folder or a Hub id"
-        ) from error
+
+def _unavailable(source: str, reason: str) -> UserError:
+    return UserError(f"tokenizer {source}: no such folder, and {reason}; expected a folder or a Hub id")

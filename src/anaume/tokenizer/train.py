@@ -75,10 +75,19 @@ def train_tokenizer(
 
 def _train_unigram(shares: Sequence[tuple[Source, int]], vocab_size: int, respect: bool, out: Path) -> int:
     model = io.BytesIO()
+    raised: list[BaseException] = []  # SentencePiece makes a RuntimeError of whatever ends the reading, Ctrl-C too
+
+    def runs() -> Iterator[str]:
+        try:
+            yield from _runs(shares, respect)
+        except (Exception, KeyboardInterrupt) as error:
+            raised.append(error)
+            raise
+
     try:
-        _train(_runs(shares, respect), vocab_size, respect, model)
+        _train(runs(), vocab_size, respect, model)
     except RuntimeError as error:
-        raise _vocabulary_size_error(error, vocab_size) from error
+        raise raised[0] if raised else _vocabulary_size_error(error, vocab_size) from error
     proto = unigram.read(model.getvalue(), "the trained tokenizer")
     # Training ran without the dummy prefix, because it would learn each run's first piece with "▁" before it, but only
     # documents begin with "▁".

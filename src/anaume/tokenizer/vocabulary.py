@@ -20,8 +20,8 @@ from anaume.tokenizer.unigram import BYTE_LEVEL_SPACE, SPACE
 _BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
 _CONTINUES = "##"  # WordPiece's mark of a piece that does not begin a word
 _FIRST_EASTERN = "\u2e80"  # Scripts from here on write no spaces, except Hangul.
-_SENTENCE_ENDS = tuple(mark.encode() for mark in "。．！？!?\n")
-_CLOSING_BRACKETS = '」』）】〉》”’")]'.encode()
+_SENTENCE_ENDS, _FULL_STOPS = tuple("。．！？!?।॥؟۔።։\n"), tuple(".…")
+_CLOSING = '」』）】〉》”’“»«")]'  # brackets and quotes; German ends a quotation with “
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,26 @@ class Vocabulary:
         """UTF-8 text of each id; empty for special ids."""
         return surfaces(self.tokenizer)
 
+    def sentence_ends(self, ids: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """(ids,) True for each id that ends a sentence or a line, the preferred places to split a document.
+
+        A full stop ends a sentence before white space only, because it also occurs in numbers and names.
+        """
+        ends: NDArray[np.bool_] = self._end_marks[ids]
+        ends[:-1] |= self._full_stops[ids[:-1]] & self._white_space[ids[1:]]
+        return ends
+
     @cached_property
-    def ends_sentence(self) -> NDArray[np.bool_]:
-        """(vocabulary,) True for ids that end a sentence or a line, the preferred places to split a document."""
-        return end_sentences(self.surfaces)
+    def _end_marks(self) -> NDArray[np.bool_]:
+        return _ending_with(_SENTENCE_ENDS, self.surfaces)
+
+    @cached_property
+    def _full_stops(self) -> NDArray[np.bool_]:
+        return _ending_with(_FULL_STOPS, self.surfaces)
+
+    @cached_property
+    def _white_space(self) -> NDArray[np.bool_]:
+        return np.array([surface[:1].isspace() for surface in self.surfaces])
 
 
 def surfaces(tokenizer: Tokenizer) -> list[bytes]:
@@ -92,9 +108,7 @@ def _bytes_of_letters() -> dict[str, int]:
     return {letter: others[ord(letter) - 256] if ord(letter) > 255 else ord(letter) for letter in letters}
 
 
-def end_sentences(surfaces: Sequence[bytes]) -> NDArray[np.bool_]:
-    """Return a (vocabulary,) array: True for a surface that ends a sentence or a line, ignoring closing brackets.
-
-    The Latin full stop does not count, because it also occurs in numbers and names.
-    """
-    return np.array([surface.rstrip(_CLOSING_BRACKETS).endswith(_SENTENCE_ENDS) for surface in surfaces])
+def _ending_with(marks: tuple[str, ...], surfaces: Sequence[bytes]) -> NDArray[np.bool_]:
+    """(vocabulary,) True for a surface that ends with one of `marks`, closing brackets and quotes ignored."""
+    texts = (surface.decode(errors="replace") for surface in surfaces)
+    return np.array([text.rstrip(_CLOSING).endswith(marks) for text in texts])

@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from anaume.cli import app
+from anaume.corpus import hub
 from anaume.errors import UserError
 from anaume.evals.inputs.miracl import PairCounts, write_pairs
 from anaume.evals.inputs.pairs import read_pairs
@@ -166,6 +167,7 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         download = partial(huggingface_hub.snapshot_download, endpoint=endpoint, cache_dir=tmp_path / "cache")
         monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)  # as conftest set it
+        monkeypatch.setattr(hub, "problem", lambda *_: "")
         return requests
 
     yield start
@@ -234,5 +236,6 @@ def test_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("couldn't connect\nwith details")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    monkeypatch.setattr(hub, "problem", lambda *_: "")
     with pytest.raises(UserError, match=r"miracl/miracl: can't be downloaded from the Hub \(couldn't connect\)"):
         write_pairs(tmp_path / "pairs.jsonl")

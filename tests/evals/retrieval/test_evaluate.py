@@ -18,7 +18,7 @@ from anaume.errors import UserError
 from anaume.evals.inputs.pairs import Pair, read_pairs
 from anaume.evals.retrieval import ranking
 from anaume.evals.retrieval.collection import from_pairs
-from anaume.evals.retrieval.evaluate import Lexical, evaluate, evaluate_lexical
+from anaume.evals.retrieval.evaluate import Lexical, default_unit, evaluate, evaluate_lexical
 
 from ...support.models import sentences
 
@@ -214,3 +214,15 @@ def test_lexical_baselines_on_wikipedia_pairs(shared_data: Path) -> None:
     assert [spaces[name] for name in names] == pytest.approx([0.005, 0.001], abs=1e-3)
     assert [bm25[name] for name in names] == pytest.approx([0.843, 0.694], abs=1e-3)
     assert [mecab[name] for name in names] == pytest.approx([0.857, 0.692], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [("Die Städte im Norden sind größer als die im Süden.", "words"), ("北の町は南の町より大きい。", "bigrams")],
+)
+def test_bm25_counts_the_words_of_a_language_with_spaces(text: str, unit: str) -> None:
+    collection = from_pairs([Pair(f"{text} {number}?", f"{text} {number}") for number in range(3)])
+    assert default_unit("bm25", collection) == unit
+    assert default_unit("jaccard", collection) == "characters"
+    record = evaluate_lexical("bm25", collection)
+    assert (record.model, record.settings["unit"]) == ("bm25-words" if unit == "words" else "bm25", unit)

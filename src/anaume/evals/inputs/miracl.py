@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.progress import track
 
+from anaume.corpus import hub
 from anaume.corpus.rows import optional_text_of, read_rows, text_of
 from anaume.errors import UserError
 from anaume.evals.inputs.tsv import read_fields
@@ -158,6 +159,8 @@ def _fetch(repository: str, patterns: list[str]) -> Path:
     Raises:
         UserError: the Hub can't be reached, or the data set's terms must be accepted first.
     """
+    if reason := hub.problem(repository, "dataset"):
+        raise UserError(f"{repository}: {reason}; expected access, or --data with its files")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError
 

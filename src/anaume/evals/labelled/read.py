@@ -30,6 +30,16 @@ class Labelled:
     examples: tuple[Example, ...]
 
 
+def check_data(path: Path) -> None:
+    """Check that a file of rows, or a file or folder of entities, is there; nothing is read.
+
+    Raises:
+        UserError: there is nothing.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: no such file; expected CSV or JSON lines")
+
+
 def read_labelled(path: Path, texts: Sequence[str] = (), label: str = "") -> Labelled:
     """Read a file. `texts` names one or two columns of text, and `label` that of the label; empty: the usual names.
 
@@ -37,6 +47,7 @@ def read_labelled(path: Path, texts: Sequence[str] = (), label: str = "") -> Lab
         UserError: names file and line of a missing column, an empty text, a label of another type than the others, or
             says that all labels are equal.
     """
+    check_data(path)
     rows = list(_csv_rows(path) if path.suffix == ".csv" else read_rows(path))
     names = list(rows[0][1])
     columns = tuple(texts) or next((c for c in TEXTS if {*c} <= {*names}), ())
@@ -53,8 +64,6 @@ def read_labelled(path: Path, texts: Sequence[str] = (), label: str = "") -> Lab
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Read CSV as in RFC 4180, in UTF-8 with or without a byte order mark; the first line names the columns."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; expected CSV or JSON lines")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)

@@ -26,9 +26,10 @@ from anaume.evals.ner import data as ner
 from anaume.evals.ner.read import COLUMNS, PARQUET
 from anaume.files import sha256
 from anaume.files.outputs import require_own_folder, require_space
+from anaume.finetune import COMMAND
 from anaume.finetune.borders import Split, split_tokenizer
 from anaume.finetune.examples import Example, Head
-from anaume.finetune.folder import COMMAND, KINDS, write_model
+from anaume.finetune.folder import KINDS, write_model
 from anaume.finetune.items import MAX_LENGTH, Encoded, encode
 from anaume.finetune.metrics import accuracy, pearson, spearman
 from anaume.finetune.train import BATCH, predict, steps_of, train

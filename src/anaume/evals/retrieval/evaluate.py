@@ -27,10 +27,12 @@ from anaume.evals.retrieval import ranking
 from anaume.evals.retrieval.collection import Collection
 from anaume.evals.retrieval.ranking import TIES, Block, nearest, ranks, slices
 from anaume.evals.retrieval.scores import DEPTH, scores_of
+from anaume.tokenizer.runs import separates_words, spaced_share
 
 TASK = "retrieval"
 Lexical = Literal["edit-distance", "edit-distance-raw", "jaccard", "bm25"]
-# Default unit of each baseline. Search engines index Japanese by bigrams (Lucene's CJKAnalyzer).
+# Default unit of each baseline. Search engines index Japanese by bigrams (Lucene's CJKAnalyzer), and languages with
+# spaces by words (`default_unit`).
 UNITS: dict[Lexical, Unit] = {
     **{"edit-distance": "characters", "edit-distance-raw": "characters"},
     **{"jaccard": "characters", "bm25": "bigrams"},
@@ -38,11 +40,18 @@ UNITS: dict[Lexical, Unit] = {
 # The baselines beside the models. The paper's edit distance (Recall@10 0.289) and Jaccard distance (0.031) do not name
 # their units; on 210 pairs of Wikipedia, the raw distance and white-space words come nearest (docs/log.md).
 PAPERS_LIKELY: tuple[tuple[Lexical, Unit], ...] = (("edit-distance-raw", "characters"), ("jaccard", "spaces"))
+_SAMPLE = 200_000  # characters of the documents from which the use of spaces is decided
 _MATRICES = {
     "edit-distance": (edit_similarities, "1 - Levenshtein distance / longer length"),
     "edit-distance-raw": (raw_edit_similarities, "-Levenshtein distance"),
     "jaccard": (jaccard_similarities, "Jaccard index of sets"),
 }
+
+
+def default_unit(kind: Lexical, collection: Collection) -> Unit:
+    """What a baseline counts unless the user chooses: `UNITS`, or words for BM25 of texts that separate them."""
+    sample = "\n".join(collection.documents)[:_SAMPLE]
+    return "words" if kind == "bm25" and separates_words(spaced_share(sample)) else UNITS[kind]
 
 
 def evaluate(
@@ -109,7 +118,7 @@ def cosine_blocks(
 def evaluate_lexical(
     kind: Lexical, collection: Collection, unit: Unit | None = None, *, tokenizer: Any = None, seed: int = 0
 ) -> Record:
-    """Measure retrieval by a baseline that counts `unit`, by default that of `UNITS`.
+    """Measure retrieval by a baseline that counts `unit`, by default that of `default_unit`.
 
     `tokenizer` is needed for the unit "tokens".
 
@@ -118,7 +127,7 @@ def evaluate_lexical(
     """
     if kind not in UNITS:
         raise UserError(f"lexical baseline {kind!r}: unknown; expected one of {', '.join(get_args(Lexical))}")
-    unit = unit or UNITS[kind]
+    unit = unit or default_unit(kind, collection)
     blocks, settings = lexical_blocks(kind, collection, unit, tokenizer)
     metrics = measure(collection, blocks)
     settings["unit"] = unit

@@ -13,7 +13,7 @@ from anaume.errors import UserError
 from anaume.evals.inputs.contrast_sets import positives_of
 from anaume.evals.inputs.pairs import Pair
 from anaume.evals.retrieval.collection import Collection, Positive
-from anaume.evals.retrieval.evaluate import UNITS, cosine_blocks, lexical_blocks
+from anaume.evals.retrieval.evaluate import cosine_blocks, default_unit, lexical_blocks
 from anaume.evals.retrieval.ranking import nearest
 
 
@@ -34,7 +34,7 @@ def with_mined(pairs: Sequence[Pair], miner: Literal["bm25", "model"], model: st
     answers = [[Positive(index[text], 1) for text in sorted(texts)] for texts in positives.values()]
     collection = Collection(list(positives), documents, answers)
     if miner == "bm25":
-        blocks, _ = lexical_blocks("bm25", collection, UNITS["bm25"])
+        blocks, _ = lexical_blocks("bm25", collection, default_unit("bm25", collection))
     else:
         encoder = load_encoder(model, masked_lm=False)
         blocks, _ = cosine_blocks(encoder, collection, pooling_of(model, "own", encoder.device))

@@ -22,9 +22,9 @@ from anaume.evals.retrieval.collection import Collection, from_pairs
 from anaume.evals.retrieval.evaluate import (
     PAPERS_LIKELY,
     TASK,
-    UNITS,
     Lexical,
     baseline_name,
+    default_unit,
     evaluate,
     evaluate_lexical,
 )
@@ -69,7 +69,7 @@ def prepare(request: Request[RetrievalOptions]) -> Evaluation:
         return len(subjects) * (estimate(embed, collection.queries) + estimate(embed, collection.documents))
 
     kinds: tuple[Lexical, ...] = get_args(Lexical) if options.pairs else ("bm25",)
-    counted = [(kind, unit) for kind in kinds for unit in units or (UNITS[kind],)]
+    counted = [(kind, unit) for kind in kinds for unit in units or (default_unit(kind, collection),)]
     if options.pairs and not units:
         counted = list(dict.fromkeys([*counted, *PAPERS_LIKELY]))
     baselines = _baselines(request, collection, counted)

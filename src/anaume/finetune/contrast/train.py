@@ -32,12 +32,13 @@ from anaume.errors import UserError
 from anaume.export.older_readers import rewrite_modules_for_older_readers, rewrite_network_for_older_readers
 from anaume.files import write_json
 from anaume.files.outputs import output_folder, require_own_folder, require_space
+from anaume.finetune.contrast import COMMAND
 from anaume.finetune.contrast.losses import loss_of
 from anaume.finetune.contrast.sets import Columns, ContrastSettings, TrainingSets, check_learnable, texts_of
 from anaume.model.opening import quiet_transformers
 from anaume.progress import say
 
-COMMAND, RECORD = "contrast", "contrastive.json"
+RECORD = "contrastive.json"
 MARGIN_ROWS = 500  # rows of each set on which `margin` is measured
 WARMUP = 0.1  # fraction of the steps; after it the learning rate falls linearly to zero
 

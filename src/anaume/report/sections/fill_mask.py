@@ -78,7 +78,7 @@ def _questions(model: EvaluatedModel) -> list[dict[str, Any]]:
 
 
 def _answers(row: dict[str, Any]) -> str:
-    return "、".join(str(answer) for answer in row.get("answers", [])) or MISSING
+    return ", ".join(str(answer) for answer in row.get("answers", [])) or MISSING
 
 
 def _guesses(row: dict[str, Any], count: int = 5) -> list[Cell]:
