@@ -123,12 +123,12 @@ def _numbers(command: Any, verb: str = "anaume") -> Iterator[tuple[str, Any]]:
 def test_every_number_has_an_upper_bound() -> None:
     """A typing error would otherwise take days, the memory, or end in a traceback of a library."""
     numbers = dict(_numbers(typer.main.get_command(cli.app)))
-    assert {"anaume finetune --epochs", "anaume eval pseudo-perplexity --positions"} < numbers.keys()
+    assert {"anaume contrast --epochs", "anaume eval pseudo-perplexity --positions"} < numbers.keys()
     assert [name for name, parameter in numbers.items() if parameter.type_descriptor.parameter_info.max is None] == []
 
 
 def test_a_number_beyond_its_bound(command_line: Callable[..., Finished], tmp_path: Path) -> None:
-    finished = command_line("finetune", tmp_path, tmp_path, "--out", tmp_path / "out", "--epochs", 2**63)
+    finished = command_line("contrast", tmp_path, "--pairs", tmp_path, "--out", tmp_path / "out", "--epochs", 2**63)
     assert finished.status == 2
     assert "'--epochs': Input should be less than or equal to 10000" in finished.err
     with pytest.raises(UserError, match="positions: 9223372036854775808: out of range; expected 1 to 10000000"):
