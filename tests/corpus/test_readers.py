@@ -336,9 +336,14 @@ def test_a_table_that_unpacks_to_far_more_than_text_does_is_refused(
 def test_a_long_text_that_all_rows_share_is_copied_for_one_row_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows_in_memory = []
+    rows_in_memory: list[int] = []
     rows_of_batch = formats._rows_of_batch
-    monkeypatch.setattr(formats, "_rows_of_batch", lambda b: [rows_in_memory.append(len(b)), *rows_of_batch(b)][1:])
+
+    def counted(batch: Any) -> Iterator[dict[str, Any]]:
+        rows_in_memory.append(len(batch))
+        return rows_of_batch(batch)
+
+    monkeypatch.setattr(formats, "_rows_of_batch", counted)
     for text, at_a_time in (("あ" * 100_000, 1), ("あ", 40)):
         pq.write_table(pa.table({"text": [text] * 40}), tmp_path / "a.parquet", compression="zstd")
         rows_in_memory.clear()

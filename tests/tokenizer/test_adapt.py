@@ -155,6 +155,9 @@ def test_unknown_characters_stay_unknown(tmp_path: Path) -> None:
     encoder = load_tokenizer(tmp_path / "out")
     (ids,) = encoder.encode(["文\n文"])
     assert ids.tolist().count(encoder.unk_id or 0) == encoder.count_unknown(ids) == 1
+    reference = sentencepiece.SentencePieceProcessor(str(model))
+    for text in ("<s>\x00", "\x00<s>", "\x00<s>\x00文"):  # unknown characters beside a name make one run with it
+        assert encoder.encode([text])[0].tolist() == reference.encode(text)
 
 
 @pytest.mark.parametrize("lstrip", [True, False])

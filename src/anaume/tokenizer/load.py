@@ -221,10 +221,14 @@ class _Ordinary:
         if self.allowed[ids].all():
             return ids
         spelled: list[int] = []
+        after_name = False
         for i in row:
-            for part in [i] if self.allowed[i] else self.spell(i):
-                if self.allowed[part] and not (part == self.unknown and [part] == spelled[-1:] and part != i):
+            is_name = not self.allowed[i]
+            for part in self.spell(i) if is_name else [i]:
+                same_run = part == self.unknown and [part] == spelled[-1:] and (is_name or after_name)
+                if self.allowed[part] and not same_run:
                     spelled.append(part)
+            after_name = is_name
         return np.array(spelled, dtype=np.uint32)
 
 

@@ -1,7 +1,7 @@
 """Texts and values of JSON as files hold them, and as nobody expects them."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from hypothesis import strategies as st
 
@@ -34,7 +34,8 @@ AWKWARD = (
 
 def texts(*, surrogates: bool = False, max_size: int = 12) -> st.SearchStrategy[str]:
     """Any Unicode text, rich in awkward parts; with `surrogates`, also halves of surrogate pairs."""
-    character = st.characters(exclude_categories=() if surrogates else ("Cs",))
+    excluded: tuple[Literal["Cs"], ...] = () if surrogates else ("Cs",)
+    character = st.characters(exclude_categories=excluded)
     part = st.one_of(st.sampled_from(AWKWARD), character)
     repeated = st.builds(lambda text, count: text * count, part, st.integers(1, 300))
     return st.lists(st.one_of(part, part, part, repeated), max_size=max_size).map("".join)

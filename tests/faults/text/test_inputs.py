@@ -141,8 +141,7 @@ def test_jglue_gives_examples_or_one_line(name: str, data: st.DataObject, tmp_pa
         labels = [example.label for examples in result.splits.values() for example in examples]
         assert all(math.isfinite(label) and 0 <= label <= 5 for label in labels)
     if name in ("jnli", "jsts"):
-        folders = {"nli": tmp_path} if name == "jnli" else {"sts": tmp_path}
-        result_or_line(lambda: read_sets(**folders))
+        result_or_line(lambda: read_sets(nli=tmp_path) if name == "jnli" else read_sets(sts=tmp_path))
 
 
 QUESTION = {"id": "q", "question": "何？", "answers": [{"text": "猫", "answer_start": 3}]}

@@ -255,4 +255,4 @@ def packed_rows(content: Sequence[Row], kind: str) -> bytes:
             writer.write_table(table, max_chunksize=3)
     else:
         return PACKED[kind.removeprefix(".jsonl")](b"".join(as_lines(content, ascii_only=True, end="\n", mark="")))
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())

@@ -58,7 +58,7 @@ def changed(changes: list[tuple[tuple[str, str], Any, int]]) -> dict[str, Any]:
             return {key: copy(child) for key, child in value.items()}
         return [copy(child) for child in value] if isinstance(value, list) else value
 
-    table = copy(BASE)
+    table: dict[str, Any] = copy(BASE)
     for (path, key), value, number in changes:
         node = table
         for part in filter(None, path.split(".")):
