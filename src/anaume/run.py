@@ -153,9 +153,9 @@ class Run:
         Raises:
             UserError: the file is damaged.
         """
-        manifest = read_object(
-            self.manifest_file, "a manifest", {"created": str, "recipe_hash": str, "data": dict, "environment": dict}
-        )
+        data = {"train": {"most_tokens": int}}
+        form = {"created": str, "recipe_hash": str, "data": data, "environment": dict}
+        manifest = read_object(self.manifest_file, "a manifest", form)
         read_object(self.manifest_file, "a manifest", {"changes": list}, required=False)
         return manifest
 
