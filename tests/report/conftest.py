@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from anaume.evals.record import Record, save_record
+from anaume.recipe.compare import file_fingerprint
 
 RECIPE = """name = "箱庭"
 
@@ -32,7 +33,6 @@ MANIFEST = {
     "name": "箱庭",
     "created": "2025-11-23T08:40:12+00:00",
     "anaume": "0.1.0",
-    "recipe_hash": "9f31c2ab",
     "parameters": 6_431_744,
     "environment": {"python": "3.11.2", "torch": "2.13.0", "cpu": "Xeon <8481C>", "threads": 2},
     "data": {"train": {"documents": 21480, "tokens": 9312044}, "validation": {"documents": 412}},
@@ -138,7 +138,8 @@ def write_run(run: Path, evals: bool = True, lines: list[dict[str, Any]] | None 
     """A run of two stages and four checkpoints with all tasks, or one that stopped before its evaluations."""
     run.mkdir()
     (run / "recipe.toml").write_text(RECIPE, encoding="utf-8")
-    (run / "manifest.json").write_text(json.dumps(MANIFEST, ensure_ascii=False), encoding="utf-8")
+    manifest = MANIFEST | {"recipe_hash": file_fingerprint(run / "recipe.toml")}
+    (run / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False), encoding="utf-8")
     written = "".join(json.dumps(line) + "\n" for line in lines or metrics_lines())
     (run / "metrics.jsonl").write_text(written + tail, encoding="utf-8")
     if evals:

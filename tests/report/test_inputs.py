@@ -140,6 +140,7 @@ def test_an_input_that_is_neither_is_an_error(tmp_path: Path) -> None:
         ("evals/m/t.json", RECORD % '{"a": "high"}', r"t\.json: a = 'high': not a number; expected a number"),
         ("evals/m/t.json", RECORD % "[]", r"t\.json: metrics = \[\]: not an evaluation record; expected dict"),
         ("evals/m/t.json", SETTINGS, r"t\.json: settings = .*: not an evaluation record; expected dict"),
+        ("recipe.toml", "seed = 3", r"recipe\.toml: changed since the run wrote it"),
         ("recipe.toml", "stage = 3", r"recipe\.toml: stage = 3: not a recipe; expected tables"),
         ("metrics.jsonl", '[1]\n{"kind": "x", "stage": "s"}\n', r"metrics\.jsonl:1: .*: not a metrics line"),
     ],
