@@ -165,7 +165,7 @@ def test_a_recipe_that_was_changed_is_left_out_and_named(run: Path) -> None:
     (run / "recipe.toml").write_text(text.replace("hidden = 128", "hidden = 129"), encoding="utf-8")
     (changed,) = read_inputs([run])
     assert changed.recipe == {}
-    assert re.search(r"recipe\.toml: changed since the run wrote it", *changed.left_out)
+    assert re.search(r"recipe\.toml: changed since the run wrote it", changed.left_out[0])
 
 
 def test_a_folder_of_damaged_records_only_is_an_error(tmp_path: Path) -> None:
