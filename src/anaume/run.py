@@ -6,7 +6,7 @@ checkpoints/<stage>/step-0001000/  export/<stage>-step-0001000/  evals/<model>/<
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -138,14 +138,21 @@ class Run:
             raise UserError(f"{self.folder}: not a run directory; expected a folder that `anaume pretrain` made")
         recipe = load(self.recipe_file)
         if self.manifest_file.exists():  # a kill in the first moments of a run leaves none
-            facts = self.manifest()
-            hashes = {change.get("recipe_hash") for change in facts.get("changes", [])} | {facts["recipe_hash"]}
-            if file_fingerprint(self.recipe_file) not in hashes:
-                raise UserError(
-                    f"{self.recipe_file}: changed since the run wrote it; expected changes by `anaume pretrain RECIPE"
-                    " --run` or --set"
-                )
+            self.require_own_recipe(self.manifest())
         return recipe
+
+    def require_own_recipe(self, manifest: Mapping[str, Any]) -> None:
+        """Check that the recipe is one that the run wrote, whose hashes are in its manifest.
+
+        Raises:
+            UserError: the file was changed.
+        """
+        hashes = {change.get("recipe_hash") for change in manifest.get("changes", [])} | {manifest["recipe_hash"]}
+        if file_fingerprint(self.recipe_file) not in hashes:
+            raise UserError(
+                f"{self.recipe_file}: changed since the run wrote it; expected changes by `anaume pretrain RECIPE"
+                " --run` or --set"
+            )
 
     def manifest(self) -> dict[str, Any]:
         """The manifest, with the keys that a resumed run needs.
@@ -153,9 +160,9 @@ class Run:
         Raises:
             UserError: the file is damaged.
         """
-        manifest = read_object(
-            self.manifest_file, "a manifest", {"created": str, "recipe_hash": str, "data": dict, "environment": dict}
-        )
+        data = {"train": {"most_tokens": int}}
+        form = {"created": str, "recipe_hash": str, "data": data, "environment": dict}
+        manifest = read_object(self.manifest_file, "a manifest", form)
         read_object(self.manifest_file, "a manifest", {"changes": list}, required=False)
         return manifest
 

@@ -84,8 +84,11 @@ class Command:
         self.process.kill()
         self.process.join()
 
-    def orphans(self, seconds: float = 10) -> list[str]:
-        """Command lines of the processes that the command started and that outlive it by `seconds`."""
+    def orphans(self, seconds: float = 60) -> list[str]:
+        """Command lines of the processes that the command started and that outlive it by `seconds`.
+
+        A process that has just been started first imports torch, and only then sees that its parent is gone.
+        """
         end = time.monotonic() + seconds
         while (alive := _session(self.process.pid)) and time.monotonic() < end:
             psutil.wait_procs(alive, timeout=0.1)

@@ -27,13 +27,14 @@ def numbers(folder: Path, ended: commands.Ended) -> Numbers:
     """What a command computed: the metrics of its records, its files of numbers, and what it printed without --out."""
     out = folder / "out"
     found: Numbers = {}
-    for pattern in EXACT:
-        for path in out.rglob(pattern):
-            found[str(path.relative_to(out))] = hashlib.sha256(path.read_bytes()).hexdigest()
-    for path in out.rglob("*.json"):
-        table = json.loads(path.read_text("utf-8"))
-        if isinstance(table, dict) and "metrics" in table:
-            found[str(path.relative_to(out))] = table["metrics"]
+    for path in out.rglob("*"):
+        name = str(path.relative_to(out))
+        if name.startswith(".") or not path.is_file():  # caches are named after the place of their texts
+            continue
+        if any(path.match(pattern) for pattern in EXACT):
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        elif path.suffix == ".json" and "metrics" in (table := json.loads(path.read_text("utf-8"))):
+            found[name] = table["metrics"]
     return found or {"printed": ended.out.replace(str(folder), "")}
 
 
@@ -66,7 +67,10 @@ def test_a_changed_byte_gives_no_other_number(
     ended = commands.run(words, tmp_path / "commands", {"OMP_NUM_THREADS": "1"})
     check(ended, list(words))
     if ended.status == 0:
-        assert numbers(tmp_path / "damaged", ended) == whole[row], (words, file)
+        computed = numbers(tmp_path / "damaged", ended)
+        assert computed.items() <= whole[row].items(), (words, file)
+        if computed != whole[row]:  # a report may leave a table out, and says so
+            assert file.name in ended.err, (words, file)
 
 
 def _read(words: list[str], folder: Path) -> list[Path]:

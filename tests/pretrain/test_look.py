@@ -1,4 +1,5 @@
 import json
+import shutil
 from itertools import islice
 from pathlib import Path
 
@@ -34,3 +35,16 @@ def test_an_unknown_stage_or_step_is_an_error(straight: Run) -> None:
         next(look(straight, "third", 1))
     with pytest.raises(UserError, match="--step: 7: no step of stage first; expected 1 … 6"):
         next(look(straight, "first", 7))
+
+
+def test_a_manifest_with_a_changed_key_is_one_line(straight: Run, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(straight.folder, tmp_path / "run"))
+    manifest = run.manifest_file.read_text(encoding="utf-8")
+    for old, new, line in (
+        ('"most_tokens"', '"mosu_tokens"', "data.train.most_tokens: missing; expected the file that the run wrote"),
+        ('"train"', '"tsain"', "data.train.most_tokens: missing; expected the file that the run wrote"),
+        ('"most_tokens": ', '"most_tokens": [], "x": ', "data = .*: not a manifest; expected object"),
+    ):
+        run.manifest_file.write_text(manifest.replace(old, new, 1), encoding="utf-8")
+        with pytest.raises(UserError, match=rf"manifest.json: {line}"):
+            next(look(run, "first", 1))

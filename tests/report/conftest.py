@@ -32,7 +32,6 @@ MANIFEST = {
     "name": "箱庭",
     "created": "2025-11-23T08:40:12+00:00",
     "anaume": "0.1.0",
-    "recipe_hash": "9f31c2ab",
     "parameters": 6_431_744,
     "environment": {"python": "3.11.2", "torch": "2.13.0", "cpu": "Xeon <8481C>", "threads": 2},
     "data": {"train": {"documents": 21480, "tokens": 9312044}, "validation": {"documents": 412}},

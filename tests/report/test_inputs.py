@@ -9,6 +9,7 @@ import pytest
 
 from anaume.errors import UserError
 from anaume.evals.record import Record, save_record
+from anaume.recipe.compare import file_fingerprint
 from anaume.report.inputs import read_inputs
 from anaume.report.section import Page
 from anaume.report.sections import PAGE
@@ -151,6 +152,20 @@ def test_a_damaged_file_is_left_out_and_named(run: Path, file: str, text: str, m
     assert len(entry.left_out) == 1
     assert re.search(message, entry.left_out[0])
     assert len(entry.checkpoints) == 4
+
+
+def test_a_recipe_that_was_changed_is_left_out_and_named(run: Path) -> None:
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    manifest |= {"recipe_hash": file_fingerprint(run / "recipe.toml")}
+    (run / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    (whole,) = read_inputs([run])
+    assert whole.recipe
+    assert whole.left_out == ()
+    text = (run / "recipe.toml").read_text(encoding="utf-8")
+    (run / "recipe.toml").write_text(text.replace("hidden = 128", "hidden = 129"), encoding="utf-8")
+    (changed,) = read_inputs([run])
+    assert changed.recipe == {}
+    assert re.search(r"recipe\.toml: changed since the run wrote it", changed.left_out[0])
 
 
 def test_a_folder_of_damaged_records_only_is_an_error(tmp_path: Path) -> None:

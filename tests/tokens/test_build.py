@@ -187,6 +187,15 @@ def test_a_file_touched_after_it_was_read_is_read_again(trained: Tokenizer, tmp_
     assert build([source], trained, tmp_path / "tokens").encoded_tokens > 0
 
 
+def test_a_shard_whose_header_has_changed_is_made_again(corpus: Source, trained: Tokenizer, tmp_path: Path) -> None:
+    summary = build([corpus], trained, tmp_path)
+    header, *_ = tmp_path.glob("source-0/*/header.json")
+    whole = header.read_bytes()
+    header.write_bytes(whole.replace(b'"characters"', b'"chbracters"'))
+    assert build([corpus], trained, tmp_path).characters == summary.characters
+    assert header.read_bytes() == whole
+
+
 def test_bad_lines_and_empty_documents_are_in_the_summary(trained: Tokenizer, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": " "}\noops\n')
     source = Source.model_validate({"path": str(tmp_path / "a.jsonl"), "bad_lines": 0.5})

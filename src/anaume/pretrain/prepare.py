@@ -146,8 +146,8 @@ def prepare(recipe: Recipe, run: Run, workers: int = 1) -> RunData:
     training corpus held in memory is read again. `workers` processes tokenise.
 
     Raises:
-        UserError: a file, the tokenizer or a store is not usable; a stage's `min_document_tokens` is longer than every
-            document; a corpus held in memory has changed since the run began.
+        UserError: a file, the tokenizer or a store is not usable; the manifest is damaged; the `min_document_tokens` of
+            a stage is longer than every document; a corpus held in memory has changed since the run began.
     """
     begun = run.manifest_file.is_file()
     loaded = prepare_tokenizer(recipe, run)
@@ -172,14 +172,17 @@ def prepare(recipe: Recipe, run: Run, workers: int = 1) -> RunData:
             stores[split] = open_stores(run.tokens(split), loaded)
     if begun:
         original = run.manifest()["data"]
-        if recipe.corpus.in_memory and facts["train"] != original["train"]:
+        if recipe.corpus.in_memory and facts["train"] != original.get("train"):
             raise UserError(f"{run.folder}: the training corpus (in_memory) has changed since the run began")
         facts = original
+    longest = facts.get("train", {}).get("most_tokens")
+    if longest is None:
+        raise UserError(f"{run.manifest_file}: data.train.most_tokens: missing; expected the file that the run wrote")
     for stage in recipe.stage:
-        if facts["train"]["most_tokens"] < stage.min_document_tokens:
+        if longest < stage.min_document_tokens:
             raise UserError(
                 f"stage {stage.name!r}: min_document_tokens = {stage.min_document_tokens}: no document is as long;"
-                f" expected at most {facts['train']['most_tokens']}, the corpus's longest"
+                f" expected at most {longest}, the corpus's longest"
             )
     return RunData(loaded, stores, facts)
 

@@ -5,7 +5,7 @@ anything is written, so that a wrong path leaves no unfinished report behind.
 """
 
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
@@ -18,7 +18,10 @@ from anaume.report.curves import Curve, last_lines, read_metrics
 from anaume.run import Run
 
 # Types of the entries that the sections use.
-MANIFEST = {"name": str, "created": str, "parameters": int, "data": dict, "environment": dict}
+MANIFEST = {
+    **{"name": str, "created": str, "recipe_hash": str, "parameters": int, "data": dict, "environment": dict},
+    "changes": [{"recipe_hash": str}],
+}
 SUMMARY = {
     "length_histogram": [{"low": int, "high": int | None, "documents": int}],
     "length_quantiles": dict.fromkeys(("0.5", "0.9", "0.99", "1"), int),
@@ -170,8 +173,8 @@ def _run_of(records: list[Record]) -> str:
 
 def _read_run(run: Run) -> ReportInput:
     left_out: list[str] = []
-    recipe_text, recipe = _or_left_out(left_out, ("", {}), _read_recipe, run.recipe_file)
     manifest = _or_left_out(left_out, {}, _read_optional, run.manifest_file, "a manifest", MANIFEST)
+    recipe_text, recipe = _or_left_out(left_out, ("", {}), _read_recipe, run, manifest)
     summary = _or_left_out(left_out, {}, _read_optional, run.tokens_summary("train"), "a summary", SUMMARY)
     metrics, damaged_lines = read_metrics(run.metrics_file) if run.metrics_file.is_file() else ({}, [])
     left_out += damaged_lines
@@ -207,8 +210,9 @@ def _read_optional(path: Path, kind: str, form: Form) -> dict[str, Any]:
     return read_object(path, kind, form, required=False) if path.is_file() else {}
 
 
-def _read_recipe(path: Path) -> tuple[str, dict[str, Any]]:
+def _read_recipe(run: Run, manifest: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The text of a recipe and its tables, as they are: a report of an old run needs no valid recipe of today."""
+    path = run.recipe_file
     if not path.is_file():
         return "", {}
     try:
@@ -223,6 +227,8 @@ def _read_recipe(path: Path) -> tuple[str, dict[str, Any]]:
         tables = value if isinstance(value, list) and key in lists else [value]
         if not all(isinstance(table, dict) for table in tables):
             raise UserError(f"{path}: {key} = {value!r:.40}: not a recipe; expected tables")
+    if "recipe_hash" in manifest:
+        run.require_own_recipe(manifest)
     return text, recipe
 
 

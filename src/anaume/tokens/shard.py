@@ -14,7 +14,7 @@ from anaume.corpus.document import Document
 from anaume.corpus.readers import Part, Reading, read
 from anaume.corpus.source import Source
 from anaume.errors import UserError
-from anaume.files import path_lock
+from anaume.files import path_lock, sealed
 from anaume.tokenizer.load import Tokenizer
 from anaume.tokens import store
 
@@ -50,6 +50,8 @@ def is_whole(task: ShardTask, vocabulary_hash: str) -> bool:
     try:
         store.open(task.folder, vocabulary_hash)
     except UserError:  # the shard is absent, or its files were cut off after they were written
+        return False
+    if not sealed.is_unchanged(task.folder / store.HEADER):  # a changed key would be missed in the summary
         return False
     return bool(store.read_header(task.folder).details.get("made_of") == _part_record(task.part))
 
