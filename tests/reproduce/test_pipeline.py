@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from anaume.errors import UserError
-from anaume.evals import evaluate
+from anaume.evals import amounts, evaluate
 from anaume.files.objects import read_object
 from anaume.recipe import parse
 from anaume.recipe.scaling import scaled_stage
-from anaume.reproduce import pipeline, sizes
+from anaume.reproduce import sizes
 from anaume.reproduce.inputs import Inputs
 from anaume.reproduce.pipeline import reproduce
 from anaume.run import CheckpointName, Run
@@ -69,7 +69,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return parse(tables | {"stage": stages}, "tiny")
 
     monkeypatch.setattr(sizes, "sized", sized)
-    monkeypatch.setattr(sizes, "choose_amounts", lambda *_: (dict(AMOUNTS), {"validation": 1.0}))
+    monkeypatch.setattr(amounts, "choose_amounts", lambda *_: (dict(AMOUNTS), {"validation": 1.0}))
     return path
 
 
@@ -86,7 +86,7 @@ def test_an_interrupted_command_goes_on_to_the_same_page(
     assert run.checkpoints() == [CheckpointName(*place) for place in CHECKPOINTS]
     assert "| The paper's finding | Here |" in text
     assert text.count("![Figure") >= 5
-    assert read_object(run.folder / pipeline.CHOSEN, "")["amounts"] == AMOUNTS
+    assert read_object(run.evals / amounts.FILE, "")["amounts"] == AMOUNTS
 
     calls = iter(range(100))
     measure = evaluate._evaluate_checkpoint
@@ -99,7 +99,7 @@ def test_an_interrupted_command_goes_on_to_the_same_page(
     monkeypatch.setattr(evaluate, "_evaluate_checkpoint", interrupted)
     with pytest.raises(KeyboardInterrupt):
         reproduce(Inputs(), tmp_path / "again", 0.01, file=file)
-    monkeypatch.setattr(sizes, "choose_amounts", lambda *_: pytest.fail("chosen again"))
+    monkeypatch.setattr(amounts, "choose_amounts", lambda *_: pytest.fail("chosen again"))
     again = reproduce(Inputs(), tmp_path / "again", 0.01, file=file).read_text(encoding="utf-8")
     timed = "Training took about "
     assert again.partition(timed)[0] == text.partition(timed)[0]

@@ -184,12 +184,21 @@ def evaluate(
     return records
 
 
-def evaluate_run(run: PathOrName, out: PathOrName | None = None, *, progress: bool = False, **options: Any) -> Path:
+def evaluate_run(
+    run: PathOrName,
+    out: PathOrName | None = None,
+    *,
+    hours: float | None = None,
+    progress: bool = False,
+    **options: Any,
+) -> Path:
     """Export and evaluate every kept checkpoint of a run on every task that has its inputs.
 
     Args:
         run: A run directory.
         out: The folder of the records; by default the run's own.
+        hours: About how long it may take on this machine: tokens, documents, positions, and the grid of fine-tuning are
+            chosen by a forecast, whatever `options` says of them, and kept for the next call with the same hours.
         progress: Whether to print progress to standard error.
         options: Options of any task, named as on the command line with `_` for `-`.
 
@@ -209,9 +218,13 @@ def evaluate_run(run: PathOrName, out: PathOrName | None = None, *, progress: bo
         given = {name: value for name, value in choices.items() if value is not None}
         for task in TASKS.values():
             task.check_inputs(task.select(given))
+        from anaume.evals.amounts import amounts_for
         from anaume.evals.evaluate import evaluate_run
 
-        return evaluate_run(opened_run.folder, choices, None if out is None else Path(out))
+        records = None if out is None else Path(out)
+        if hours is not None:
+            choices = amounts_for(opened_run.folder, choices, hours, records)
+        return evaluate_run(opened_run.folder, choices, records)
 
 
 def _checked(task: str, options: Mapping[str, Any]) -> dict[str, Any]:

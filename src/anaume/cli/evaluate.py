@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from anaume.api import verbs
+from anaume.bounds import MOST_HOURS
 from anaume.cli.arguments import check_folder
 from anaume.errors import UserError
 from anaume.evals.task import Task
@@ -126,11 +127,11 @@ def _evaluate(task: str, models: Sequence[str], out: Path, values: Mapping[str, 
 def _add_all(app: typer.Typer) -> None:
     """Add the command that follows the checkpoints of a run; its options are those of all tasks."""
 
-    def command(runs: Sequence[Path], out: Path | None, **values: Any) -> None:
+    def command(runs: Sequence[Path], out: Path | None, hours: float | None, **values: Any) -> None:
         if out and len(runs) > 1:
             raise UserError(f"--out {out}: {len(runs)} runs would share it for their records; expected one run")
         for run in runs:
-            print(verbs.evaluate_run(run, out, progress=True, **values))
+            print(verbs.evaluate_run(run, out, hours=hours, progress=True, **values))
 
     by_name: dict[str, Field[Any]] = {}
     amounts: dict[str, int] = {}
@@ -143,7 +144,11 @@ def _add_all(app: typer.Typer) -> None:
     out = Annotated[
         Path | None, typer.Option(help="folder for the records; by default the run's own", callback=check_folder)
     ]
-    _sign(command, [_argument("runs", Runs), _argument("out", out, None), *declared])
+    about_hours = (
+        "hours that it may take for each run; chooses tokens, documents, positions and the grid of fine-tuning"
+    )
+    hours = Annotated[float | None, typer.Option(min=0.001, max=MOST_HOURS, help=about_hours)]
+    _sign(command, [_argument("runs", Runs), _argument("out", out, None), _argument("hours", hours, None), *declared])
     about = "Export and evaluate every kept checkpoint of a run on every task that has its inputs."
     app.command(ALL, cls=TaskCommand, help=f"{about}\n\nExample: anaume eval all runs/small --pairs pairs.jsonl")(
         command

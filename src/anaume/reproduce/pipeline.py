@@ -4,18 +4,16 @@ Everything is done by the functions behind the other verbs. The rule: the same c
 the steps and amounts that were chosen when it began.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from anaume import recipe as recipes
 from anaume.corpus.readers import parse_source
-from anaume.evals.evaluate import evaluate_run, forecast_run
-from anaume.files import write_json
-from anaume.files.objects import read_object
+from anaume.evals.amounts import amounts_for
+from anaume.evals.evaluate import evaluate_run
 from anaume.pretrain.loop import pretrain
-from anaume.progress import progress_shown, say
+from anaume.progress import say
 from anaume.recipe import Recipe
 from anaume.recipe.ready import ready_recipes
 from anaume.reproduce import sizes
@@ -23,10 +21,6 @@ from anaume.reproduce.inputs import Inputs
 from anaume.reproduce.page import write_page
 from anaume.run import Run
 
-# The file of a run that holds what was chosen for it: amounts of the evaluations, their forecast, and their inputs.
-CHOSEN = "reproduce.json"
-FORM = {"hours": int | float, "inputs": dict, "amounts": dict, "seconds": dict}
-FIXED = ("retrieval", "geometry", "fill-mask")
 # Held out of the text where no text for validation is given.
 VALIDATION_SHARE = 0.02
 
@@ -46,7 +40,8 @@ def reproduce(inputs: Inputs, out: Path, hours: float, seed: int | None = None, 
     pretrain(recipe, out)
     if not inputs.text and inputs.data is None:
         inputs = replace(inputs, data=run.tasks)
-    evaluate_run(out, _choices(run, inputs, hours))
+    files = {name: getattr(inputs, name) for name in ("pairs", "cloze", "data")}
+    evaluate_run(out, amounts_for(out, files, sizes.EVALUATIONS * hours))
     return write_page([out], out)
 
 
@@ -73,29 +68,3 @@ def _corpus(inputs: Inputs) -> dict[str, Any]:
     if inputs.validation:
         held_out = {"validation": [source(text) for text in inputs.validation]}
     return {"train": [source(text) for text in inputs.text], **held_out}
-
-
-def _choices(run: Run, inputs: Inputs, hours: float) -> dict[str, Any]:
-    """The options of `eval all`, which are chosen once for the same inputs and hours."""
-    files = {name: getattr(inputs, name) for name in ("pairs", "cloze", "data")}
-    files = {name: path for name, path in files.items() if path is not None}
-    named = {name: str(value) for name, value in files.items()}
-    file = run.folder / CHOSEN
-    if file.is_file():
-        content = read_object(file, "what `anaume reproduce` chose", FORM)
-        if (content["hours"], content["inputs"]) == (hours, named):
-            amounts: dict[str, Any] = content["amounts"]
-            return files | amounts
-    say("choosing the amounts of the evaluations by a forecast")
-    amounts, seconds = sizes.choose_amounts(_forecast(run, files), FIXED, sizes.EVALUATIONS * 3600 * hours)
-    write_json(file, {"hours": hours, "inputs": named, "amounts": amounts, "seconds": seconds})
-    return files | amounts
-
-
-def _forecast(run: Run, files: dict[str, Any]) -> Callable[[str, sizes.Amounts], float]:
-    def seconds(task: str, amounts: sizes.Amounts) -> float:
-        with progress_shown(False):
-            times = forecast_run(run.folder, {**files, **amounts}, [task])
-        return sum(times.values())
-
-    return seconds
