@@ -31,7 +31,6 @@ from anaume.recipe import Model, Precision
 from anaume.tokenizer.load import Tokenizer
 
 CPU = torch.device("cpu")
-# The file of a checkpoint or an export that holds the weights.
 # The setting of a kept configuration that tells the vocabulary's rows without padding. Older runs do not have it.
 _ROWS = "unpadded_vocab_size"
 # The bias of a padding row. Its probability is then exactly 0 in float32 and bfloat16, and the loss is unchanged.
