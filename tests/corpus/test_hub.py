@@ -23,7 +23,7 @@ class Answers(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
-        there = self.path.partition("?")[0].endswith("/some/name")
+        there = self.path.partition("?")[0].endswith("/some/name/revision/main")  # as mirrors answer
         body = b'{"id": "some/name", "sha": "0"}' if there else b"{}"
         self.send_response(200 if there else 404)
         if not there:
@@ -69,9 +69,9 @@ def test_a_missing_repository_is_asked_for_once(requests: list[str]) -> None:
     with pytest.raises(UserError, match=r"^corpus hub:no/such:train: the Hub has no such dataset"):
         next(read(part, Reading()))
     assert [path.partition("?")[0] for path in requests if "no/such" in path] == [
-        "/api/models/no/such",
-        "/api/models/no/such",
-        "/api/datasets/no/such",
+        "/api/models/no/such/revision/main",
+        "/api/models/no/such/revision/main",
+        "/api/datasets/no/such/revision/main",
     ]
 
 
@@ -80,8 +80,8 @@ def test_a_repository_that_is_there(requests: list[str]) -> None:
     assert hub.problem("some/name", "dataset") == ""
     check_any_place(["no/such", "some/name", "no/other"])
     asked = [path.partition("?")[0].removeprefix("/api/") for path in requests]
-    assert asked.count("models/no/such") == 1
-    assert "models/no/other" not in asked  # the third model is not asked for: one that is there is enough
+    assert asked.count("models/no/such/revision/main") == 1
+    assert "models/no/other/revision/main" not in asked  # the third model is not asked for: one that is there is enough
 
 
 def test_a_cached_repository_is_not_asked_for(requests: list[str], tmp_path: Path) -> None:

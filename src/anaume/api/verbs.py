@@ -278,7 +278,8 @@ def finetune(
 
     Args:
         model: A folder or Hub id.
-        data: CSV or JSON lines; for entities also CoNLL, Parquet or a folder.
+        data: CSV or JSON lines; for entities also CoNLL, Parquet or a folder; or a data set of the Hub,
+            `hub:NAME[:SUBSET[:SPLIT]]`.
         out: The folder to write: an ordinary model for transformers' `pipeline`, and `finetune.json` with its metrics.
         text: Column of the text, or two columns for pairs; by default the usual names.
         label: Column of the label; by default `label`, `labels` or `score`.
@@ -295,7 +296,7 @@ def finetune(
     Raises:
         UserError: Model, data or folder can't be used, or the training diverged. Nothing has been written then.
     """
-    from anaume.evals.labelled.read import check_data
+    from anaume.evals.labelled.hub import check_data
     from anaume.files.outputs import require_own_folder
     from anaume.finetune import COMMAND
     from anaume.model.place import check_place
@@ -303,13 +304,13 @@ def finetune(
     with verb(progress, out):
         require_own_folder(Path(out), COMMAND)
         check_place(str(model))
-        check_data(Path(data))
+        check_data(str(data))
         from anaume.evals.jglue.grid import parse
         from anaume.evals.labelled import tune
 
         grid = parse("", "held-out", _joined(learning_rates), _joined(epochs), seeds=seeds, seed=seed)
         columns = (text,) if isinstance(text, str) else tuple(text)
-        return tune.finetune(str(model), Path(data), Path(out), grid, columns, label, split)
+        return tune.finetune(str(model), str(data), Path(out), grid, columns, label, split)
 
 
 def _joined(values: float | str | Sequence[float]) -> str:

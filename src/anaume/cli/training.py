@@ -179,7 +179,11 @@ def contrast(
 def finetune(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="a folder or Hub id")],
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="CSV or JSON lines; for entities also CoNLL, Parquet or a folder")
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="CSV or JSON lines; for entities also CoNLL, Parquet or a folder; hub:NAME[:SUBSET[:SPLIT]]",
+        ),
     ],
     out: Out,
     text: Annotated[

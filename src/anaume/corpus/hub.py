@@ -27,7 +27,8 @@ def problem(name: str, kind: Literal["model", "dataset"] = "model") -> str:
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
-        HfApi().repo_info(name, repo_type=kind, timeout=TIMEOUT, expand="sha")
+        # Mirrors of the Hub, such as olah, answer only where the request names a revision.
+        HfApi().repo_info(name, revision="main", repo_type=kind, timeout=TIMEOUT, expand="sha")
     except RepositoryNotFoundError:
         return f"the Hub has no such {kind}, or none that you may read"
     except Exception as error:  # httpx's and the Hub's errors have no common class

@@ -30,16 +30,6 @@ class Labelled:
     examples: tuple[Example, ...]
 
 
-def check_data(path: Path) -> None:
-    """Check that a file of rows, or a file or folder of entities, is there; nothing is read.
-
-    Raises:
-        UserError: there is nothing.
-    """
-    if not path.exists():
-        raise UserError(f"{path}: no such file; expected CSV or JSON lines")
-
-
 def read_labelled(path: Path, texts: Sequence[str] = (), label: str = "") -> Labelled:
     """Read a file. `texts` names one or two columns of text, and `label` that of the label; empty: the usual names.
 
@@ -47,7 +37,8 @@ def read_labelled(path: Path, texts: Sequence[str] = (), label: str = "") -> Lab
         UserError: names file and line of a missing column, an empty text, a label of another type than the others, or
             says that all labels are equal.
     """
-    check_data(path)
+    if not path.exists():
+        raise UserError(f"{path}: no such file; expected CSV or JSON lines")
     rows = list(_csv_rows(path) if path.suffix == ".csv" else read_rows(path))
     names = list(rows[0][1])
     columns = tuple(texts) or next((c for c in TEXTS if {*c} <= {*names}), ())

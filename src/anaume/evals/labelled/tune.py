@@ -21,6 +21,7 @@ from anaume.evals.jglue.hold_out import HELD_OUT, divide, draw_part
 from anaume.evals.jglue.protocols import run_held_out
 from anaume.evals.jglue.scores import finite
 from anaume.evals.jglue.trials import Trial
+from anaume.evals.labelled.hub import PREFIX, local_file
 from anaume.evals.labelled.read import read_labelled
 from anaume.evals.ner import data as ner
 from anaume.evals.ner.read import COLUMNS, PARQUET
@@ -67,14 +68,14 @@ class TuneData:
 
 def finetune(
     model: str,
-    data: Path,
+    data: str | Path,
     out: Path,
     grid: Grid,
     texts: Sequence[str] = (),
     label: str = "",
     split: str = "auto",
 ) -> Path:
-    """Fine-tune `model` (a folder or Hub id) on `data`, and write and return the folder `out`.
+    """Fine-tune `model` (a folder or Hub id) on `data` (a path, or "hub:NAME[:SUBSET[:SPLIT]]"), and write `out`.
 
     The kind of task is inferred from the data and printed. `texts` and `label` name columns, and `split` says where the
     tokenizer ends its pieces, for entities only. Of several settings of `grid`, those that score best on a tenth of the
@@ -87,7 +88,8 @@ def finetune(
     """
     require_own_folder(out, COMMAND)
     ner.check_split(split)
-    tune_data = read_data(data, texts, label, split, grid.seed)
+    with local_file(data) as file:
+        tune_data = read_data(file, texts, label, split, grid.seed)
     say(f"{data}: {tune_data.line}")
     for note in tune_data.notes:
         say(f"{data}: {note}")
@@ -100,7 +102,7 @@ def finetune(
     say(", ".join(f"{name} {value:.4f}" for name, value in list(outcome.metrics.items())[:3]))
     record = {
         "model": encoder.name,
-        "data": data.resolve().name,
+        "data": str(data) if str(data).startswith(PREFIX) else Path(data).resolve().name,
         "kind": KINDS[tune_data.head.kind][0],
         "metrics": outcome.metrics,
         "n": len(tune_data.splits["held_out"]),
