@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from anaume.tokenizer.train import train_tokenizer
 
 # Before a folder's own conftest imports it, which comes first when pytest is called with that folder.
 pytest.register_assert_rewrite("tests.support.models")
+# Started in the background of a shell, the tests would ignore Ctrl-C, and so would the commands that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Tests multiply tiny matrices: a second thread would only wait for the first. Read by torch, which isn't loaded yet.
 os.environ["OMP_NUM_THREADS"] = "1"
 # A name that is no folder is looked up in the Hub's cache alone: a test neither waits for a network nor depends on one.

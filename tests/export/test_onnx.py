@@ -1,8 +1,7 @@
 """The graphs of an export give the network's numbers for texts of all lengths, padded or not."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -123,14 +122,9 @@ def test_a_wrong_graph_is_refused(network: ModernBertForMaskedLM, graphs: Path) 
     network.config._attn_implementation = "sdpa"
 
 
-def test_a_missing_package_is_named(
-    tmp_path: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch, command_line: Callable[..., Any]
-) -> None:
-    from anaume.recipe import to_toml
-
-    (tmp_path / "recipe.toml").write_text(to_toml(tiny), encoding="utf-8")
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx, "PACKAGES", ("onnx", "not_there"))
-    ended = command_line("export", tmp_path, "--out", tmp_path / "out", "--onnx")
-    assert ended.status == 2
-    assert "--onnx: the package not_there is not installed; expected pip install 'anaume[onnx]'" in ended.err
-    assert not (tmp_path / "out").exists()
+    with pytest.raises(
+        UserError, match=r"--onnx: the package not_there is not installed; expected pip install 'anaume"
+    ):
+        onnx.onnx_addition(int8=False)

@@ -95,12 +95,12 @@ def show(page: Any, tab: str, texts: list[str]) -> str:
     page.get_by_role("tab", name=tab, exact=True).click()
     panel = page.get_by_role("tabpanel").filter(visible=True)
     result = panel.locator(".prose, .html-container").last
-    before = result.inner_html()
+    before = result.inner_text()
     for field, text in zip(panel.get_by_role("textbox").all(), texts, strict=True):
         field.fill(text)
     panel.get_by_role("button", name="Show").click()
-    handle = result.element_handle()
-    page.wait_for_function("([shown, before]) => shown.innerHTML !== before", arg=[handle, before])
+    # Asks for the element anew each time, because the page may put another in its place.
+    playwright.expect(result).not_to_have_text(before, use_inner_text=True, timeout=1000 * PATIENCE)
     return " ".join(result.inner_text().split())
 
 

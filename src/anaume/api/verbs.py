@@ -247,7 +247,7 @@ def _checked(task: str, options: Mapping[str, Any]) -> dict[str, Any]:
             expected = f"with {' or '.join(owners_of(name))}" if owners_of(name) else ", ".join(sorted(declared))
             raise UserError(f"eval {task}: {name}: not an option here; expected {expected}")
         least, most = (declared[name].metadata[key] for key in ("minimum", "maximum"))
-        if most is not None and not least <= options[name] <= most:
+        if most is not None and options[name] is not None and not least <= options[name] <= most:
             raise UserError(f"eval {task}: {name}: {options[name]}: out of range; expected {least} to {most}")
     kinds: dict[Any, type] = {Path | None: Path, str: str}
     return {

@@ -73,7 +73,7 @@ class RetrievalOptions(PairOptions):
     )
     pooling: str = option("own", "own: that of the model's folder, the mean if it states none; mean: the paper's")
     layer: int | None = option(
-        None, "layer whose states are pooled, 0 for the embeddings; by default the last", minimum=0
+        None, "layer whose states are pooled, 0 for the embeddings; by default the last", minimum=0, maximum=1000
     )
     centre: bool = option(False, "whether the mean of the queries' embeddings is subtracted from all embeddings")
     query_prefix: str = option("", "text before each query; for ruri: 'クエリ: '")
@@ -88,7 +88,7 @@ class GeometryOptions(PairOptions):
     texts: str = option("", f"{TEXTS}; random pairs are drawn from them, by default from different pairs")
     pooling: str = option("own", "own: that of the model's folder, the mean if it states none; mean: the paper's")
     layer: int | None = option(
-        None, "layer whose states are pooled, 0 for the embeddings; by default the last", minimum=0
+        None, "layer whose states are pooled, 0 for the embeddings; by default the last", minimum=0, maximum=1000
     )
     random_pairs: int = option(2_000, "random pairs", minimum=1, maximum=MOST_ITEMS)
 

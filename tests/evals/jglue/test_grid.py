@@ -254,9 +254,12 @@ def test_the_command(modernbert_folder: Path, bert_folder: Path, small: Path, tm
     [
         ("model --out out", "eval jglue: --data is missing"),
         ("model --data data", "eval jglue: --out is missing"),
-        ("model --data data --out out --tasks jst", "--tasks: 'jst': unknown; expected some of jsts"),
-        ("model --data data --out out", "data: no task's folder in it"),
-        ("model --data {data} --out out --tasks jsquad", "train-v1.3.json: no such file; expected the train split of"),
+        ("{model} --data {data} --out out --tasks jst", "--tasks: 'jst': unknown; expected some of jsts"),
+        ("{model} --data {empty} --out out", "empty: no task's folder in it"),
+        (
+            "{model} --data {data} --out out --tasks jsquad",
+            "train-v1.3.json: no such file; expected the train split of",
+        ),
         (
             "{model} {model} --data {data} --out out --tasks jcola",
             "tiny-modernbert: given twice; expected each model once",
@@ -275,7 +278,8 @@ def test_a_mistake_is_one_line_and_nothing_is_trained(
     (jglue_folder / "jsquad-v1.3" / "train-v1.3.json").unlink()
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    words = arguments.format(data=jglue_folder, model=modernbert_folder).split()
+    (tmp_path / "empty").mkdir()
+    words = arguments.format(data=jglue_folder, model=modernbert_folder, empty=tmp_path / "empty").split()
     error = CliRunner().invoke(app, ["eval", "jglue", *words]).exception
     assert isinstance(error, UserError)
     assert message in str(error)

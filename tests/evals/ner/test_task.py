@@ -81,7 +81,10 @@ def test_a_record_of_the_grid(
 def test_a_mistake_is_told_before_a_model_is_opened(
     options: str, message: str, file: Path, tmp_path: Path, command_line: Command
 ) -> None:
-    finished = command_line("eval", "ner", "absent", "--out", tmp_path / "out", *options.format(file=file).split())
+    model = tmp_path / "model"  # which can't be opened
+    model.mkdir()
+    (model / "config.json").write_text("{}", encoding="utf-8")
+    finished = command_line("eval", "ner", model, "--out", tmp_path / "out", *options.format(file=file).split())
     assert finished.status == 2
     assert message in finished.err
     assert finished.err.count("\n") == 1
