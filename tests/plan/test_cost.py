@@ -227,7 +227,7 @@ def test_the_entries_of_a_local_tokenizer_are_counted(trained: Tokenizer, base: 
         ("--gpus 16 --mfu much", "--mfu much: "),
         ("--gpus 16 --padding 1.5", "--padding 1.5: out of range for stage 'stage1'; expected 0 to 0.997"),
         ("--gpus 16 --padding 0.5 --document-tokens 900", "--padding 0.5: "),
-        ("--gpus 16 --set tokenizer.adapt=some/one", "tokenizer some/one: its size is not known without a download"),
+        ("--gpus 16 --set tokenizer.adapt=some/one", "tokenizer some/one: no such folder, and the Hub is switched off"),
         ("--gpus 16 --set stage.1.min_document_tokens=99999", "hardly a document has the 99999 tokens"),
     ],
 )

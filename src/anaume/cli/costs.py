@@ -15,7 +15,7 @@ Gpus = Annotated[
 ]
 VocabularySize = Annotated[
     int,
-    typer.Option(min=0, max=MOST_PIECES, show_default=False, help="entries of the tokenizer, if its size is not known"),
+    typer.Option(min=0, max=MOST_PIECES, show_default=False, help="entries of the tokenizer, which is not opened then"),
 ]
 
 

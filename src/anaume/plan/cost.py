@@ -65,25 +65,23 @@ def plan(
 
 
 def vocabulary_size(table: TokenizerTable) -> int:
-    """Number of entries of the recipe's tokenizer, found without the network.
+    """Number of entries of the recipe's tokenizer; one of the Hub that is not in `VOCABULARIES` is downloaded.
 
     Raises:
-        UserError: the tokenizer is on the Hub and its size is not in `VOCABULARIES`.
+        UserError: the tokenizer can't be opened.
     """
     source = table.adapt or table.load
     if table.train:
         return table.train
-    if Path(source).expanduser().exists():
-        from anaume.tokenizer.load import load_tokenizer
+    if source in VOCABULARIES:
+        return VOCABULARIES[source]
+    from anaume.tokenizer.load import load_tokenizer
 
-        if table.load:
-            return load_tokenizer(source).vocab_size
-        with tempfile.TemporaryDirectory() as folder:
-            adapt_tokenizer(source, Path(folder) / "tokenizer")
-            return load_tokenizer(Path(folder) / "tokenizer").vocab_size
-    if source not in VOCABULARIES:
-        raise UserError(f"tokenizer {source}: its size is not known without a download; expected --vocab-size")
-    return VOCABULARIES[source]
+    if table.load:
+        return load_tokenizer(source).vocab_size
+    with tempfile.TemporaryDirectory() as folder:
+        adapt_tokenizer(source, Path(folder) / "tokenizer")
+        return load_tokenizer(Path(folder) / "tokenizer").vocab_size
 
 
 def _one_per_stage(recipe: Recipe, option: str, numbers: Sequence[float]) -> list[float]:
