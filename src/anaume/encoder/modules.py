@@ -7,20 +7,18 @@ tokenizer is the one that `open_auto_tokenizer` opens, so it does what the folde
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from sentence_transformers import (
-    MultiVectorEncoder,
-    MultiVectorEncoderModelCardData,
-    SentenceTransformer,
-    SentenceTransformerModelCardData,
-)
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.hub import cached_file
 
 from anaume.model.opening import check_files, opening, quiet_transformers, safe_arguments
 from anaume.tokenizer.auto import open_auto_tokenizer
+
+# Imported where it is used: it takes seconds, which an encoder without modules should not wait for.
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
 LATE = "MultiVectorMask"  # the module that only late-interaction models have
 _FLOAT32 = {"dtype": torch.float32}
@@ -40,12 +38,14 @@ def is_late(path_or_id: str) -> bool:
         return any(str(module["type"]).endswith(f".{LATE}") for module in modules)
 
 
-def open_single_vector(path_or_id: str) -> SentenceTransformer:
+def open_single_vector(path_or_id: str) -> "SentenceTransformer":
     """Open a model with its folder's own pooling, or mean pooling if it has none.
 
     Raises:
         UserError: the model can't be opened.
     """
+    from sentence_transformers import SentenceTransformer, SentenceTransformerModelCardData
+
     card = SentenceTransformerModelCardData(local_files_only=True)  # asks the Hub for no card
     check_files(path_or_id)
     with opening(path_or_id), quiet_transformers(bars=False):
@@ -54,12 +54,14 @@ def open_single_vector(path_or_id: str) -> SentenceTransformer:
     return network
 
 
-def open_late(path_or_id: str) -> MultiVectorEncoder:
+def open_late(path_or_id: str) -> "MultiVectorEncoder":
     """Open a late-interaction model, or another encoder with a new, random projection to 128 dimensions.
 
     Raises:
         UserError: the model can't be opened.
     """
+    from sentence_transformers import MultiVectorEncoder, MultiVectorEncoderModelCardData
+
     card = MultiVectorEncoderModelCardData(local_files_only=True)
     check_files(path_or_id)
     with opening(path_or_id), quiet_transformers(bars=False):

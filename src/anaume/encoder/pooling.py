@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sentence_transformers.util import import_from_string
 from torch import Tensor, nn
 from transformers.utils.hub import cached_file
 
@@ -72,6 +71,8 @@ def pooling_of(path_or_id: str, choice: str, device: torch.device) -> Pooling:
     """
     if choice == "mean" or (modules_file := _file(path_or_id, "modules.json")) is None:
         return Pooling()
+    from sentence_transformers.util import import_from_string  # seconds, which a plain encoder should not wait for
+
     with opening(f"{path_or_id}: modules.json"):
         rows = json.loads(modules_file.read_text(encoding="utf-8"))
         types = [row["type"] for row in rows]

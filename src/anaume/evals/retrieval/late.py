@@ -7,9 +7,8 @@ vectors of all tokens of a corpus would not fit in memory.
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sentence_transformers import MultiVectorEncoder
 from torch import Tensor
 
 from anaume.encoder.load import Encoder
@@ -20,11 +19,14 @@ from anaume.evals.retrieval.evaluate import measure, record_of
 from anaume.evals.retrieval.ranking import Block, slices
 from anaume.progress import bar
 
+if TYPE_CHECKING:  # takes seconds to import
+    from sentence_transformers import MultiVectorEncoder
+
 DOCUMENTS_AT_ONCE = 1_024  # 400 MB for documents of 800 tokens, with 128 dimensions
 
 
 def evaluate_late(
-    network: MultiVectorEncoder,
+    network: "MultiVectorEncoder",
     encoder: Encoder,
     collection: Collection,
     *,
@@ -61,5 +63,5 @@ def evaluate_late(
     return record_of(encoder.name, collection, measure(collection, blocks()), settings, seed)
 
 
-def _similarities(network: MultiVectorEncoder, queries: Any, documents: Any, rows: slice) -> Tensor:
+def _similarities(network: "MultiVectorEncoder", queries: Any, documents: Any, rows: slice) -> Tensor:
     return network.similarity(queries[rows], documents).double().cpu()
