@@ -13,6 +13,7 @@ from typing import Any
 from anaume.evals.evaluate import forecast_run
 from anaume.files import write_json
 from anaume.files.objects import read_object
+from anaume.formats import duration
 from anaume.progress import progress_shown, say
 from anaume.run import Run
 
@@ -66,6 +67,8 @@ def amounts_for(folder: Path, choices: Mapping[str, Any], hours: float, out: Pat
         return sum(times.values())
 
     amounts, seconds = choose_amounts(forecast, 3600 * hours)
+    if (least := sum(seconds.values())) > 3600 * hours:
+        say(f"--hours {hours:g}: even the least amounts take about {duration(least)}")
     write_json(file, {"hours": hours, "inputs": inputs, "amounts": amounts, "seconds": seconds})
     return given | amounts
 
