@@ -62,7 +62,7 @@ class Characters(WordTokenizer):
         return [(place, place + 1) for place in range(len(text))]
 
 
-def is_wanted(document: Document) -> bool:
+def is_prose(document: Document) -> bool:
     """Whether a document is long enough, Japanese, and does not repeat its own lines."""
     letters = [character for character in document.text if character.isalpha()]
     kana = sum("HIRAGANA" in (name := unicodedata.name(c, "")) or "KATAKANA" in name for c in letters)
@@ -92,10 +92,10 @@ def steps(raw: Path, clean: Path) -> list[tuple[str, bool, list[PipelineStep]]]:
         return JsonlWriter(str(clean / name), "${rank}.jsonl.gz")
 
     return [
-        ("filter", True, [reader(), LambdaFilter(is_wanted), writer("work/wanted")]),
-        ("exact-1", True, [reader("work/wanted"), ExactDedupSignature(folder("exact"), EXACT)]),
+        ("filter", True, [reader(), LambdaFilter(is_prose), writer("work/filtered")]),
+        ("exact-1", True, [reader("work/filtered"), ExactDedupSignature(folder("exact"), EXACT)]),
         ("exact-2", False, [ExactFindDedups(folder("exact"), folder("equal"), EXACT)]),
-        ("exact-3", True, [reader("work/wanted"), ExactDedupFilter(folder("equal"), EXACT), writer("work/unequal")]),
+        ("exact-3", True, [reader("work/filtered"), ExactDedupFilter(folder("equal"), EXACT), writer("work/unequal")]),
         ("near-1", True, [reader("work/unequal"), MinhashDedupSignature(folder("near"), MINHASH, Characters())]),
         ("near-2", False, [MinhashDedupBuckets(folder("near"), folder("buckets"), config=MINHASH)]),
         ("near-3", False, [MinhashDedupCluster(folder("buckets"), folder("remove"), config=MINHASH)]),

@@ -26,16 +26,16 @@ Numbers = dict[str, object]
 def numbers(folder: Path, ended: commands.Ended) -> Numbers:
     """What a command computed: the metrics of its records, its files of numbers, and what it printed without --out."""
     out = folder / "out"
-    found: Numbers = {}
+    outputs: Numbers = {}
     for path in out.rglob("*"):
         name = str(path.relative_to(out))
         if name.startswith(".") or not path.is_file():  # caches are named after the place of their texts
             continue
         if any(path.match(pattern) for pattern in EXACT):
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            outputs[name] = hashlib.sha256(path.read_bytes()).hexdigest()
         elif path.suffix == ".json" and "metrics" in (table := json.loads(path.read_text("utf-8"))):
-            found[name] = table["metrics"]
-    return found or {"printed": ended.out.replace(str(folder), "")}
+            outputs[name] = table["metrics"]
+    return outputs or {"printed": ended.out.replace(str(folder), "")}
 
 
 @pytest.fixture(scope="module")

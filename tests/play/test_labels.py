@@ -20,11 +20,11 @@ from .conftest import MakeTuned
 def test_entities_have_exact_characters(tagger: Path, tmp_path: Path) -> None:
     served = open_models([str(tagger)], tmp_path)
     text = "東京は古都である。"
-    found = labels.entities(served.of_kind("tokens"), text)
-    assert found == {
+    entities = labels.entities(served.of_kind("tokens"), text)
+    assert entities == {
         "tagger": tuple(Entity(start, end, "地名") for start, end in [(0, 2), (2, 3), (3, 5), (5, 8), (8, 9)])
     }
-    page = draw.entities(found, text)
+    page = draw.entities(entities, text)
     assert page.count("<mark") == 5
     assert ">東京<small>地名</small></mark>" in page
     assert served.embedders == ()
@@ -50,9 +50,9 @@ def test_labels_have_probabilities_of_their_own(make_tuned: MakeTuned, tmp_path:
 
 def test_a_regression_shows_its_value(make_tuned: MakeTuned, tmp_path: Path) -> None:
     folder = make_tuned("regression", Head("regression", "similarity"), [3.25])
-    found = labels.classes(open_models([str(folder)], tmp_path).of_kind("similarity"), "東京", "京都")
-    assert found == {"regression": {"value": pytest.approx(3.25)}}
-    assert "3.250" in draw.classes(found)
+    scores = labels.classes(open_models([str(folder)], tmp_path).of_kind("similarity"), "東京", "京都")
+    assert scores == {"regression": {"value": pytest.approx(3.25)}}
+    assert "3.250" in draw.classes(scores)
 
 
 def test_a_tagger_of_other_labels_is_refused(make_tuned: MakeTuned, tmp_path: Path) -> None:
@@ -64,14 +64,14 @@ def test_a_tagger_of_other_labels_is_refused(make_tuned: MakeTuned, tmp_path: Pa
 def test_a_late_model_ranks_by_max_sim(late_folder: Path, tmp_path: Path) -> None:
     served = open_models([str(late_folder)], tmp_path)
     texts = ["東京は首都である。", "京都は古都である。"]
-    found = search(served.embedders, "京都", "\n".join(texts), late=served.late)
-    assert list(found) == ["tiny-late (MaxSim)", "BM25"]
+    rankings = search(served.embedders, "京都", "\n".join(texts), late=served.late)
+    assert list(rankings) == ["tiny-late (MaxSim)", "BM25"]
     network = served.late[0].network
     [query], documents = network.encode_query(["京都"]), network.encode_document(texts)
     expected = {
         text: float((query @ document.T).amax(1).sum()) for text, document in zip(texts, documents, strict=True)
     }
-    hits = found["tiny-late (MaxSim)"]
+    hits = rankings["tiny-late (MaxSim)"]
     assert {hit.passage: hit.score for hit in hits} == pytest.approx(expected, abs=1e-6)
     assert hits[0].score > hits[1].score
 

@@ -212,12 +212,11 @@ def evaluate_run(
     from anaume.run import Run
 
     with verb(progress, out):
-        choices = _checked("all", options)
+        choices = {name: value for name, value in _checked("all", options).items() if value is not None}
         opened_run = Run(Path(run))
         opened_run.recipe()  # a missing run is told before torch is imported
-        given = {name: value for name, value in choices.items() if value is not None}
         for task in TASKS.values():
-            task.check_inputs(task.select(given))
+            task.check_inputs(task.select(choices))
         from anaume.evals.amounts import amounts_for
         from anaume.evals.evaluate import evaluate_run
 

@@ -51,26 +51,26 @@ def amounts_for(folder: Path, choices: Mapping[str, Any], hours: float, out: Pat
     Raises:
         UserError: see `forecast_run`.
     """
-    given = {name: value for name, value in choices.items() if value is not None and name not in CHOSEN}
-    inputs = {name: str(value) for name, value in given.items()}
+    inputs = {name: value for name, value in choices.items() if value is not None and name not in CHOSEN}
+    texts = {name: str(value) for name, value in inputs.items()}
     file = (out or Run(folder).evals) / FILE
     if file.is_file():
         content = read_object(file, "amounts that `eval all` chose", FORM)
-        if (content["hours"], content["inputs"]) == (hours, inputs):
+        if (content["hours"], content["inputs"]) == (hours, texts):
             amounts: dict[str, Any] = content["amounts"]
-            return given | amounts
+            return inputs | amounts
     say("choosing the amounts of the evaluations by a forecast")
 
     def forecast(task: str, amounts: Amounts) -> float:
         with progress_shown(False):
-            times = forecast_run(folder, {**given, **amounts}, [task])
+            times = forecast_run(folder, {**inputs, **amounts}, [task])
         return sum(times.values())
 
     amounts, seconds = choose_amounts(forecast, 3600 * hours)
     if (least := sum(seconds.values())) > 3600 * hours:
         say(f"--hours {hours:g}: even the least amounts take about {duration(least)}")
-    write_json(file, {"hours": hours, "inputs": inputs, "amounts": amounts, "seconds": seconds})
-    return given | amounts
+    write_json(file, {"hours": hours, "inputs": texts, "amounts": amounts, "seconds": seconds})
+    return inputs | amounts
 
 
 def choose_amounts(forecast: Callable[[str, Amounts], float], seconds: float) -> tuple[Amounts, dict[str, float]]:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import zip_longest
+from itertools import compress, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from anaume.errors import UserError
 from anaume.evals.blanks import MaskedRow, answer_ids, careful, naive
 from anaume.evals.inputs.cloze import PLACEHOLDER, Cloze
 from anaume.evals.inputs.cloze import read_cloze as read_cloze
-from anaume.evals.overlap.clean import clean_metrics, clean_rows, clean_settings, select
+from anaume.evals.overlap.clean import clean_metrics, clean_rows, clean_settings
 from anaume.evals.provenance import data_settings
 from anaume.evals.record import Record
 from anaume.evals.task import Evaluation, Request, Subject, estimate
@@ -163,7 +163,9 @@ def evaluate(
     details = [_detail(item, shown[i], ranks[""][i]) for i, item in enumerate(cloze)]
     metrics = _metrics(ranks)
     if clean is not None:
-        metrics |= clean_metrics(_metrics({variant: select(of_all, clean) for variant, of_all in ranks.items()}))
+        metrics |= clean_metrics(
+            _metrics({variant: list(compress(of_all, clean)) for variant, of_all in ranks.items()})
+        )
     settings = {
         "k": k,
         "variant": "no space imagined after a mask; naive_ is transformers' pipeline",

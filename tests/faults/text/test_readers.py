@@ -92,11 +92,11 @@ def test_json_lines_give_their_texts(
     """Each line is a gzip member or a frame of its own."""
     packed = map(PACKED[packing], as_lines(content, ascii_only=ascii_only, end=end, mark=mark))
     (tmp_path / f"a{kind}{packing}").write_bytes(b"".join(packed))
-    found, reading = readable(tmp_path / f"a{kind}{packing}")
-    assert found == expected(content)
+    read_documents, reading = readable(tmp_path / f"a{kind}{packing}")
+    assert read_documents == expected(content)
     unreadable = sum(not is_unicode(row.text) for row in content)
     assert (reading.lines, reading.bad_lines) == (len(content), unreadable)
-    assert reading.empty_documents == len(content) - unreadable - len(found)
+    assert reading.empty_documents == len(content) - unreadable - len(read_documents)
     (tmp_path / f"a{kind}{packing}").unlink()
 
 
@@ -140,8 +140,8 @@ def test_tables_give_their_texts(
         writer.write_table(table, max_chunksize=options["row_group_size"])
     for name in ("a.parquet", "a.arrow"):
         with patch.object(storage, "PIECE", limit):
-            found, reading = readable(tmp_path / name)
-        assert found == expected(content)
+            read_documents, reading = readable(tmp_path / name)
+        assert read_documents == expected(content)
         assert (reading.lines, reading.bad_lines) == (len(content), 0)
 
 
@@ -149,9 +149,9 @@ def test_tables_give_their_texts(
 def test_a_text_file_gives_its_text(text: str, packing: str, tmp_path: Path) -> None:
     """Only a byte order mark at its start is left out."""
     (tmp_path / f"a.txt{packing}").write_bytes(PACKED[packing](text.encode()))
-    found, reading = readable(tmp_path / f"a.txt{packing}")
+    read_documents, reading = readable(tmp_path / f"a.txt{packing}")
     text = text.removeprefix("\ufeff")
-    assert found == ([Document(text, "a")] if text and not text.isspace() else [])
+    assert read_documents == ([Document(text, "a")] if text and not text.isspace() else [])
     assert reading.lines == 1
 
 
@@ -175,11 +175,13 @@ def test_each_line_of_a_text_file_is_a_document(content: str, limit: tuple[int, 
     """Lines end at a line feed alone. A line that is too long is counted, and those around it are read."""
     (tmp_path / "a.txt").write_bytes(content.encode())
     with limits(*limit):
-        found, reading = readable(tmp_path / "a.txt", documents="lines")
+        read_documents, reading = readable(tmp_path / "a.txt", documents="lines")
     every = [line.removeprefix("\ufeff") for line in content.split("\n")]
     sizes = [len(line.encode()) + (number < len(every)) for number, line in enumerate(content.split("\n"), 1)]
     short = [line for line, size in zip(every, sizes, strict=True) if size <= limit[0]]
-    assert [document.text for document in found] == [line.rstrip("\r") for line in short if line and not line.isspace()]
+    assert [document.text for document in read_documents] == [
+        line.rstrip("\r") for line in short if line and not line.isspace()
+    ]
     assert reading.bad_lines == len(every) - len(short)
 
 
@@ -235,11 +237,11 @@ def test_a_damaged_file_gives_documents_or_one_line(
     for _ in range(data.draw(st.integers(1, 3))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     (tmp_path / f"a{kind}").write_bytes(damaged)
-    found = result_or_line(lambda: list(documents(source(tmp_path / f"a{kind}"))))
-    if not isinstance(found, str):
-        assert all(is_unicode(document.text + document.title + document.source) for document in found)
+    read_documents = result_or_line(lambda: list(documents(source(tmp_path / f"a{kind}"))))
+    if not isinstance(read_documents, str):
+        assert all(is_unicode(document.text + document.title + document.source) for document in read_documents)
         if kind.endswith(".gz"):
-            assert found == expected(content)
+            assert read_documents == expected(content)
 
 
 def packed_rows(content: Sequence[Row], kind: str) -> bytes:

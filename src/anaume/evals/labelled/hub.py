@@ -33,6 +33,8 @@ def check_data(data: str) -> None:
 def local_file(data: str | Path) -> Iterator[Path]:
     """Give the file of `data`; the rows of `hub:NAME[:SUBSET[:SPLIT]]` are in a temporary file within the block.
 
+    `check_data` has asked the Hub whether it has the data set, which is not asked again.
+
     Raises:
         UserError: the Hub lacks the data set, subset or split, or can't be reached.
     """
@@ -40,7 +42,6 @@ def local_file(data: str | Path) -> Iterator[Path]:
         yield Path(data)
         return
     source = parse_source(str(data))
-    check_hub(source)
     from datasets import load_dataset
 
     try:

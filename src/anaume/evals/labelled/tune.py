@@ -107,7 +107,7 @@ def finetune(
         "metrics": outcome.metrics,
         "n": len(tune_data.splits["held_out"]),
         "train": len(tune_data.splits["train"]),
-        "truncated": {name: part.truncated for name, part in trainings.encoded.items()},
+        "truncated": {name: part.truncated for name, part in trainings.encoded[None].items()},
         "files": tune_data.files,
         "notes": list(tune_data.notes),
         **outcome.settings["selected"],
@@ -127,7 +127,7 @@ class Trainings:
     """Runs trials in this process, and keeps the network of the first one that trains on all training examples.
 
     A trial with a `split_seed` trains on nine tenths of them and is scored on the last tenth; the others are scored on
-    the examples that no training sees. `encoded` has the splits of the last trial.
+    the examples that no training sees. `encoded` has the splits of each `split_seed`, which many trials share.
     """
 
     tune_data: TuneData
@@ -136,7 +136,7 @@ class Trainings:
     tokenizer: Any
     max_length: int
     network: Any = None
-    encoded: dict[str, Encoded] = field(default_factory=dict)
+    encoded: dict[int | None, dict[str, Encoded]] = field(default_factory=dict)
 
     def __call__(self, trials: Sequence[Trial]) -> list[dict[str, Any]]:
         """Run the trials, and return what a trial's file would hold of each.
@@ -148,16 +148,13 @@ class Trainings:
 
     def _run(self, trial: Trial) -> dict[str, Any]:
         selecting, settings = trial.split_seed is not None, trial.settings
-        splits = _part_of(self.tune_data, trial.split_seed) if trial.split_seed is not None else self.tune_data.splits
-        self.encoded = {
-            name: _encode(self.tune_data, self.tokenizer, part, self.max_length) for name, part in splits.items()
-        }
-        steps = steps_of(len(self.encoded["train"].items), settings.epochs)
+        encoded = self._encoded(trial.split_seed)
+        steps = steps_of(len(encoded["train"].items), settings.epochs)
         about = f", rate {settings.learning_rate:g}, {settings.epochs} epochs" if selecting else ""
         head, device = self.tune_data.head, self.encoder.device
         with console_bar(f"finetune, {self.encoder.name}{about}", steps) as (_, advance):
-            network = train(self.model, head, self.encoded, settings, device, lambda: advance(1), whole=True)
-        outputs = predict(network, head.kind, self.encoded["held_out"].items)
+            network = train(self.model, head, encoded, settings, device, lambda: advance(1), whole=True)
+        outputs = predict(network, head.kind, encoded["held_out"].items)
         is_finite = finite(outputs)
         if not is_finite and not selecting:
             raise UserError(
@@ -166,12 +163,20 @@ class Trainings:
             )
         if self.network is None and not selecting:
             self.network = network
-        scores = measure(self.tune_data, self.encoded["held_out"], outputs) if is_finite else {METRICS[head.kind]: 0.0}
+        scores = measure(self.tune_data, encoded["held_out"], outputs) if is_finite else {METRICS[head.kind]: 0.0}
         return {
             "metrics": {"held_out" if selecting else "validation": scores},
-            "examples": {name: len(part) for name, part in splits.items()},
+            "examples": {name: len(part.examples) for name, part in encoded.items()},
             "finite": is_finite,
         }
+
+    def _encoded(self, split_seed: int | None) -> dict[str, Encoded]:
+        if split_seed not in self.encoded:
+            splits = self.tune_data.splits if split_seed is None else _part_of(self.tune_data, split_seed)
+            self.encoded[split_seed] = {
+                name: _encode(self.tune_data, self.tokenizer, part, self.max_length) for name, part in splits.items()
+            }
+        return self.encoded[split_seed]
 
 
 def _part_of(tune_data: TuneData, seed: int) -> Splits:

@@ -3,7 +3,6 @@
 The rule: a file is recognised by its content, so that a result never speaks for another version of the data.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +28,10 @@ def clean_rows(overlap: Path, data: Path) -> NDArray[np.bool_]:
     """
     files = read_object(overlap, "a result of `anaume overlap`", FORM)["files"]
     checksum = cached_sha256(data)
-    shared = next((file["overlapping_items"] for file in files if file["sha256"] == checksum), None)
+    shared = next((set(file["overlapping_items"]) for file in files if file["sha256"] == checksum), None)
     if shared is None:
         raise UserError(f"--overlap {overlap}: made without {data}; expected anaume overlap … --against {data}")
-    clean = np.array([item_number(place, n) not in set(shared) for n, (place, _) in enumerate(read_rows(data), 1)])
+    clean = np.array([item_number(place, n) not in shared for n, (place, _) in enumerate(read_rows(data), 1)])
     if not clean.any():
         raise UserError(
             f"--overlap {overlap}: the training text contains all items of {data}; expected some clean ones"
@@ -48,8 +47,3 @@ def clean_settings(overlap: Path, clean: NDArray[np.bool_]) -> dict[str, Any]:
 def clean_metrics(metrics: dict[str, float]) -> dict[str, float]:
     """The metrics of the clean items under their names in a record."""
     return {f"clean_{name}": value for name, value in metrics.items()}
-
-
-def select(values: Sequence[Any], clean: NDArray[np.bool_]) -> list[Any]:
-    """The values of the clean items."""
-    return [value for value, is_clean in zip(values, clean, strict=True) if is_clean]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import compress
 from typing import Any, Literal, get_args
 
 import torch
@@ -21,7 +22,7 @@ from anaume.evals.lexical.units import (
     raw_edit_similarities,
     units_of,
 )
-from anaume.evals.overlap.clean import clean_metrics, select
+from anaume.evals.overlap.clean import clean_metrics
 from anaume.evals.record import Record
 from anaume.evals.retrieval import ranking
 from anaume.evals.retrieval.collection import Collection
@@ -50,7 +51,8 @@ _MATRICES = {
 
 def default_unit(kind: Lexical, collection: Collection) -> Unit:
     """What a baseline counts unless the user chooses: `UNITS`, or words for BM25 of texts that separate them."""
-    sample = "\n".join(collection.documents)[:_SAMPLE]
+    # Joined, so many documents have at least as many characters: a corpus of millions is not copied.
+    sample = "\n".join(collection.documents[:_SAMPLE])[:_SAMPLE]
     return "words" if kind == "bm25" and separates_words(spaced_share(sample)) else UNITS[kind]
 
 
@@ -187,7 +189,7 @@ def measure(collection: Collection, blocks: Iterator[Block]) -> dict[str, float]
     of_queries = ranks(neighbours, collection.positives)
     scores = scores_of(of_queries, grades)
     if collection.clean is not None:
-        clean = (select(values, collection.clean) for values in (of_queries, grades))
+        clean = list(compress(of_queries, collection.clean)), list(compress(grades, collection.clean))
         scores |= clean_metrics(scores_of(*clean))
     return scores
 
